@@ -1,0 +1,38 @@
+"""Celeriac runs Python functions in the background, and remembers every run.
+
+Names are handed on when they are first asked for (PEP 562), so that a program that only calls a
+service never imports Celery.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.engine.app import create_celery as create_celery
+    from celeriac.engine.app import install as install
+    from celeriac.engine.authoring import Fail as Fail
+    from celeriac.engine.authoring import progress as progress
+    from celeriac.engine.authoring import task as task
+    from celeriac.settings import Settings as Settings
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Fail": "celeriac.engine.authoring",
+    "Settings": "celeriac.settings",
+    "create_celery": "celeriac.engine.app",
+    "install": "celeriac.engine.app",
+    "progress": "celeriac.engine.authoring",
+    "task": "celeriac.engine.authoring",
+}
+
+__all__ = ["Fail", "Settings", "__version__", "create_celery", "install", "progress", "task"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the room where it lives."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

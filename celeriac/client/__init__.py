@@ -1,0 +1,1 @@
+"""What users import to call a service: the only room that knows httpx."""

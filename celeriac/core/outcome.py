@@ -1,0 +1,73 @@
+"""How one attempt ended, and what the ledger shall write for it in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from celeriac.core.task import Codec, NewTask, TaskError, TaskId
+
+
+class Ending(StrEnum):
+    """How one attempt ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    # The task sent itself again: `resend` says when and with what.
+    RETRIED = "retried"
+    # Another canvas took its place and will end it: `resend.upstream_id` says which.
+    REPLACED = "replaced"
+    # The process died under it: queued again, or failed once it crashed too often.
+    LOST = "lost"
+    # The worker gives it back unrun, or is shutting down: queued again, no crash counted.
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChord:
+    """A body that starts when every part of its header has ended."""
+
+    id: str
+    # Parts whose end is still to come.
+    size: int
+    # The body's signature and the chord's options, as typed JSON, for the task that fires it.
+    body: str
+    # The queue that firing task goes to.
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of one attempt with everything that becomes true together with it.
+
+    The ledger writes all of it or nothing: nothing when the lease is no longer held.
+    """
+
+    task_id: TaskId
+    lease_token: str
+    ending: Ending
+    finished_at: datetime
+    # The result as JSON; None when there is none or it is not kept.
+    result: str | None = None
+    result_codec: Codec = Codec.JSON
+    error: TaskError | None = None
+    is_ignored: bool = False
+    # For RETRIED the task as it shall run next (same id), for REPLACED the row as it shall wait.
+    resend: NewTask | None = None
+    # Tasks that come into being, or out of `waiting`, with this end.
+    continuations: tuple[NewTask, ...] = ()
+    chords: tuple[NewChord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A task that became final, for those who wait for it."""
+
+    task_id: TaskId
+    # Its state, result and error as they now stand in the ledger.
+    state: str
+    result: str | None = None
+    result_codec: Codec = Codec.JSON
+    error: TaskError | None = None

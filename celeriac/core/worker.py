@@ -1,0 +1,35 @@
+"""A worker, as the ledger knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWorker:
+    """What a worker tells of itself when it joins."""
+
+    # Random, one for each start of a worker: a restarted worker is another one.
+    id: str
+    # Celery's node name, for people: celery@host.
+    name: str
+    queues: tuple[str, ...]
+    # The machine it runs on and how to see whether its process still lives there.
+    machine: str
+    pid: int
+    # When that process began, in the machine's own ticks; empty where it cannot be told.
+    process_started: str
+    pool: str
+    slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker(NewWorker):
+    """A worker that has joined and has not left."""
+
+    # Rises with every heartbeat; whoever watches it stand still may doubt the worker.
+    sequence: int
+    started_at: datetime
+    # By the worker's own wall clock: to be shown, never to be decided by.
+    heartbeat_at: datetime

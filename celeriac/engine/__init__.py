@@ -1,0 +1,1 @@
+"""Celery at its own seams: the only room that knows Celery and kombu."""

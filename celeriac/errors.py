@@ -1,0 +1,238 @@
+"""Everything that can be refused or go wrong, as one tree.
+
+    CeleriacError
+    ├── InvalidRequestError        what was asked makes no sense                    422
+    │   ├── InvalidArgumentsError      arguments do not fit the task function
+    │   ├── InvalidOptionError         an option, a field or a filter is out of bounds
+    │   └── WeakPasswordError          too short or too well known
+    ├── NotFoundError              there is no such thing                           404
+    │   ├── TaskNotFoundError
+    │   ├── TaskNameNotFoundError
+    │   └── UserNotFoundError
+    ├── ConflictError              it is there, but not in a state for this         409
+    │   ├── TaskAlreadyFinalError
+    │   ├── TaskIdTakenError
+    │   └── UserExistsError
+    ├── UnavailableError           something we stand on is away; nothing was done   503
+    │   ├── LedgerUnavailableError
+    │   └── BrokerUnavailableError
+    ├── AccessError                who asks may not
+    │   ├── NotAuthenticatedError      no or bad credentials                        401
+    │   ├── NotPermittedError          a right is missing, and named                403
+    │   └── RateLimitedError           too often                                    429
+    └── SettingsError              a setting is broken: its name, its value, what is allowed
+
+The HTTP statuses stand in `web/problems.py` and nowhere else. An error takes facts and builds its
+sentence itself; `code` is part of the API and never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+class CeleriacError(Exception):
+    """Anything that Celeriac refuses or fails at."""
+
+    code = "error"
+    # What the reader can do about it, where one thing helps; empty otherwise.
+    fix = ""
+
+
+class InvalidRequestError(CeleriacError):
+    """What was asked makes no sense."""
+
+    code = "invalid_request"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a request."""
+
+    # A JSON pointer into the body (RFC 6901): "/width", or "" for the whole body.
+    pointer: str
+    detail: str
+
+
+class InvalidArgumentsError(InvalidRequestError):
+    """The arguments do not fit the task function."""
+
+    code = "invalid_arguments"
+
+    def __init__(self, name: str, problems: tuple[FieldProblem, ...]) -> None:
+        count = f"{len(problems)} invalid argument{'s' if len(problems) != 1 else ''}"
+        listed = "; ".join(f"{p.pointer.lstrip('/') or 'arguments'}: {p.detail}" for p in problems)
+        super().__init__(f"{name}: {count}: {listed}")
+        self.name = name
+        self.problems = problems
+
+
+class InvalidOptionError(InvalidRequestError):
+    """An option, a field or a filter is out of bounds."""
+
+    code = "invalid_option"
+
+    def __init__(self, option: str, detail: str) -> None:
+        super().__init__(f"{option}: {detail}")
+        self.option = option
+        self.problems = (FieldProblem(pointer=f"/{option}", detail=detail),)
+
+
+class WeakPasswordError(InvalidRequestError):
+    """The password is too short or too well known."""
+
+    code = "weak_password"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the password is {reason}")
+        self.reason = reason
+
+
+class NotFoundError(CeleriacError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class TaskNotFoundError(NotFoundError):
+    """No task has this id."""
+
+    code = "task_not_found"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task has the id {task_id}")
+        self.task_id = task_id
+
+
+class TaskNameNotFoundError(NotFoundError):
+    """No task function is registered under this name."""
+
+    code = "task_name_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no task is registered under the name {name}")
+        self.name = name
+
+
+class UserNotFoundError(NotFoundError):
+    """No user has this name."""
+
+    code = "user_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no user is called {name}")
+        self.name = name
+
+
+class ConflictError(CeleriacError):
+    """It is there, but not in a state for this."""
+
+    code = "conflict"
+
+
+class TaskAlreadyFinalError(ConflictError):
+    """The task has ended; nothing was changed."""
+
+    code = "task_already_final"
+
+    def __init__(self, task_id: str, state: str) -> None:
+        super().__init__(f"the task {task_id} has already ended: it is {state}")
+        self.task_id = task_id
+        self.state = state
+
+
+class TaskIdTakenError(ConflictError):
+    """Another task has this id; ids are unique for ever."""
+
+    code = "task_id_taken"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"another task has the id {task_id}")
+        self.task_id = task_id
+
+
+class UserExistsError(ConflictError):
+    """A user of this name exists."""
+
+    code = "user_exists"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a user called {name} exists already")
+        self.name = name
+
+
+class UnavailableError(CeleriacError):
+    """Something we stand on is away; nothing was done."""
+
+    code = "unavailable"
+
+
+class LedgerUnavailableError(UnavailableError):
+    """The database did not answer, or refused to commit: nothing was accepted."""
+
+    code = "ledger_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the ledger is unavailable")
+        # For the log, never for a caller: it may name hosts and files.
+        self.reason = reason
+
+
+class BrokerUnavailableError(UnavailableError):
+    """The broker did not answer."""
+
+    code = "broker_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the broker is unavailable")
+        # For the log, never for a caller: it may name hosts.
+        self.reason = reason
+
+
+class AccessError(CeleriacError):
+    """Who asks may not."""
+
+    code = "access_denied"
+
+
+class NotAuthenticatedError(AccessError):
+    """There are no credentials, or they are not good."""
+
+    code = "not_authenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class NotPermittedError(AccessError):
+    """The caller is known, but lacks a right."""
+
+    code = "not_permitted"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this needs the right {scope}")
+        self.scope = scope
+
+
+class RateLimitedError(AccessError):
+    """The caller asked too often."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after: timedelta) -> None:
+        super().__init__(f"too many requests; try again in {retry_after.total_seconds():.0f} s")
+        self.retry_after = retry_after
+
+
+class SettingsError(CeleriacError):
+    """A setting is broken."""
+
+    code = "setting_invalid"
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name} is {value!r}; allowed: {allowed}")
+        self.name = name
+        # As it may be shown: a secret is masked by whoever raises this.
+        self.value = value
+        self.allowed = allowed

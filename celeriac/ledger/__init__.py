@@ -1,0 +1,1 @@
+"""Where tasks are kept: the only room that knows SQLAlchemy."""

@@ -1,0 +1,1 @@
+"""The sample tasks that every checkout starts with."""

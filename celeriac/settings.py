@@ -1,0 +1,242 @@
+"""What can be set from outside, read once per program from the environment.
+
+Every setting is a field of `Settings`; the environment variable of each stands beside it in
+`docs/settings.md`, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from celeriac.errors import SettingsError
+
+Parse = Callable[[str], Any]
+
+
+def setting(
+    variable: str, default: Any, *, parse: Parse, allowed: str, is_secret: bool = False
+) -> Any:
+    """Return a dataclass field that is read from an environment variable."""
+    metadata = {
+        "variable": variable,
+        "parse": parse,
+        "allowed": allowed,
+        "is_secret": is_secret,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def mask_url(url: str) -> str:
+    """Return a URL without its password, fit for a log or an error."""
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def _seconds(text: str) -> timedelta:
+    seconds = float(text)
+    if not 0 <= seconds < 10**8:
+        raise ValueError(text)
+    return timedelta(seconds=seconds)
+
+
+def _whole(least: int, most: int) -> Parse:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return parse
+
+
+def _one_of(*words: str) -> Parse:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _url(*schemes: str) -> Parse:
+    def parse(text: str) -> str:
+        if urlsplit(text).scheme not in schemes:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _rate(text: str) -> str:
+    count, _, period = text.partition("/")
+    if int(count) < 1 or period not in ("second", "minute", "hour", "day"):
+        raise ValueError(text)
+    return text
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    keys = tuple(key for key in text.split(",") if key)
+    if not keys or any(len(key.encode()) < 32 for key in keys):
+        raise ValueError(text)
+    return keys
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_DATABASES = ("sqlite", "postgresql", "postgres")
+_BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How one program of Celeriac shall run."""
+
+    # Where secrets, the embedded broker and the SQLite ledger live.
+    data_dir: Path = setting(
+        "CELERIAC_DATA_DIR", Path(".celeriac"), parse=Path, allowed="a folder this user may write"
+    )
+    # Where the ledger is; empty is `ledger.db` in the data folder.
+    database_url: str = setting(
+        "CELERIAC_DATABASE_URL",
+        "",
+        parse=_url(*_DATABASES),
+        allowed="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
+        is_secret=True,
+    )
+    broker_url: str = setting(
+        "CELERIAC_BROKER_URL",
+        "redis://localhost:6379",
+        parse=_url(*_BROKERS),
+        allowed="a URL that begins with redis:// rediss:// sentinel:// amqp:// or memory://",
+        is_secret=True,
+    )
+    # Keys that sign tokens, the first signs, all are accepted; empty is the one in the data folder.
+    secret_keys: tuple[str, ...] = setting(
+        "APP_SECRET_KEY",
+        (),
+        parse=_keys,
+        allowed="one or more keys of at least 32 bytes, with commas between them",
+        is_secret=True,
+    )
+    # Requests per caller and per address.
+    rate_limit: str = setting(
+        "CELERIAC_RATE_LIMIT",
+        "100/minute",
+        parse=_rate,
+        allowed="COUNT/second, COUNT/minute, COUNT/hour or COUNT/day",
+    )
+    # Sign-ins per name and per address.
+    login_limit: str = setting(
+        "CELERIAC_LOGIN_LIMIT",
+        "10/minute",
+        parse=_rate,
+        allowed="COUNT/second, COUNT/minute, COUNT/hour or COUNT/day",
+    )
+    # How many proxies in front of the service add to X-Forwarded-For.
+    trusted_proxies: int = setting(
+        "CELERIAC_TRUSTED_PROXIES", 0, parse=_whole(0, 10), allowed="a whole number from 0 to 10"
+    )
+    access_token_lifetime: timedelta = setting(
+        "CELERIAC_ACCESS_TOKEN_SECONDS",
+        timedelta(minutes=15),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
+    # The largest JSON body of a request.
+    max_body_bytes: int = setting(
+        "CELERIAC_MAX_BODY_BYTES",
+        1024 * 1024,
+        parse=_whole(1024, 1024**3),
+        allowed="bytes, from 1024 to 1073741824",
+    )
+    host: str = setting(
+        "CELERIAC_HOST", "127.0.0.1", parse=str, allowed="an address of this machine"
+    )
+    port: int = setting(
+        "CELERIAC_PORT", 8000, parse=_whole(0, 65535), allowed="a port from 0 to 65535"
+    )
+    flower_port: int = setting(
+        "CELERIAC_FLOWER_PORT", 5555, parse=_whole(0, 65535), allowed="a port from 0 to 65535"
+    )
+    # Task processes of the worker that `up` starts.
+    concurrency: int = setting(
+        "CELERIAC_CONCURRENCY", 2, parse=_whole(1, 512), allowed="a whole number from 1 to 512"
+    )
+    # Queues of the worker that `up` starts.
+    queues: tuple[str, ...] = setting(
+        "CELERIAC_QUEUES",
+        ("default", "high_priority"),
+        parse=_names,
+        allowed="names with commas between them",
+    )
+    # How long a worker's heartbeat may stand still before its tasks are given to others.
+    lease: timedelta = setting(
+        "CELERIAC_LEASE_SECONDS",
+        timedelta(seconds=15),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
+    # How long a queued task waits before its doorbell is rung again; doubles up to ten minutes.
+    ring_again: timedelta = setting(
+        "CELERIAC_RING_AGAIN_SECONDS",
+        timedelta(seconds=30),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
+    # How long Celery's own copy of a result stays in the broker for plain Celery clients.
+    result_cache: timedelta = setting(
+        "CELERIAC_RESULT_CACHE_SECONDS",
+        timedelta(minutes=10),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
+    # How long the sample task `process` takes.
+    process_duration: timedelta = setting(
+        "CELERIAC_PROCESS_SECONDS",
+        timedelta(seconds=5),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
+    log_level: str = setting(
+        "CELERIAC_LOG_LEVEL",
+        "info",
+        parse=_one_of("debug", "info", "warning", "error"),
+        allowed="debug, info, warning or error",
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read every setting that is set; an empty variable counts as not set.
+
+        Raises:
+            SettingsError: A value cannot be read; a secret one is masked.
+        """
+        environment = os.environ if environment is None else environment
+        found: dict[str, Any] = {}
+        for each in fields(cls):
+            facts = each.metadata
+            text = environment.get(facts["variable"], "")
+            if not text:
+                continue
+            try:
+                found[each.name] = facts["parse"](text)
+            except ValueError:
+                shown = "***" if facts["is_secret"] else text
+                raise SettingsError(facts["variable"], shown, facts["allowed"]) from None
+        return cls(**found)
+
+    @property
+    def ledger_url(self) -> str:
+        """The connection string of the ledger, whether set or not."""
+        return self.database_url or f"sqlite:///{(self.data_dir / 'ledger.db').absolute()}"

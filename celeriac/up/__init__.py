@@ -1,0 +1,1 @@
+"""One machine, one command: the embedded broker and the child processes."""
