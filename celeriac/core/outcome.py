@@ -59,6 +59,9 @@ class Outcome:
     # Tasks that come into being, or out of `waiting`, with this end.
     continuations: tuple[NewTask, ...] = ()
     chords: tuple[NewChord, ...] = ()
+    # The child could not call the task's errbacks itself (it was killed, or never began): the
+    # ledger adds a task that calls them, if the task has any and this end is its last.
+    needs_errbacks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
