@@ -1,0 +1,30 @@
+"""A user of the service and what a user may do, as a ladder of roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a user may do; each role may all that the ones before it may."""
+
+    VIEWER = "viewer"
+    SUBMITTER = "submitter"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Someone who may sign in."""
+
+    name: str
+    role: Role
+    # As argon2 writes it, parameters and salt included.
+    password_hash: str
+    # Tokens that name a lower number are no longer good.
+    token_version: int
+    is_disabled: bool
+    created_at: datetime
