@@ -20,6 +20,10 @@
     │   ├── NotAuthenticatedError      no or bad credentials                        401
     │   ├── NotPermittedError          a right is missing, and named                403
     │   └── RateLimitedError           too often                                    429
+    ├── StartError                 `celeriac up` cannot start here; nothing was started
+    │   ├── DataFolderInUseError       another `up` holds the data folder
+    │   ├── BrokerMissingError         there is no broker to start and none was named
+    │   └── ProgramFailedError         one of its programs ended again and again
     └── SettingsError              a setting is broken: its name, its value, what is allowed
 
 The HTTP statuses stand in `web/problems.py` and nowhere else. An error takes facts and builds its
@@ -223,6 +227,46 @@ class RateLimitedError(AccessError):
     def __init__(self, retry_after: timedelta) -> None:
         super().__init__(f"too many requests; try again in {retry_after.total_seconds():.0f} s")
         self.retry_after = retry_after
+
+
+class StartError(CeleriacError):
+    """`celeriac up` cannot start here; nothing was started."""
+
+    code = "start_failed"
+
+
+class DataFolderInUseError(StartError):
+    """Another `celeriac up` holds the data folder."""
+
+    code = "data_folder_in_use"
+    fix = "stop that one, or name another folder with --data"
+
+    def __init__(self, folder: str, holder: str) -> None:
+        super().__init__(f"the data folder {folder} is in use by {holder}")
+        self.folder = folder
+        # Who holds it, as a person would look for it: "process 123 since …".
+        self.holder = holder
+
+
+class BrokerMissingError(StartError):
+    """There is no broker program on this machine, and no broker was named."""
+
+    code = "broker_missing"
+
+    def __init__(self, fix: str) -> None:
+        super().__init__("there is no Valkey or Redis on this machine, and none was named")
+        self.fix = fix
+
+
+class ProgramFailedError(StartError):
+    """A program ended again and again before it was ready."""
+
+    code = "program_failed"
+
+    def __init__(self, name: str, code: int, log: str) -> None:
+        super().__init__(f"the {name} ended with exit code {code} each time it was started")
+        self.name = name
+        self.fix = f"read {log}"
 
 
 class SettingsError(CeleriacError):
