@@ -1,0 +1,1 @@
+"""Celery apps as users write them."""

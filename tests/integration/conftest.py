@@ -1,0 +1,94 @@
+"""The stages of the integration tests: one worker per pool and ledger, shared by their tests."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import ProcessFailedError
+from tests.servers.valkey import ValkeyServer
+from tests.stage import Stage
+
+COMBINATIONS = [
+    (pool, ledger) for ledger in ("sqlite", "postgresql") for pool in ("solo", "processes")
+]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A Valkey for all stages; each stage is alone with it while it plays."""
+    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL with a database for whoever asks."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(
+    scope="session",
+    params=COMBINATIONS,
+    ids=["-".join(combination) for combination in COMBINATIONS],
+)
+def running_stage(
+    request: pytest.FixtureRequest,
+    broker: ValkeyServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """A worker that runs, of one pool on one ledger."""
+    pool, ledger = request.param
+    ledger_url = ""
+    if ledger == "postgresql":
+        ledger_url = request.getfixturevalue("postgres").create_database()
+    folder = tmp_path_factory.mktemp(f"{pool}-{ledger}")
+    # What the stage before left in the broker is not for this one's ledger.
+    broker.client().flushall()
+    with Stage(folder, broker=broker, ledger_url=ledger_url, pool=pool) as stage:
+        stage.worker.start_ready()
+        yield stage
+
+
+@pytest.fixture
+def stage(running_stage: Stage) -> Iterator[Stage]:
+    """The running stage, left as it was found: every task has ended when the test has."""
+    if not running_stage.worker.is_running:
+        running_stage.worker.start_ready()
+    running_stage.client.app.set_current()
+    yield running_stage
+    try:
+        running_stage.wait_until_all_end()
+    except ProcessFailedError:
+        running_stage.clear()
+        raise
+
+
+@pytest.fixture
+def client(stage: Stage) -> Any:
+    """The app's module as a user's program imports it."""
+    return stage.client
+
+
+@pytest.fixture
+def key() -> str:
+    """A key that no other test uses."""
+    return uuid4().hex
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the worker's last lines beside a failure."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if report.failed and isinstance(stage, Stage):
+        lines = stage.worker.log_text().splitlines()[-40:]
+        report.sections.append(("the worker's log", "\n".join(lines)))
+    return report
