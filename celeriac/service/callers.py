@@ -1,0 +1,65 @@
+"""Who asks, and what they may: roles become rights here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from celeriac.core.task import Task
+from celeriac.core.user import Role, User
+from celeriac.errors import NotPermittedError
+
+
+class Scope(StrEnum):
+    """One right."""
+
+    # See task types, and tasks as far as they are one's own.
+    READ = "read"
+    # Submit tasks, and cancel one's own.
+    SUBMIT = "submit"
+    # See and steer everybody's tasks.
+    OPERATE = "operate"
+    # Manage users and keys.
+    ADMIN = "admin"
+
+
+# A ladder: whoever is moved down never sees more than before. So a viewer sees no stranger's
+# task either; that begins with the operator.
+SCOPES: dict[Role, frozenset[Scope]] = {
+    Role.VIEWER: frozenset({Scope.READ}),
+    Role.SUBMITTER: frozenset({Scope.READ, Scope.SUBMIT}),
+    Role.OPERATOR: frozenset({Scope.READ, Scope.SUBMIT, Scope.OPERATE}),
+    Role.ADMIN: frozenset(Scope),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Someone who proved who they are, for the length of one request."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+    @classmethod
+    def from_user(cls, user: User) -> Self:
+        """Return the user as one who asks."""
+        return cls(name=user.name, scopes=SCOPES[user.role])
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether other people's tasks exist for this caller."""
+        return Scope.OPERATE in self.scopes
+
+    def sees(self, task: Task) -> bool:
+        """Whether a task exists for this caller."""
+        return self.sees_all or task.submitted_by == self.name
+
+    def require(self, scope: Scope) -> None:
+        """Return if the caller has a right.
+
+        Raises:
+            NotPermittedError: It has not.
+        """
+        if scope not in self.scopes:
+            raise NotPermittedError(scope.value)

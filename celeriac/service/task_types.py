@@ -1,0 +1,100 @@
+"""What can be submitted: every task function with its schema and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from celeriac.core.task import Arguments
+from celeriac.service.callers import Caller, Scope
+
+Json = Any
+
+
+class TaskType(Protocol):
+    """A task function, as its callers see it."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is registered."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it does, in full; may be empty."""
+        ...
+
+    @property
+    def schema(self) -> dict[str, Json]:
+        """The JSON Schema of its named arguments, as one object."""
+        ...
+
+    @property
+    def queue(self) -> str:
+        """Where its tasks wait when the caller names no queue."""
+        ...
+
+    @property
+    def max_attempts(self) -> int | None:
+        """Attempts in all."""
+        ...
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        """The limit of one attempt."""
+        ...
+
+
+class Catalogue(Protocol):
+    """What is used of the engine's catalogue of task functions."""
+
+    def names(self) -> Sequence[str]:
+        """Return the name of every task function that may be submitted."""
+        ...
+
+    def describe(self, name: str) -> TaskType:
+        """Return one of them; TaskNameNotFoundError when there is none."""
+        ...
+
+    def validate(self, name: str, kwargs: dict[str, Json]) -> Arguments:
+        """Return the arguments as they are stored; InvalidArgumentsError when they do not fit."""
+        ...
+
+
+class TaskTypeService:
+    """Tells callers what they can submit."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def has(self, name: str) -> bool:
+        """Return whether a task function of this name may be submitted."""
+        return name in self._catalogue.names()
+
+    def list_task_types(self, *, by: Caller) -> tuple[TaskType, ...]:
+        """Return every task function, by name.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        by.require(Scope.READ)
+        return self.all()
+
+    def get_task_type(self, name: str, *, by: Caller) -> TaskType:
+        """Return one task function.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+            TaskNameNotFoundError: There is none of this name.
+        """
+        by.require(Scope.READ)
+        return self._catalogue.describe(name)
+
+    def all(self) -> tuple[TaskType, ...]:
+        """Return every task function, for the description of the whole service."""
+        return tuple(self._catalogue.describe(name) for name in sorted(self._catalogue.names()))
