@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from celeriac.engine.app import create_celery as create_celery
     from celeriac.engine.app import install as install
     from celeriac.engine.authoring import Fail as Fail
+    from celeriac.engine.authoring import current as current
     from celeriac.engine.authoring import progress as progress
     from celeriac.engine.authoring import task as task
     from celeriac.settings import Settings as Settings
@@ -23,12 +24,22 @@ _HOMES = {
     "Fail": "celeriac.engine.authoring",
     "Settings": "celeriac.settings",
     "create_celery": "celeriac.engine.app",
+    "current": "celeriac.engine.authoring",
     "install": "celeriac.engine.app",
     "progress": "celeriac.engine.authoring",
     "task": "celeriac.engine.authoring",
 }
 
-__all__ = ["Fail", "Settings", "__version__", "create_celery", "install", "progress", "task"]
+__all__ = [
+    "Fail",
+    "Settings",
+    "__version__",
+    "create_celery",
+    "current",
+    "install",
+    "progress",
+    "task",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,104 @@
+"""The tasks an app knows, as the service speaks of them: names, schemas, queues."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from celeriac.core.task import DEFAULT_QUEUE, Arguments, Codec
+from celeriac.core.task_type import TaskType
+from celeriac.engine.contract import Contract
+from celeriac.engine.typed_task import TypedTask
+from celeriac.errors import TaskNameNotFoundError
+
+Json = Any
+
+# Celery's tasks and ours keep canvases going. Nobody submits them.
+_INTERNAL = ("celery.", "celeriac.")
+
+
+class Catalogue:
+    """Every task name that may be submitted, with what its function takes."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        # By name, with the task it was read from: an app may register another under the same name.
+        self._contracts: dict[str, tuple[Any, Contract]] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of all tasks that may be submitted, in order."""
+        return sorted(name for name in self._app.tasks if not name.startswith(_INTERNAL))
+
+    def list_task_types(self) -> list[TaskType]:
+        """Return all tasks that may be submitted, in the order of their names."""
+        return [self.describe(name) for name in self.names()]
+
+    def describe(self, name: str) -> TaskType:
+        """Return what is known of every task of this name.
+
+        Raises:
+            TaskNameNotFoundError: There is none, or it is none that may be submitted.
+        """
+        task = self._find(name)
+        title, _, description = inspect.cleandoc(task.__doc__ or "").partition("\n")
+        return TaskType(
+            name=name,
+            title=title.strip().removesuffix(".") or name,
+            description=description.strip(),
+            schema=self._contract(task).schema,
+            queue=self._queue(task),
+            max_attempts=_max_attempts(task),
+            timeout_seconds=task.time_limit or task.soft_time_limit,
+        )
+
+    def validate(self, name: str, kwargs: Mapping[str, Json]) -> Arguments:
+        """Return named arguments as they are kept, once they fit the task function.
+
+        Raises:
+            TaskNameNotFoundError: There is no such task that may be submitted.
+            InvalidArgumentsError: They do not fit.
+        """
+        task = self._find(name)
+        contract = self._contract(task)
+        contract.check(kwargs, name)
+        args, named = contract.place(kwargs)
+        return Arguments(codec=Codec.JSON, text=json.dumps([args, named], separators=(",", ":")))
+
+    def _find(self, name: str) -> Any:
+        task = None if name.startswith(_INTERNAL) else self._app.tasks.get(name)
+        if task is None:
+            raise TaskNameNotFoundError(name)
+        return task
+
+    def _contract(self, task: Any) -> Contract:
+        if isinstance(task, TypedTask):
+            return task.contract
+        known, contract = self._contracts.get(task.name, (None, None))
+        if contract is None or known is not task:
+            # `run` is bound to a task that wants itself, so `self` is no argument of it.
+            contract = Contract.of(task.run, name=task.name)
+            self._contracts[task.name] = (task, contract)
+        return contract
+
+    def _queue(self, task: Any) -> str:
+        own = getattr(task, "queue", None)
+        if own:
+            return str(getattr(own, "name", own))
+        try:
+            route = self._app.amqp.router.route({}, task.name, (), {}, task_type=task)
+        # A router is the user's code, and may look at arguments that are not there yet.
+        except Exception:
+            return DEFAULT_QUEUE
+        queue = route.get("queue", DEFAULT_QUEUE)
+        return str(getattr(queue, "name", queue))
+
+
+def _max_attempts(task: Any) -> int | None:
+    retries = getattr(task, "retries", None)
+    if retries is not None:
+        return int(retries) + 1
+    if getattr(task, "autoretry_for", ()):
+        return None if task.max_retries is None else int(task.max_retries) + 1
+    return None

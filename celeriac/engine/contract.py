@@ -1,0 +1,222 @@
+"""What a task function takes and gives back: its hints as a pydantic model and a JSON Schema.
+
+Arguments come in by three doors: as JSON over HTTP, as typed values from `.delay()`, and mixed, as
+whoever wrote the program likes. Behind all of them stands the same model. JSON is read as JSON
+(an ISO string is a moment, base64 is bytes) and a value that already has its type keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError, to_json
+
+from celeriac.engine.hints import Hinted, read_parameters
+from celeriac.engine.problems import list_problems, to_pointer
+from celeriac.engine.schemas import DIALECT, generate_schema
+from celeriac.engine.values import is_plain_json, to_message
+from celeriac.errors import FieldProblem, InvalidArgumentsError
+
+Json = Any
+Call = tuple[list[Any], dict[str, Any]]
+
+# Bytes need not be text: in JSON they are base64.
+_CONFIG = ConfigDict(
+    ser_json_bytes="base64", val_json_bytes="base64", arbitrary_types_allowed=False
+)
+
+
+class Contract:
+    """How a task function may be called, and what comes back.
+
+    Attributes:
+        name: Whose contract it is, for the sentence of an error.
+        schema: A JSON Schema (2020-12) of the named arguments, as one object.
+        model: The pydantic model behind it, a field for each parameter.
+    """
+
+    def __init__(self, name: str, parameters: tuple[Hinted, ...], returns: Any) -> None:
+        self.name = name
+        self.model = _create_model(name, parameters)
+        self.schema: dict[str, Json] = {"$schema": DIALECT, **generate_schema(self.model)}
+        self._positional = [
+            each
+            for each in parameters
+            if each.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+        ]
+        self._rest = next((p for p in parameters if p.kind is Parameter.VAR_POSITIONAL), None)
+        self._names = {each.field: each.name for each in parameters}
+        self._result = None if returns is Any else _create_adapter(returns)
+
+    @classmethod
+    def of(
+        cls, function: Callable[..., Any], *, name: str | None = None, skip_first: bool = False
+    ) -> Self:
+        """Read the contract of a function from its signature and hints.
+
+        Args:
+            function: A plain function, or a bound method of a task.
+            name: The task name, for errors; None is the function's own.
+            skip_first: The first parameter is the task itself and no argument.
+        """
+        parameters, returns = read_parameters(function, skip_first=skip_first)
+        return cls(name or str(getattr(function, "__name__", "task")), parameters, returns)
+
+    def check(self, kwargs: Mapping[str, Json], name: str | None = None) -> None:
+        """See whether named arguments in JSON fit, as exactly as the schema says.
+
+        Raises:
+            InvalidArgumentsError: They do not, and each field that is wrong is named.
+        """
+        self._validate(dict(kwargs), name or self.name, is_strict=True)
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """Return the values with which the function is called, each of its hinted type.
+
+        Raises:
+            InvalidArgumentsError: They do not fit.
+        """
+        model = self._validate(self._by_name(args, kwargs), self.name)
+        return self._place({name: getattr(model, field) for field, name in self._given(model)})
+
+    def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+        """Return the same call in plain JSON: `bind` of it gives the values back.
+
+        Raises:
+            InvalidArgumentsError: They do not fit, or JSON cannot carry one of them.
+        """
+        model = self._validate(self._by_name(args, kwargs), self.name)
+        given = self._given(model)
+        try:
+            dumped = model.model_dump(mode="json", include={field for field, _ in given})
+        except PydanticSerializationError as error:
+            raise InvalidArgumentsError(self.name, (FieldProblem("", str(error)),)) from error
+        return self._place({name: dumped[field] for field, name in given})
+
+    def place(self, kwargs: Mapping[str, Json]) -> Call:
+        """Return named arguments as the function must be called, unchanged otherwise.
+
+        Most functions take all of them by name; what `*args` or a `/` takes by position goes there.
+        """
+        return self._place(dict(kwargs))
+
+    def dump_result(self, value: Any) -> Any:
+        """Return what the function gave back, as JSON by its return hint.
+
+        Without a hint models and the like become JSON, and what typed JSON carries stays.
+
+        Raises:
+            TypeError: JSON cannot carry it.
+        """
+        if self._result is None:
+            return to_message(value)
+        try:
+            # A function that returns something else than it says has still done its work.
+            return self._result.dump_python(value, mode="json", warnings="none")
+        except PydanticSerializationError as error:
+            raise TypeError(f"{self.name}: {error}") from error
+
+    def load_result(self, value: Json) -> Any:
+        """Return what the function gave back from its JSON, of the hinted type again.
+
+        Raises:
+            ValueError: It is not of that type.
+        """
+        if self._result is None:
+            return value
+        if is_plain_json(value):
+            return self._result.validate_json(to_json(value))
+        return self._result.validate_python(value)
+
+    def _validate(self, fields: dict[str, Any], name: str, *, is_strict: bool = False) -> BaseModel:
+        try:
+            if is_plain_json(fields):
+                return self.model.model_validate_json(to_json(fields), strict=is_strict or None)
+            return self._validate_typed(fields)
+        except ValidationError as error:
+            raise InvalidArgumentsError(name, list_problems(error, fields)) from error
+        except (PydanticSerializationError, UnicodeError) as error:
+            # A lone surrogate: Python holds it in a string, UTF-8 and so JSON do not.
+            raise InvalidArgumentsError(name, (FieldProblem("", "not valid Unicode"),)) from error
+
+    def _validate_typed(self, fields: dict[str, Any]) -> BaseModel:
+        try:
+            return self.model.model_validate(fields)
+        except ValidationError:
+            # Some are typed and some still in their JSON form, which a strict model only takes
+            # from JSON. What is wrong either way is told in the words of the first try.
+            try:
+                return self.model.model_validate_json(to_json(fields, bytes_mode="base64"))
+            except (ValidationError, PydanticSerializationError):
+                pass
+            raise
+
+    def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        # Not inspect.Signature.bind: its TypeError would hide what is wrong with the fields.
+        fields = dict(kwargs)
+        named = [each.name for each in self._positional[: len(args)]]
+        rest = args[len(self._positional) :]
+        problems = []
+        if rest and self._rest is None:
+            count = len(self._positional)
+            detail = f"takes {count} positional arguments, {len(args)} were given"
+            problems.append(FieldProblem("", detail))
+        elif rest and self._rest is not None:
+            named.append(self._rest.name)
+        problems += [
+            FieldProblem(to_pointer(name), "given by position and by name")
+            for name in named
+            if name in kwargs
+        ]
+        if problems:
+            raise InvalidArgumentsError(self.name, tuple(problems))
+        fields.update(zip(named, [*args[: len(self._positional)], list(rest)], strict=False))
+        return fields
+
+    def _given(self, model: BaseModel) -> list[tuple[str, str]]:
+        # In the function's own order: a set's would differ from one process to the next.
+        order = [*type(model).model_fields, *(model.model_extra or ())]
+        return [
+            (each, self._names.get(each, each)) for each in order if each in model.model_fields_set
+        ]
+
+    def _place(self, given: dict[str, Any]) -> Call:
+        rest = given.pop(self._rest.name, ()) if self._rest else ()
+        by_position = [
+            each for each in self._positional if rest or each.kind is Parameter.POSITIONAL_ONLY
+        ]
+        # A default in the middle must be filled in, one at the end need not.
+        while by_position and not rest and by_position[-1].name not in given:
+            by_position.pop()
+        args = [given.pop(each.name, each.default) for each in by_position]
+        return [*args, *rest], given
+
+
+def _create_model(name: str, parameters: tuple[Hinted, ...]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    config = ConfigDict(extra="forbid", title=name, protected_namespaces=(), **_CONFIG)
+    for each in parameters:
+        if each.kind is Parameter.VAR_KEYWORD:
+            config["extra"] = "allow"
+            fields["__pydantic_extra__"] = (dict[str, each.hint], ...)  # type: ignore[name-defined] # a hint made at run time
+        elif each.kind is Parameter.VAR_POSITIONAL:
+            fields[each.field] = (
+                list[each.hint],  # type: ignore[name-defined] # as above
+                Field(default=[], alias=each.name),
+            )
+        else:
+            default = ... if each.default is Parameter.empty else each.default
+            fields[each.field] = (each.hint, Field(default=default, alias=each.name))
+    return create_model(name, __config__=config, **fields)
+
+
+def _create_adapter(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint, config=_CONFIG)
+    except PydanticUserError:
+        # A model brings its own configuration and takes no other.
+        return TypeAdapter(hint)

@@ -1,0 +1,136 @@
+"""The Celery task that knows what it takes and gives back."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from celery import Task
+from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
+from celery.result import AsyncResult
+
+from celeriac.core.retry import backoff
+from celeriac.engine.contract import Contract
+from celeriac.engine.values import to_message
+from celeriac.errors import InvalidArgumentsError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LONGEST_PAUSE = timedelta(minutes=10)
+
+
+class Fail(Exception):  # noqa: N818 - it is no error of the program, and users raise it by this name
+    """The task cannot succeed, and its author knows why: it ends failed, without another try."""
+
+
+# Celery's own words (Retry, Ignore, Reject) and what trying again cannot mend.
+NEVER_RETRIED = (TaskPredicate, SoftTimeLimitExceeded, InvalidArgumentsError, Fail)
+
+
+class TypedTask(Task, Generic[P, R]):
+    """A Celery task whose arguments are checked and converted by its function's hints.
+
+    Called plainly it is the function itself. In a worker its arguments become what the hints say,
+    and an ordinary exception is tried again as often as `retries` allows.
+    """
+
+    abstract = True
+    # An accepted task runs at least once; see `at_most_once`.
+    acks_late = True
+    # Never run again once a worker has it.
+    at_most_once = False
+    # How often it is tried again after an exception; None leaves it to `self.retry`.
+    retries: int | None = None
+    # The pause before the first of these; each further one is about twice as long.
+    retry_pause = timedelta(seconds=1)
+    # Told in one line, without a traceback.
+    throws = (Fail,)
+
+    _contract: Contract | None = None
+
+    if TYPE_CHECKING:
+        # Not at run time: Celery's tracer would call it in place of `run`, inside a request that
+        # it has pushed already, and a task that calls itself plainly would not be told apart.
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function right here."""
+
+    def __init_subclass__(cls, **facts: Any) -> None:
+        super().__init_subclass__(**facts)
+        # Here and not in the decorator, so that Celery's wrappers (autoretry, tracing) lie outside,
+        # and a class that is written out by hand is checked as well.
+        own = cls.__dict__.get("run")
+        if own is not None:
+            cls._function = own
+            cls.run = _converting(own)
+
+    @property
+    def contract(self) -> Contract:
+        """What the function takes and gives back."""
+        # Built when first asked for: hints may name what stands further down in the module.
+        if self._contract is None:
+            self._contract = Contract.of(self._function, name=self.name)
+        return self._contract
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult:
+        """Check the arguments and submit a task.
+
+        Raises:
+            InvalidArgumentsError: They do not fit; nothing was sent.
+        """
+        self.contract.bind(args, kwargs)
+        return self.apply_async(args, kwargs)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """Submit a task as Celery does, with models and the like as plain JSON."""
+        return super().apply_async(to_message(args), to_message(kwargs), *rest, **options)
+
+    def dump_result(self, value: Any) -> Any:
+        """Return what the function gave back in the form in which it is stored.
+
+        Raises:
+            TypeError: JSON cannot carry it.
+        """
+        return self.contract.dump_result(value)
+
+
+def _converting(own: Any) -> Callable[..., Any]:
+    """Return a `run` that converts in a worker and is the function itself anywhere else."""
+
+    def run(self: TypedTask[..., Any], *args: Any, **kwargs: Any) -> Any:
+        function = own.__get__(self, type(self))
+        if self.request.called_directly:
+            return function(*args, **kwargs)
+        values, named = self.contract.bind(args, kwargs)
+        try:
+            result = function(*values, **named)
+            return asyncio.run(result) if inspect.iscoroutine(result) else result
+        except NEVER_RETRIED:
+            raise
+        except Exception as error:
+            if self.retries is None:
+                raise
+            raise self.retry(exc=error, countdown=_pause(self)) from error
+
+    function = own.__func__ if isinstance(own, staticmethod) else own
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__signature__ = _signature(own)  # type: ignore[attr-defined] # functions take any attribute
+    return run
+
+
+def _signature(own: Any) -> inspect.Signature:
+    # Celery asks `run` for it to resend a task with other arguments, and takes `self` off.
+    if not isinstance(own, staticmethod):
+        return inspect.signature(own)
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    return inspect.Signature([self, *inspect.signature(own.__func__).parameters.values()])
+
+
+def _pause(task: TypedTask[..., Any]) -> float:
+    pause = backoff(task.request.retries + 1, first=task.retry_pause, longest=LONGEST_PAUSE)
+    # Spread, so that tasks that failed together do not come back together.
+    return pause.total_seconds() * random.uniform(0.5, 1.5)  # noqa: S311 - no secret hangs on it
