@@ -81,6 +81,33 @@ def key() -> str:
     return uuid4().hex
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make our marker known."""
+    line = "only(pool=..., ledger=...): play this test on the stages of one pool or ledger only"
+    config.addinivalue_line("markers", line)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Drop a marked test on stages it is not for.
+
+    Dropped, not skipped: there is nothing on this machine that would make it run there. And
+    dropped here, because stages of the same number in the same list are shared by pytest.
+    """
+    items[:] = [item for item in items if _is_for_its_stage(item)]
+
+
+def _is_for_its_stage(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    combination = callspec.params.get("running_stage") if callspec else None
+    if combination is None:
+        return True
+    pool, ledger = combination
+    return all(
+        mark.kwargs.get("pool", pool) == pool and mark.kwargs.get("ledger", ledger) == ledger
+        for mark in item.iter_markers("only")
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -317,6 +317,12 @@ def join_failing(queue: str) -> str:
     return "nothing was raised"
 
 
+@app.task
+def join_unasked() -> Any:
+    """Wait inside this task for another one without saying that it is meant."""
+    return add.delay(1, 1).get(timeout=5)
+
+
 # Time
 
 
