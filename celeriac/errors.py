@@ -22,6 +22,7 @@
     │   └── RateLimitedError           too often                                    429
     ├── StartError                 `celeriac up` cannot start here; nothing was started
     │   ├── DataFolderInUseError       another `up` holds the data folder
+    │   ├── ProjectMissingError        there is no celery_app.py and main.py to run
     │   ├── BrokerMissingError         there is no broker to start and none was named
     │   └── ProgramFailedError         one of its programs ended again and again
     └── SettingsError              a setting is broken: its name, its value, what is allowed
@@ -246,6 +247,17 @@ class DataFolderInUseError(StartError):
         self.folder = folder
         # Who holds it, as a person would look for it: "process 123 since …".
         self.holder = holder
+
+
+class ProjectMissingError(StartError):
+    """There is no celery_app.py and main.py to run."""
+
+    code = "project_missing"
+    fix = "start it in a checkout of Celeriac, or in a folder that holds both files"
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(f"celery_app.py and main.py are not in {folder}")
+        self.folder = folder
 
 
 class BrokerMissingError(StartError):

@@ -1,0 +1,103 @@
+"""The lock on a data folder: one `celeriac up` per folder.
+
+The lock is the operating system's, on an open file. It ends with the process that holds it,
+whatever ends that process; a file that merely exists locks nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Self
+
+from celeriac.errors import DataFolderInUseError, SettingsError
+
+# Far behind what the file holds: on Windows nobody else can read the bytes that are locked.
+_LOCKED_BYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a data folder, as it wrote it down itself."""
+
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        """Return the words by which a person finds the process."""
+        return f"`celeriac up` with the process id {self.pid}, started {self.since}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Self | None:
+        """Read what a holder wrote; None when it did not get that far."""
+        try:
+            facts = json.loads(text)
+            return cls(pid=int(facts["pid"]), since=str(facts["since"]))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+class DataFolderLock:
+    """The right to run in a data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._path = data_dir / "up" / "up.lock"
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock and write down who holds it.
+
+        Raises:
+            DataFolderInUseError: Another process has it.
+            SettingsError: The folder cannot be written to.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            allowed = "a folder this user may write"
+            raise SettingsError("CELERIAC_DATA_DIR", str(self._data_dir), allowed) from error
+        file = os.fdopen(handle, "r+b")
+        if not _try_lock(file):
+            holder = Holder.from_text(file.read().decode(errors="replace"))
+            file.close()
+            words = str(holder) if holder else "another `celeriac up`"
+            raise DataFolderInUseError(str(self._data_dir), words)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps({"pid": os.getpid(), "since": now}).encode())
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _try_lock(file: IO[bytes]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(0)
+        else:
+            try:
+                import fcntl
+            except ImportError:
+                # A POSIX without it has no other program to share the folder with either.
+                return True
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        return False
+    return True

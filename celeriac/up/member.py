@@ -1,0 +1,119 @@
+"""One supervised program: started, watched until it is ready, started again when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from celeriac.errors import ProgramFailedError
+from celeriac.up.children import Child, Guardian, Program, pause_before_restart
+from celeriac.up.logs import LogReader
+from celeriac.up.report import ended_line, loud_lines, ready_line, tail, warning_line
+
+# A program that never was ready and ends as often as this will not be helped by another start.
+_FIRST_STARTS = 3
+# After a life of this length an ending counts as the first one again.
+_LONG_LIFE = timedelta(minutes=1)
+_SLOW = timedelta(seconds=30)
+# Log lines shown per look, so that a flood leaves the terminal readable.
+_LOUD_LINES = 5
+
+Say = Callable[[str], None]
+
+
+class Member:
+    """A program among those that `up` runs."""
+
+    def __init__(self, program: Program, guardian: Guardian, say: Say) -> None:
+        self.program = program
+        self._guardian = guardian
+        self._say = say
+        self._child: Child | None = None
+        self._is_ready = False
+        self._was_ready = False
+        self._was_slow = False
+        self._endings = 0
+        self._start_at = time.monotonic()
+        self._log = LogReader(program.log)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it does its work now."""
+        return self._is_ready
+
+    def look(self) -> None:
+        """Do what is due: start it, see whether it is ready, or whether it has ended.
+
+        Raises:
+            ProgramFailedError: It ended again and again and never was ready.
+        """
+        if self._child is None:
+            if time.monotonic() >= self._start_at:
+                self._start()
+            return
+        code = self._child.find_exit_code()
+        if code is not None:
+            self._note_end(code, timedelta(seconds=time.monotonic() - self._child.started))
+        elif not self._is_ready:
+            self._look_whether_ready(self._child)
+
+    def show_log(self) -> None:
+        """Show what it said that somebody should see."""
+        said = self._log.read_lines()
+        shown = loud_lines(self.program.name, said, most=_LOUD_LINES, log=self.program.log)
+        for line in shown:
+            self._say(line)
+        self._log.limit()
+
+    def ask_to_end(self) -> None:
+        """Ask it to finish what it runs and to end."""
+        if self._child is not None:
+            self._child.ask_to_end()
+
+    def hurry(self) -> None:
+        """Ask it to give back what it runs and to end."""
+        if self._child is not None and self.program.hurry is not None:
+            self._say(warning_line(self.program.name, "gives back what it runs"))
+            self._child.ask_to_end(self.program.hurry)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+    def has_ended(self) -> bool:
+        """Say whether it has ended, when it was asked to."""
+        if self._child is not None and self._child.find_exit_code() is not None:
+            self._child = None
+        return self._child is None
+
+    def _start(self) -> None:
+        self.program.prepare()
+        self._child = Child(self.program, self._guardian)
+
+    def _look_whether_ready(self, child: Child) -> None:
+        facts = self.program.find_ready(child.pid)
+        took = timedelta(seconds=time.monotonic() - child.started)
+        if facts is not None:
+            self._is_ready = self._was_ready = True
+            self._say(ready_line(self.program.name, facts, took))
+        elif took > _SLOW and not self._was_slow:
+            self._was_slow = True
+            waited = f"not ready after {_SLOW.total_seconds():.0f} s; see {self.program.log}"
+            self._say(warning_line(self.program.name, waited))
+
+    def _note_end(self, code: int, lived: timedelta) -> None:
+        self._child = None
+        self._is_ready = False
+        self._was_slow = False
+        self._endings = 1 if lived > _LONG_LIFE else self._endings + 1
+        name, log = self.program.name, self.program.log
+        for line in tail(log):
+            self._say(line)
+        if not self._was_ready and self._endings >= _FIRST_STARTS:
+            raise ProgramFailedError(name, code, str(log))
+        pause = pause_before_restart(self._endings)
+        self._start_at = time.monotonic() + pause.total_seconds()
+        self._say(ended_line(name, code=code, lived=lived, pause=pause, log=log))

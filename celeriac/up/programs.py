@@ -1,0 +1,154 @@
+"""The programs that `up` runs besides the broker.
+
+Each has its command line here, and the question that tells whether it is ready.
+"""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from celeriac.core.worker import Worker
+from celeriac.errors import LedgerUnavailableError
+from celeriac.ledger.open import Ledger
+from celeriac.settings import Settings
+from celeriac.up.children import Program
+from celeriac.up.ports import address_to_ask
+
+# How long tasks may finish at the end.
+WORKER_GRACE = timedelta(seconds=10)
+FLOWER_USER = "celeriac"
+_HAS_PROCESSES = sys.platform != "win32"
+_ANSWER_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every program is started with."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    # The folder in which celery_app.py and main.py lie.
+    project: Path
+    # The folder of our own state.
+    folder: Path
+
+    def log_of(self, name: str) -> Path:
+        """Return the file in which a program's words go."""
+        return self.folder / f"{name}.log"
+
+
+def worker_program(around: Surroundings, ledger: Ledger) -> Program:
+    """Return a worker that serves the queues of the settings."""
+    settings = around.settings
+    node = f"celeriac@{socket.gethostname()}"
+    # Without a pool of processes (Windows) tasks run one after the other.
+    pool = (
+        ("--pool=processes", "--concurrency", str(settings.concurrency))
+        if _HAS_PROCESSES
+        else ("--pool=solo",)
+    )
+    slots = settings.concurrency if _HAS_PROCESSES else 1
+
+    def find_ready(pid: int) -> str | None:
+        try:
+            workers = ledger.leases.workers()
+        except LedgerUnavailableError:
+            return None
+        if not has_joined(workers, pid=pid, node=node):
+            return None
+        return f"{slots} at a time   queues {', '.join(settings.queues)}"
+
+    return Program(
+        name="worker",
+        command=(
+            *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", *pool),
+            *("-Q", ",".join(settings.queues), "-n", node, "--loglevel", settings.log_level),
+            # Mingling with the other workers waits a second for their answers, and the ledger
+            # knows all that they could tell. Flower lives on the events.
+            *("--without-mingle", "--without-gossip", "--task-events"),
+        ),
+        environment=around.environment,
+        folder=around.project,
+        log=around.log_of("worker"),
+        find_ready=find_ready,
+        grace=WORKER_GRACE,
+        hurry=getattr(signal, "SIGQUIT", None),
+    )
+
+
+def web_program(around: Surroundings, *, host: str, port: int) -> Program:
+    """Return the HTTP service."""
+    url = web_url(host, port)
+
+    def find_ready(_pid: int) -> str | None:
+        return url if answers_ok(address_to_ask(host), port, "/readyz") else None
+
+    return Program(
+        name="web",
+        command=(
+            *(sys.executable, "-m", "uvicorn", "main:app", "--host", host, "--port", str(port)),
+            *("--log-level", around.settings.log_level, "--no-access-log", "--no-server-header"),
+            # Which proxies may name the client is a setting of ours, not of the server's.
+            *("--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
+        ),
+        environment=around.environment,
+        folder=around.project,
+        log=around.log_of("web"),
+        find_ready=find_ready,
+    )
+
+
+def flower_program(around: Surroundings, *, port: int, password: str) -> Program:
+    """Return Flower, on the loopback and behind a password."""
+    kept = {
+        name: value for name, value in around.environment.items() if not name.startswith("FLOWER_")
+    }
+
+    def find_ready(_pid: int) -> str | None:
+        if not answers_ok("127.0.0.1", port, "/healthcheck"):
+            return None
+        secret = around.folder / "flower.password"
+        return f"http://127.0.0.1:{port}  user {FLOWER_USER}, password in {secret}"
+
+    return Program(
+        name="flower",
+        command=(
+            *(sys.executable, "-m", "celery", "-A", "celery_app", "flower"),
+            *("--address=127.0.0.1", f"--port={port}", f"--logging={around.settings.log_level}"),
+        ),
+        # Not among the arguments, which every user of the machine can list.
+        environment={**kept, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
+        folder=around.project,
+        log=around.log_of("flower"),
+        find_ready=find_ready,
+    )
+
+
+def has_joined(workers: Iterable[Worker], *, pid: int, node: str) -> bool:
+    """Say whether this very start of a worker is among those the ledger knows."""
+    return any(worker.pid == pid and worker.name == node for worker in workers)
+
+
+def web_url(host: str, port: int) -> str:
+    """Return the URL under which this machine reaches the service."""
+    address = address_to_ask(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def answers_ok(host: str, port: int, path: str) -> bool:
+    """Say whether a server answers 200."""
+    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

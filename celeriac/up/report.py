@@ -1,0 +1,142 @@
+"""What `up` tells the person who started it: pure functions that make lines, and their printer."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+# The widths of the name and of what is told of it.
+_NAME = 10
+_FACTS = 56
+_GREEN, _YELLOW, _RED, _FAINT, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
+_COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
+_WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
+# How Celery, uvicorn and Flower mark a line that somebody should see.
+_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^\[[WEC] \d{6}")
+_LONGEST = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How lines look where they are shown."""
+
+    has_colour: bool
+    has_unicode: bool
+
+    def dress(self, line: str) -> str:
+        """Return a line as it is shown: its mark in colour where there is colour."""
+        colour = _COLOURS.get(line[:1])
+        if self.has_colour and colour:
+            line = f"{colour}{line[:1]}{_PLAIN}{line[1:]}"
+        return line if self.has_unicode else line.translate(_WITHOUT_UNICODE)
+
+
+def style_for(stream: TextIO, environment: Mapping[str, str]) -> Style:
+    """Return the style for a stream: plain when nobody sits before it, or asks for it so."""
+    is_terminal = stream.isatty() and environment.get("TERM") != "dumb"
+    try:
+        "✓".encode(stream.encoding or "ascii")
+        has_unicode = True
+    except (UnicodeEncodeError, LookupError):
+        has_unicode = False
+    return Style(
+        has_colour=is_terminal and not environment.get("NO_COLOR"), has_unicode=has_unicode
+    )
+
+
+class Printer:
+    """Prints lines in the style of their stream."""
+
+    def __init__(self, stream: TextIO, style: Style) -> None:
+        self._stream = stream
+        self._style = style
+
+    def say(self, *lines: str) -> None:
+        """Print the lines; a terminal that was closed is no reason to stop."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in lines:
+                self._stream.write(self._style.dress(line) + "\n")
+            self._stream.flush()
+
+
+def heading(version: str, data_dir: Path, *, is_new: bool) -> str:
+    """Return the first line."""
+    return f"celeriac {version}  data {data_dir}{' (new)' if is_new else ''}"
+
+
+def ready_line(name: str, facts: str, took: timedelta) -> str:
+    """Return the line of a program that is ready, with the time it needed."""
+    return f"✓ {name:<{_NAME}} {facts:<{_FACTS}} {took.total_seconds():5.1f} s"
+
+
+def note_line(name: str, facts: str) -> str:
+    """Return a line about something that needs no start."""
+    return f"✓ {name:<{_NAME}} {facts}"
+
+
+def warning_line(name: str, facts: str) -> str:
+    """Return a line about something a person should know."""
+    return f"! {name:<{_NAME}} {facts}"
+
+
+def taken_port_line(name: str, *, taken: int, holder: str, port: int) -> str:
+    """Return the line that says why a program does not listen where it should."""
+    return warning_line(name, f"port {taken} is held by {holder}; taking {port}")
+
+
+def ended_line(name: str, *, code: int, lived: timedelta, pause: timedelta, log: Path) -> str:
+    """Return the line of a program that ended by itself and is started again."""
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return (
+        f"✗ {name:<{_NAME}} ended with {how} after {lived.total_seconds():.1f} s; "
+        f"starting again in {pause.total_seconds():.0f} s  ({log})"
+    )
+
+
+def closing_lines(
+    *, url: str, took: timedelta, logs: Path, grace: timedelta, user_hint: str
+) -> tuple[str, ...]:
+    """Return what stands under the ready lines.
+
+    Args:
+        url: Where the service answers.
+        took: From the start to the last ready line.
+        logs: The folder of the programs' logs.
+        grace: How long running tasks may finish at the end.
+        user_hint: The command that makes the first user; empty when there is one.
+    """
+    hint = (f"  User   {user_hint}    nobody can sign in yet",) if user_hint else ()
+    return (
+        "",
+        f"  Ready in {took.total_seconds():.1f} s",
+        f"  Open   {url}",
+        *hint,
+        f"  Logs   {logs}",
+        f"  Stop   Ctrl-C (running tasks get {grace.total_seconds():.0f} s to finish)",
+        "",
+    )
+
+
+def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[str]:
+    """Return those of a program's log lines that a person should see, at most so many."""
+    loud = [line for line in said if _LOUD.search(line)]
+    shown = [warning_line(name, line[:_LONGEST]) for line in loud[:most]]
+    if len(loud) > most:
+        shown.append(warning_line(name, f"and {len(loud) - most} more lines like these in {log}"))
+    return shown
+
+
+def tail(log: Path, lines: int = 15) -> list[str]:
+    """Return the last lines of a log, indented."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 16_384))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [f"    {line[:_LONGEST]}" for line in text.splitlines()[-lines:]]

@@ -1,0 +1,239 @@
+"""`celeriac up`: composes the broker, the ledger and the programs, and sees them through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import celeriac
+from celeriac.core.user import Role
+from celeriac.errors import ProjectMissingError, SettingsError
+from celeriac.ledger.open import Ledger, open_ledger
+from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
+from celeriac.settings import Settings, mask_url
+from celeriac.up.broker import EmbeddedBroker, answers
+from celeriac.up.children import Program
+from celeriac.up.lock import DataFolderLock
+from celeriac.up.ports import ChosenPort, choose_port
+from celeriac.up.programs import (
+    WORKER_GRACE,
+    Surroundings,
+    flower_program,
+    web_program,
+    web_url,
+    worker_program,
+)
+from celeriac.up.report import (
+    Printer,
+    closing_lines,
+    heading,
+    note_line,
+    ready_line,
+    taken_port_line,
+    warning_line,
+)
+from celeriac.up.supervisor import StopRequestedError, Supervisor
+
+_PROJECT_FILES = ("celery_app.py", "main.py")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_REDIS_PORT = 6379
+
+
+def run_up(settings: Settings, *, environment: Mapping[str, str], printer: Printer) -> None:
+    """Run everything on this machine until somebody asks it to end.
+
+    Args:
+        settings: How it shall run.
+        environment: What the programs inherit, before what the settings add.
+        printer: Where to tell how it goes.
+
+    Raises:
+        StartError: It cannot start here.
+        SettingsError: A setting does not fit this machine.
+        LedgerUnavailableError: The ledger cannot be opened.
+    """
+    began = time.monotonic()
+    project = find_project(Path.cwd())
+    refuse_memory_broker(settings.broker_url)
+    is_new = not settings.data_dir.exists()
+    settings = replace(settings, data_dir=ensure_data_dir(settings.data_dir.absolute()))
+    signing_keys(settings)
+    lock = DataFolderLock(settings.data_dir)
+    lock.acquire()
+    printer.say(heading(celeriac.__version__, settings.data_dir, is_new=is_new))
+    supervisor = Supervisor(printer.say)
+    try:
+        with supervisor.listening():
+            around = Surroundings(
+                settings=settings,
+                environment=environment,
+                project=project,
+                folder=settings.data_dir / "up",
+            )
+            Machine(around, supervisor, printer, began=began).run()
+    finally:
+        lock.release()
+
+
+class Machine:
+    """One machine with everything on it."""
+
+    def __init__(
+        self, around: Surroundings, supervisor: Supervisor, printer: Printer, *, began: float
+    ) -> None:
+        self._around = around
+        self._supervisor = supervisor
+        self._printer = printer
+        self._began = began
+        self._broker: EmbeddedBroker | None = None
+
+    def run(self) -> None:
+        """Start everything, keep it running, end it in order."""
+        try:
+            self._start_broker()
+            with closing(self._open_ledger()) as ledger:
+                self._run_programs(ledger)
+        except StopRequestedError:
+            pass
+        finally:
+            self._printer.say("", "  stopping: running tasks may finish; Ctrl-C again hurries them")
+            self._supervisor.stop()
+            if self._broker is not None:
+                self._broker.forget()
+            self._printer.say("  stopped")
+
+    def _start_broker(self) -> None:
+        settings = self._around.settings
+        environment = self._around.environment
+        if environment.get("CELERIAC_BROKER_URL"):
+            url = settings.broker_url
+            self._printer.say(broker_line(url))
+        else:
+            broker = EmbeddedBroker(self._around.folder, environment=environment)
+            if broker.stop_orphan():
+                self._printer.say(warning_line("broker", "stopped the one an earlier start left"))
+            self._broker = broker
+            self._supervisor.start([broker.program()], until_ready=True)
+            url = broker.url
+        self._around = replace(
+            self._around, environment=environment_for(settings, environment, broker_url=url)
+        )
+
+    def _open_ledger(self) -> Ledger:
+        began = time.monotonic()
+        settings = self._around.settings
+        ledger = open_ledger(settings.ledger_url)
+        took = timedelta(seconds=time.monotonic() - began)
+        self._printer.say(ready_line("ledger", mask_url(settings.ledger_url), took))
+        return ledger
+
+    def _run_programs(self, ledger: Ledger) -> None:
+        settings = self._around.settings
+        if settings.host not in _LOOPBACK:
+            refuse_without_admin(settings.host, ledger)
+            open_to_all = f"listens on {settings.host} without TLS: put a proxy with TLS before it"
+            self._printer.say(warning_line("web", open_to_all))
+        web = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
+        flower = self._choose("flower", "127.0.0.1", settings.flower_port, "CELERIAC_FLOWER_PORT")
+        password = obtain_secret(self._around.folder, "flower.password")
+        programs: list[Program] = [
+            worker_program(self._around, ledger),
+            web_program(self._around, host=settings.host, port=web.port),
+            flower_program(self._around, port=flower.port, password=password),
+        ]
+        self._supervisor.start(programs, until_ready=False)
+        self._supervisor.run(
+            when_ready=lambda: self._tell_ready(ledger, web_url(settings.host, web.port))
+        )
+
+    def _choose(self, name: str, host: str, wanted: int, variable: str) -> ChosenPort:
+        chosen = choose_port(host, wanted, variable=variable)
+        if chosen.taken is not None:
+            holder = str(chosen.holder or "another program")
+            self._printer.say(
+                taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port)
+            )
+        return chosen
+
+    def _tell_ready(self, ledger: Ledger, url: str) -> None:
+        has_users = bool(ledger.users.list())
+        hint = f"{command_name(self._around.project)} user add NAME --role admin"
+        self._printer.say(
+            *closing_lines(
+                url=url,
+                took=timedelta(seconds=time.monotonic() - self._began),
+                logs=self._around.folder,
+                grace=WORKER_GRACE,
+                user_hint="" if has_users else hint,
+            )
+        )
+
+
+def find_project(folder: Path) -> Path:
+    """Return the folder with the entries: this one, or the checkout our package lies in.
+
+    Raises:
+        ProjectMissingError: Neither has them.
+    """
+    for each in (folder, Path(celeriac.__file__).resolve().parents[1]):
+        if all((each / name).exists() for name in _PROJECT_FILES):
+            return each
+    raise ProjectMissingError(str(folder))
+
+
+def command_name(project: Path) -> str:
+    """Return how a person calls our commands in this project."""
+    return "python run.py" if (project / "run.py").exists() else "celeriac"
+
+
+def environment_for(
+    settings: Settings, environment: Mapping[str, str], *, broker_url: str
+) -> dict[str, str]:
+    """Return what the programs get: what we got, and where broker and data folder are."""
+    return {
+        **environment,
+        "CELERIAC_BROKER_URL": broker_url,
+        "CELERIAC_DATA_DIR": str(settings.data_dir),
+        # Lines are to be in the log when they are said.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def broker_line(url: str) -> str:
+    """Return the line about a broker that somebody else runs."""
+    parts = urlsplit(url)
+    shown = mask_url(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        return note_line("broker", f"{shown} (not ours)")
+    if answers(parts.hostname, parts.port or _REDIS_PORT):
+        return note_line("broker", f"{shown} (not ours)")
+    return warning_line(
+        "broker", f"{shown} does not answer; tasks wait in the ledger until it does"
+    )
+
+
+def refuse_memory_broker(url: str) -> None:
+    """Refuse a broker that lives inside one process.
+
+    Raises:
+        SettingsError: It is one.
+    """
+    if urlsplit(url).scheme == "memory":
+        allowed = "a broker that several processes can reach, or none to start one"
+        raise SettingsError("CELERIAC_BROKER_URL", url, allowed)
+
+
+def refuse_without_admin(host: str, ledger: Ledger) -> None:
+    """Refuse to listen for other machines while nobody could steer the service.
+
+    Raises:
+        SettingsError: There is no admin.
+    """
+    if not any(user.role is Role.ADMIN for user in ledger.users.list()):
+        allowed = "127.0.0.1, until `user add NAME --role admin` has made an admin"
+        raise SettingsError("CELERIAC_HOST", host, allowed)
