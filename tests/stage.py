@@ -152,7 +152,11 @@ class Stage:
 
     def unfinished(self) -> tuple[Task, ...]:
         """Return tasks that are not final, at most a page of them."""
-        return self.ledger.tasks.list(TaskFilter(states=UNFINISHED), after=None, limit=200).items
+        return self.list_tasks(*UNFINISHED)
+
+    def list_tasks(self, *states: TaskState) -> tuple[Task, ...]:
+        """Return the newest tasks that are in one of some states, at most a page of them."""
+        return self.ledger.tasks.list(TaskFilter(states=states), after=None, limit=200).items
 
     def wait_for_effect(self, key: str, *, count: int = 1, seconds: float = 15) -> None:
         """Wait until a task function has left that many lines under a key."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,14 @@ def mark_after(key: str, seconds: float) -> str:
     """Leave a line after a while."""
     time.sleep(seconds)
     leave(key)
+    return key
+
+
+@app.task
+def mark_before(key: str, seconds: float) -> str:
+    """Leave a line, then take a while: whoever dies meanwhile has left it already."""
+    leave(key)
+    time.sleep(seconds)
     return key
 
 
@@ -200,6 +210,21 @@ def die(key: str) -> None:
     """End the process that runs this."""
     leave(key)
     os._exit(7)
+
+
+@app.task
+def die_once(key: str) -> str:
+    """End the process at the first try, return at the second."""
+    if leave(key) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+@app.task
+def leave_python(key: str) -> None:
+    """Ask Python to end."""
+    leave(key)
+    sys.exit(3)
 
 
 # Retries
