@@ -1,1 +1,50 @@
-"""The command line: the only room that knows click."""
+"""The command line: nouns, then verbs.
+
+Data goes to standard output, words for people to standard error. Every command imports what it
+needs when it runs, so that `celeriac --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from celeriac.cli.complaints import Complaint, complaint_about
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    import click
+
+    from celeriac.cli.commands import celeriac
+
+    try:
+        celeriac.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="celeriac",
+            standalone_mode=False,
+        )
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python flushes it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("CELERIAC_LOG_LEVEL") == "debug":
+            raise
+        return _complain(complaint_about(error))
+    return 0
+
+
+def _complain(complaint: Complaint) -> int:
+    sys.stderr.write(complaint.text())
+    return complaint.exit_code

@@ -1,0 +1,66 @@
+"""What went wrong, why, and what helps: three lines and an exit code for every error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from celeriac.errors import (
+    AccessError,
+    BrokerUnavailableError,
+    CeleriacError,
+    DataFolderInUseError,
+    InvalidRequestError,
+    LedgerUnavailableError,
+    NotFoundError,
+    SettingsError,
+    UnavailableError,
+)
+
+_UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows where it happened"
+
+# What the shell gets, and what was not done, for each family; the first that fits counts.
+_FAMILIES: tuple[tuple[type[CeleriacError], int, str], ...] = (
+    (DataFolderInUseError, 2, "not started"),
+    (AccessError, 4, "not allowed"),
+    (NotFoundError, 5, "not found"),
+    (InvalidRequestError, 6, "refused"),
+    (UnavailableError, 7, "not reachable"),
+    (CeleriacError, 1, "not done"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """An error as it is shown, and the exit code that goes with it."""
+
+    what: str
+    why: str
+    fix: str
+    exit_code: int
+
+    def text(self) -> str:
+        """Return the lines for people; what is empty is left out."""
+        lines = [f"error: {self.what}"]
+        lines += [
+            f"  {word:<5} {line}" for word, line in (("why", self.why), ("fix", self.fix)) if line
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def complaint_about(error: Exception) -> Complaint:
+    """Return how an error is told to the person at the terminal."""
+    if isinstance(error, SettingsError):
+        # One line says all: its name, its value, what is allowed.
+        return Complaint(what=str(error), why="", fix="", exit_code=2)
+    for family, exit_code, what in _FAMILIES:
+        if isinstance(error, family):
+            return Complaint(what=what, why=_why(error), fix=error.fix, exit_code=exit_code)
+    why = f"{type(error).__name__}: {error}"
+    return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
+
+
+def _why(error: CeleriacError) -> str:
+    # Here the reader runs the machine: what is kept from callers of the service helps.
+    if isinstance(error, LedgerUnavailableError | BrokerUnavailableError):
+        return f"{error}: {error.reason}"
+    return str(error)

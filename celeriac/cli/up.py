@@ -1,0 +1,32 @@
+"""`celeriac up`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from celeriac.cli.options import environment_with, settings_with, twin_option
+from celeriac.up.report import Printer, style_for
+from celeriac.up.start import run_up
+
+
+@click.command()
+@twin_option("data", "FOLDER", "Where secrets, broker and ledger live.")
+@twin_option("host", "ADDRESS", "Where the HTTP service listens.")
+@twin_option("port", "PORT", "Its port; 0 is any free one.")
+@twin_option("flower_port", "PORT", "Flower's port on the loopback; 0 is any free one.")
+@twin_option("concurrency", "N", "Tasks that run at a time.")
+@twin_option("queues", "NAMES", "Queues of the worker, with commas between them.")
+@twin_option("broker_url", "URL", "Use this broker instead of starting one.")
+@twin_option("database_url", "URL", "Use this database instead of a file in the data folder.")
+@twin_option("log_level", "LEVEL", "debug, info, warning or error.")
+def up(**options: str | None) -> None:
+    """Run everything on this machine: broker, worker, HTTP service, Flower.
+
+    Ends on Ctrl-C. Each option can be set in the environment too, by the name in brackets.
+    """
+    settings = settings_with(options)
+    printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
+    run_up(settings, environment=environment_with(options), printer=printer)

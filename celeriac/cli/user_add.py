@@ -1,0 +1,47 @@
+"""`celeriac user add`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from celeriac.cli.ledgers import ledger_of
+from celeriac.cli.options import twin_option
+from celeriac.core.user import Role
+from celeriac.service.passwords import Hasher
+from celeriac.service.users import UserService
+
+
+@click.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([*Role]), default="submitter", show_default=True)
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--allow-weak", is_flag=True, help="Take a weak password, for a walk-through.")
+@twin_option("data", "FOLDER", "Where secrets and ledger live.")
+@twin_option("database_url", "URL", "The ledger's database.")
+def add_user(
+    name: str, *, role: str, password_stdin: bool, allow_weak: bool, **options: str | None
+) -> None:
+    """Add someone who may sign in; asks for the password twice."""
+    password = read_password(name, from_stdin=password_stdin)
+    with ledger_of(options) as ledger:
+        users = UserService(ledger, Hasher())
+        added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
+    sys.stderr.write(f"created {added.name} ({added.role})\n")
+
+
+def read_password(name: str, *, from_stdin: bool) -> str:
+    """Return the password from standard input, or from the person at the terminal.
+
+    Raises:
+        click.UsageError: There is nobody to ask.
+    """
+    if from_stdin:
+        return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at; use --password-stdin")
+    asked: str = click.prompt(
+        f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True
+    )
+    return asked
