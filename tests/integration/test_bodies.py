@@ -54,7 +54,7 @@ def test_task_waits_in_its_body_for_others(stage: Stage, client: Any, queue_for_
     failing = client.join_failing.delay(queue_for_joins)
 
     assert single.get(timeout=25) == 2
-    assert several.get(timeout=25) == [1, 2, 3, 4, 5]
+    assert several.get(timeout=25) == [0, 2, 4, 6, 8]
     assert failing.get(timeout=25) == "ValueError('no good', 7)"
     assert stage.get(single.id).state is TaskState.COMPLETED
 
