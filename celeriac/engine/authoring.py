@@ -127,6 +127,12 @@ def _to_celery(function: Callable[..., Any], options: dict[str, Any]) -> dict[st
         own["acks_late"] = not own["at_most_once"]
     if "throws" in own:
         own["throws"] = (Fail, *own["throws"])
+    # Celery 5.7 warns of these on the task's own class, and still goes by them on a base.
+    routing: dict[str, Any] = {
+        option: own.pop(option) for option in ("queue", "priority") if option in own
+    }
+    if routing and issubclass(base, TypedTask):
+        own["base"] = type(base.__name__, (base,), routing)
     return own
 
 

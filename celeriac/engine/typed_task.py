@@ -55,7 +55,7 @@ class TypedTask(Task, Generic[P, R]):
 
     if TYPE_CHECKING:
         # Not at run time: Celery's tracer would call it in place of `run`, inside a request that
-        # it has pushed already, and a task that calls itself plainly would not be told apart.
+        # it has pushed already.
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
             """Call the function right here."""
 
@@ -103,8 +103,12 @@ def _converting(own: Any) -> Callable[..., Any]:
 
     def run(self: TypedTask[..., Any], *args: Any, **kwargs: Any) -> Any:
         function = own.__get__(self, type(self))
-        if self.request.called_directly:
+        request = self.request
+        # A task that calls itself plainly inherits the request of the worker's call: only the
+        # first call of a request is the worker's.
+        if request.called_directly or getattr(request, "is_entered", False):
             return function(*args, **kwargs)
+        request.is_entered = True
         values, named = self.contract.bind(args, kwargs)
         try:
             result = function(*values, **named)

@@ -49,7 +49,9 @@ def to_message(value: Any) -> Any:
         return [to_message(each) for each in value]
     if isinstance(value, Enum):
         return to_message(value.value)
-    if isinstance(value, BaseModel | timedelta | PurePath) or (
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, BaseModel | timedelta) or (
         dataclasses.is_dataclass(value) and not isinstance(value, type)
     ):
         return to_jsonable_python(value, bytes_mode="base64")
