@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
 from tests.faults.conftest import QUICK
+from tests.faults.history import Reader
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import is_alive, wait_until
 from tests.servers.valkey import ValkeyServer
@@ -51,7 +53,11 @@ def test_every_task_completes_once_while_its_workers_are_killed(
         result = stage.client.mark_before.delay(f"{key}:{number}", 0.05)
         return str(result.id)
 
-    with ThreadPoolExecutor(8) as clients:
+    newest = TaskFilter()
+    with (
+        Reader(lambda: stage.ledger.tasks.list(newest, after=None, limit=200).items) as reader,
+        ThreadPoolExecutor(8) as clients,
+    ):
         submitted = clients.map(submit, range(TASKS))
         interrupted = 0
         kills = 0
@@ -64,9 +70,11 @@ def test_every_task_completes_once_while_its_workers_are_killed(
             interrupted += len(running)
             stage.worker.start_ready()
         ids = list(submitted)
-    stage.wait_until_all_end(seconds=60)
+        stage.wait_until_all_end(seconds=60)
 
     assert len(set(ids)) == TASKS
+    assert reader.history.problems() == []
+    assert len(reader.history) > TASKS
     lost = 0
     for number, task_id in enumerate(ids):
         endings = stage.endings(task_id)

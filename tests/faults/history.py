@@ -1,0 +1,86 @@
+"""What readers saw of tasks while something went wrong, and whether it can be true."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from types import TracebackType
+from typing import Self
+
+from celeriac.core.state import TaskState
+from celeriac.core.task import Task, TaskId
+
+
+class History:
+    """Tasks as they were read, one after the other."""
+
+    def __init__(self) -> None:
+        self._seen: dict[TaskId, list[Task]] = defaultdict(list)
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Take what one read returned."""
+        for task in tasks:
+            seen = self._seen[task.id]
+            if not seen or seen[-1] != task:
+                seen.append(task)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._seen.values()))
+
+    def problems(self) -> list[str]:
+        """Return a sentence for every step that no true record could take."""
+        found = []
+        for seen in self._seen.values():
+            for before, after in pairwise(seen):
+                found += [f"{after.id}: {text}" for text in _step_problems(before, after)]
+        return found
+
+
+def _step_problems(before: Task, after: Task) -> list[str]:
+    # Called for two reads that differ.
+    found = []
+    if after.version < before.version:
+        found.append(f"version {before.version} became {after.version}")
+    if after.version == before.version:
+        found.append(f"version {after.version} was told in two ways")
+    if before.state.is_final:
+        found.append(f"{before.state} was final and changed")
+    elif after.version == before.version + 1 and not _is_step(before.state, after.state):
+        # Over more than one change nearly every state may follow: a task can be run again.
+        found.append(f"{before.state} became {after.state} in one step")
+    if after.attempt < before.attempt:
+        found.append(f"attempt {before.attempt} became {after.attempt}")
+    return found
+
+
+def _is_step(before: TaskState, after: TaskState) -> bool:
+    return after is before or before.may_become(after)
+
+
+class Reader:
+    """A thread that reads tasks all the time, as an impatient caller does."""
+
+    def __init__(self, read: Callable[[], Iterable[Task]]) -> None:
+        self.history = History()
+        self._read = read
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.05):
+            self.history.add(self._read())
