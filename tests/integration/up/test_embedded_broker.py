@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from celeriac.up.broker import EmbeddedBroker
+from celeriac.up.supervisor import Supervisor
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path, environment=os.environ)
+    supervisor = Supervisor(lambda _line: None)
+    supervisor.start([broker.program()], until_ready=True)
+    yield broker
+    supervisor.stop()
+
+
+def test_a_broker_that_is_ready_answers_whoever_knows_its_url(broker: EmbeddedBroker) -> None:
+    with redis.Redis.from_url(broker.url) as client:
+        assert client.ping()
+        assert client.config_get("bind") == {"bind": "127.0.0.1"}
+        assert client.config_get("save") == {"save": ""}
+
+
+def test_a_broker_refuses_whoever_does_not_know_its_password(broker: EmbeddedBroker) -> None:
+    port = int(broker.url.rpartition(":")[2].partition("/")[0])
+
+    with redis.Redis(port=port) as client, pytest.raises(redis.AuthenticationError):
+        client.ping()
+
+
+def test_the_files_that_hold_its_password_are_private(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    for name in ("broker.conf", "broker.url"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert (tmp_path / "broker.url").read_text().strip() == broker.url
+
+
+def test_a_broker_that_an_earlier_start_left_behind_is_stopped(tmp_path: Path) -> None:
+    orphan = EmbeddedBroker(tmp_path, environment=os.environ)
+    program = orphan.program()
+    program.prepare()
+    with subprocess.Popen(program.command, stdout=subprocess.DEVNULL) as process:
+        while program.find_ready(process.pid) is None:
+            assert process.poll() is None
+
+        was_there = EmbeddedBroker(tmp_path, environment=os.environ).stop_orphan()
+
+        assert was_there
+        assert process.wait(timeout=5) == 0
+
+
+def test_a_stranger_on_the_port_of_an_earlier_broker_is_left_alone(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    old = (tmp_path / "broker.conf").read_text()
+    password = broker.url.split(":")[2].partition("@")[0]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "broker.conf").write_text(old.replace(password, "another"))
+
+    was_there = EmbeddedBroker(elsewhere, environment=os.environ).stop_orphan()
+
+    assert not was_there
+    with redis.Redis.from_url(broker.url) as client:
+        assert client.ping()
+
+
+def test_a_broker_that_ended_leaves_no_file_that_names_it(
+    broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    broker.forget()
+
+    assert not (tmp_path / "broker.conf").exists()
+    assert not (tmp_path / "broker.url").exists()
+    assert not broker.stop_orphan()

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from celeriac.up.report import (
+    Printer,
+    Style,
+    closing_lines,
+    ended_line,
+    heading,
+    loud_lines,
+    ready_line,
+    style_for,
+    tail,
+    taken_port_line,
+)
+
+PLAIN = Style(has_colour=False, has_unicode=True)
+
+
+class Terminal(io.StringIO):
+    """A stream with somebody before it."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class ClosedTerminal(io.StringIO):
+    """A stream whose reader is gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+def test_a_ready_line_tells_name_facts_and_the_time_it_took() -> None:
+    line = ready_line("web", "http://127.0.0.1:8000", timedelta(seconds=0.64))
+
+    assert line.split() == ["✓", "web", "http://127.0.0.1:8000", "0.6", "s"]
+
+
+def test_the_times_of_ready_lines_stand_under_each_other() -> None:
+    short = ready_line("web", "here", timedelta(seconds=1))
+    long = ready_line("broker", "there, with more to tell", timedelta(seconds=12))
+
+    assert len(short) == len(long)
+
+
+def test_a_new_data_folder_is_called_new() -> None:
+    assert heading("1.0", Path("/data"), is_new=True).endswith("(new)")
+    assert "new" not in heading("1.0", Path("/data"), is_new=False)
+
+
+def test_a_taken_port_is_told_with_its_holder_and_the_port_taken_instead() -> None:
+    line = taken_port_line("web", taken=8000, holder="nginx (process id 7)", port=8001)
+
+    assert line.endswith("port 8000 is held by nginx (process id 7); taking 8001")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, "ended with exit code 1 after 3.0 s"),
+        # A negative code is the signal that ended it.
+        (-9, "ended with signal 9 after 3.0 s"),
+    ],
+)
+def test_an_ended_program_is_told_with_how_it_ended(code: int, words: str) -> None:
+    line = ended_line(
+        "worker",
+        code=code,
+        lived=timedelta(seconds=3),
+        pause=timedelta(seconds=2),
+        log=Path("worker.log"),
+    )
+
+    assert words in line
+    assert "starting again in 2 s" in line
+
+
+def test_the_hint_for_the_first_user_is_left_out_when_there_is_one() -> None:
+    def lines(hint: str) -> str:
+        return "\n".join(
+            closing_lines(
+                url="http://x",
+                took=timedelta(seconds=2),
+                logs=Path("/logs"),
+                grace=timedelta(seconds=10),
+                user_hint=hint,
+            )
+        )
+
+    assert "celeriac user add" in lines("celeriac user add NAME --role admin")
+    assert "User" not in lines("")
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_colour"),
+    [
+        ({}, True),
+        # https://no-color.org: any value that is not empty.
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_a_terminal_gets_colour_unless_it_is_asked_not_to(
+    *, environment: dict[str, str], has_colour: bool
+) -> None:
+    assert style_for(Terminal(), environment).has_colour is has_colour
+
+
+def test_a_pipe_gets_no_colour() -> None:
+    style = style_for(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {})
+
+    assert style.dress("✓ web") == "✓ web"
+
+
+def test_a_stream_that_cannot_show_a_tick_gets_a_plus() -> None:
+    style = style_for(io.TextIOWrapper(io.BytesIO(), encoding="cp1252"), {})
+
+    assert style.dress("✓ web") == "+ web"
+
+
+def test_colour_is_put_around_the_mark_alone() -> None:
+    style = Style(has_colour=True, has_unicode=True)
+
+    assert style.dress("✗ worker") == "\033[31m✗\033[0m worker"
+    assert style.dress("  Open") == "  Open"
+
+
+def test_a_printer_goes_on_when_its_reader_is_gone() -> None:
+    printer = Printer(ClosedTerminal(), PLAIN)
+
+    printer.say("one", "two")
+
+
+def test_only_lines_that_somebody_should_see_are_shown() -> None:
+    said = [
+        "[2026-11-22 15:00:00,000: INFO/MainProcess] Task process received",
+        "[2026-11-22 15:00:00,000: ERROR/MainProcess] Task process raised",
+        "WARNING:  something odd",
+        "[E 261122 15:00:00 web:1] a Flower error",
+        "INFO:     Application startup complete.",
+    ]
+
+    shown = loud_lines("worker", said, most=5, log=Path("worker.log"))
+
+    assert [line.split(maxsplit=2)[2] for line in shown] == [said[1], said[2], said[3]]
+
+
+def test_of_a_flood_the_first_lines_and_a_count_are_shown() -> None:
+    shown = loud_lines("web", ["ERROR: x"] * 12, most=5, log=Path("web.log"))
+
+    assert len(shown) == 6
+    assert shown[-1].endswith("and 7 more lines like these in web.log")
+
+
+def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("".join(f"line {number}\n" for number in range(5000)))
+
+    assert tail(log, 2) == ["    line 4998", "    line 4999"]
+
+
+def test_the_tail_of_no_log_is_empty(tmp_path: Path) -> None:
+    assert tail(tmp_path / "none.log") == []
