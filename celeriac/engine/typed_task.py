@@ -44,6 +44,8 @@ class TypedTask(Task, Generic[P, R]):
     acks_late = True
     # Never run again once a worker has it.
     at_most_once = False
+    # `priority` means the same with every broker: 9 first, as over HTTP.
+    is_nine_first = True
     # How often it is tried again after an exception; None leaves it to `self.retry`.
     retries: int | None = None
     # The pause before the first of these; each further one is about twice as long.

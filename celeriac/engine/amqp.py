@@ -1,0 +1,135 @@
+"""The seam where Celery sends a task: the row is committed first, then the doorbell rings.
+
+Everything that Celery sends passes through one function (`AMQP._create_task_sender`): `.delay()`,
+`apply_async`, canvas, retries, countdown and eta. Ours writes a row instead of publishing. Inside
+a running task, what belongs to the task's end is collected and written with its completion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from celery import signals
+from celery.app.amqp import AMQP, _callback_publish_retry
+from kombu.common import Broadcast
+from kombu.entity import Queue
+
+from celeriac.core.task import NewTask
+from celeriac.engine.collector import Collector, current_collector
+from celeriac.engine.messages import chain_placeholders, task_of_message
+from celeriac.errors import InvalidOptionError
+
+
+class LedgerAMQP(AMQP):
+    """Celery's AMQP, sending rows."""
+
+    def _create_task_sender(self) -> Callable[..., Any]:
+        app = self.app
+        before, after = signals.before_task_publish, signals.after_task_publish
+
+        def send_task_message(
+            producer: Any,
+            name: str,
+            message: Any,
+            exchange: Any = None,
+            routing_key: str | None = None,
+            queue: Any = None,
+            event_dispatcher: Any = None,
+            headers: dict[str, Any] | None = None,
+            **options: Any,
+        ) -> None:
+            message_headers, properties, body, sent_event = message
+            message_headers.update(headers or {})
+            properties.update({k: v for k, v in options.items() if k not in _TRANSPORT_OPTIONS})
+            queue_name = self._queue_name(queue, exchange, routing_key)
+            before.send(
+                sender=name,
+                body=body,
+                exchange="",
+                routing_key=queue_name,
+                declare=None,
+                headers=message_headers,
+                properties=properties,
+                retry_policy=None,
+            )
+            task = task_of_message(
+                message_headers,
+                properties,
+                body,
+                queue=queue_name,
+                is_zero_first=app.celeriac.is_zero_first_for(name),
+                at_most_once=app.celeriac.is_at_most_once(name),
+            )
+            self._accept(task)
+            after.send(
+                sender=name,
+                body=body,
+                exchange="",
+                routing_key=queue_name,
+                headers=message_headers,
+            )
+            if sent_event:
+                self._send_sent_event(
+                    event_dispatcher or self._event_dispatcher, producer, message, queue_name
+                )
+
+        return send_task_message
+
+    def _queue_name(self, queue: Any, exchange: Any, routing_key: str | None) -> str:
+        """Return the queue that a task is sent to, however the caller named it."""
+        if isinstance(queue, Broadcast):
+            raise InvalidOptionError(
+                "queue", "a broadcast queue has no single worker to claim a task; use `control`"
+            )
+        if isinstance(queue, Queue):
+            return str(queue.name)
+        if isinstance(queue, str):
+            # Looked up so that a queue that may not be created by a caller is refused here.
+            return str(self.queues[queue].name)
+        if exchange is None and routing_key is None:
+            return str(self.default_queue.name)
+        exchange_name = getattr(exchange, "name", exchange) or ""
+        for known in self.queues.values():
+            if known.routing_key == routing_key and exchange_name in ("", known.exchange.name):
+                return str(known.name)
+        # The default exchange delivers to the queue that is called like the routing key.
+        return routing_key or str(self.default_queue.name)
+
+    def _accept(self, task: NewTask) -> None:
+        """Collect a task that belongs to the end of the one that runs here; commit any other."""
+        rows = chain_placeholders(task)
+        collector = current_collector()
+        if collector is not None and belongs_to_end(collector, (task, *rows)):
+            collector.add(task, rows)
+            return
+        self.app.celeriac.road.submit((task, *rows))
+
+    def _send_sent_event(
+        self, dispatcher: Any, producer: Any, message: Any, queue_name: str
+    ) -> None:
+        headers, _, _, sent_event = message
+        sent_event.update(queue=queue_name, exchange="", routing_key=queue_name)
+        dispatcher.publish("task-sent", sent_event, producer, retry=False, headers=headers)
+
+
+def belongs_to_end(collector: Collector, rows: Iterable[NewTask]) -> bool:
+    """Whether what is sent now becomes true with the end of the task that runs here.
+
+    A retry or a replacement bears that task's own id; Celery marks what it sends for links and
+    chains; what errbacks send is marked by our backend. Anything else a body sends stands at once.
+    """
+    return (
+        collector.is_ending
+        or bool(_callback_publish_retry.get())
+        or any(task.id == collector.claimed.id for task in rows)
+    )
+
+
+# Options of a publish that say how to talk to the broker, not what the task is.
+_TRANSPORT_OPTIONS = frozenset(
+    {
+        "retry", "retry_policy", "serializer", "delivery_mode", "compression", "declare",
+        "exchange_type", "timeout", "confirm_timeout", "mandatory", "immediate",
+    }
+)  # fmt: skip

@@ -1,0 +1,104 @@
+"""Making a Celery app that runs on the ledger, or moving an existing one onto it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from celery import Celery, concurrency
+
+from celeriac.engine.canvas import register as register_canvas
+from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
+from celeriac.engine.runtime import Engine
+from celeriac.errors import SettingsError
+from celeriac.settings import Settings
+
+_POOLS = {
+    "prefork": "celeriac.engine.pool.processes:ProcessPool",
+    "processes": "celeriac.engine.pool.processes:ProcessPool",
+    "solo": "celeriac.engine.pool.solo:SoloPool",
+    "threads": "celeriac.engine.pool.refused:RefusedPool",
+    "eventlet": "celeriac.engine.pool.refused:RefusedPool",
+    "gevent": "celeriac.engine.pool.refused:RefusedPool",
+}
+
+
+def create_celery(
+    settings: Settings | None = None, *, name: str = "celeriac", include: Iterable[str] = ()
+) -> Celery:
+    """Return a Celery app whose tasks are kept in the ledger.
+
+    Args:
+        settings: How it shall run; None reads the environment.
+        name: The app's main name, from which Celery names tasks of `__main__`.
+        include: Modules with tasks that a worker imports.
+
+    Raises:
+        SettingsError: A setting is broken.
+    """
+    settings = settings or Settings.from_environment()
+    app = Celery(name, broker=settings.broker_url, include=list(include), set_as_current=True)
+    app.conf.update(
+        task_default_queue="default",
+        task_acks_late=True,
+        broker_connection_retry_on_startup=True,
+        worker_hijack_root_logger=True,
+        enable_utc=True,
+        timezone="UTC",
+    )
+    return install(app, settings)
+
+
+def install(app: Celery, settings: Settings | None = None) -> Celery:
+    """Move a Celery app onto the ledger; its tasks run unchanged.
+
+    Args:
+        app: Any Celery app that has not yet sent a task.
+        settings: How it shall run; None reads the environment, and the broker stays the app's.
+
+    Returns:
+        The same app.
+
+    Raises:
+        SettingsError: A setting is broken, or the app is configured to use pickle.
+    """
+    settings = settings or Settings.from_environment()
+    _refuse_pickle(app)
+    register_content_type()
+    concurrency.ALIASES.update(_pools())
+    app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
+    app.control_cls = "celeriac.engine.control:LedgerControl"
+    app.backend_cls = "celeriac.engine.backend:LedgerBackend"
+    for cached in ("amqp", "control"):
+        app.__dict__.pop(cached, None)
+    app.conf.accept_content = sorted({*app.conf.accept_content, CONTENT_TYPE})
+    app.celeriac = Engine(app, settings)
+    register_canvas(app)
+    return app
+
+
+def _pools() -> dict[str, str]:
+    if sys.platform != "win32":
+        return _POOLS
+    # There is no fork to make children with.
+    return {**_POOLS, "prefork": _POOLS["solo"], "processes": _POOLS["solo"]}
+
+
+def engine_of(app: Any) -> Engine:
+    """Return what `install` put on an app."""
+    engine: Engine = app.celeriac
+    return engine
+
+
+def _refuse_pickle(app: Celery) -> None:
+    for setting in ("task_serializer", "result_serializer", "event_serializer"):
+        if app.conf[setting] == "pickle":
+            raise SettingsError(
+                setting, "pickle", "json: pickled data would let the broker run any code"
+            )
+    accepted = app.conf.accept_content or ()
+    if any(word in ("pickle", "application/x-python-serialize") for word in accepted):
+        raise SettingsError(
+            "accept_content", "pickle", "json: pickled data would let the broker run any code"
+        )

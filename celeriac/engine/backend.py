@@ -1,0 +1,361 @@
+"""The result backend: Celery's plug for results, over the ledger.
+
+The ledger is the truth. While a task runs, what the tracer stores is collected for the task's
+completion; everywhere else reading asks the ledger, and writing is nobody's business but the
+pool's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from celery import states
+from celery.backends.base import BaseBackend
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import GroupResult
+from kombu.exceptions import EncodeError
+
+from celeriac.core.outcome import NewChord
+from celeriac.core.state import ErrorKind, TaskState
+from celeriac.core.task import Codec, Task, TaskError, TaskId
+from celeriac.engine import codec
+from celeriac.engine.amqp import belongs_to_end
+from celeriac.engine.collector import current_collector
+from celeriac.engine.messages import placeholders
+from celeriac.errors import InvalidArgumentsError, TaskNotFoundError
+
+logger = logging.getLogger(__name__)
+
+_CELERY_STATES = {
+    TaskState.WAITING: states.PENDING,
+    TaskState.SCHEDULED: states.PENDING,
+    TaskState.QUEUED: states.PENDING,
+    TaskState.RUNNING: states.STARTED,
+    TaskState.COMPLETED: states.SUCCESS,
+    TaskState.FAILED: states.FAILURE,
+    TaskState.CANCELLED: states.REVOKED,
+    TaskState.EXPIRED: states.REVOKED,
+}
+
+
+class LedgerBackend(BaseBackend):
+    """Results out of the ledger."""
+
+    # Asked by the tracer: results stay as long as the task is kept.
+    persistent = True
+    supports_autoexpire = True
+
+    @property
+    def _engine(self) -> Any:
+        return self.app.celeriac
+
+    # ---- what the tracer tells while a task runs
+
+    def mark_as_done(
+        self,
+        task_id: str,
+        result: Any,
+        request: Any = None,
+        store_result: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        state: str = states.SUCCESS,
+    ) -> None:
+        """Collect the result of the task that runs here."""
+        collector = current_collector()
+        if collector is None or collector.claimed.id != task_id:
+            self._refuse("mark_as_done", task_id)
+            return
+        if store_result:
+            collector.result_codec, collector.result = self.encode_result_text(result, request)
+
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        call_errbacks: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        state: str = states.FAILURE,
+    ) -> None:
+        """Collect the failure of the task that runs here, and run its errbacks."""
+        collector = current_collector()
+        if collector is None:
+            self._refuse("mark_as_failure", task_id)
+            return
+        if collector.claimed.id == task_id:
+            collector.error = self.error_of(exc, traceback)
+        if request is not None and call_errbacks and request.errbacks:
+            self._call_task_errbacks(request, exc, traceback)
+
+    def mark_as_retry(
+        self,
+        task_id: str,
+        exc: BaseException,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        state: str = states.RETRY,
+    ) -> None:
+        """Collect why the task that runs here wants another attempt."""
+        collector = current_collector()
+        if collector is not None and collector.claimed.id == task_id:
+            collector.error = self.error_of(exc, traceback) if exc else None
+
+    def mark_as_revoked(
+        self,
+        task_id: str,
+        reason: str = "",
+        request: Any = None,
+        store_result: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        state: str = states.REVOKED,
+    ) -> None:
+        """Ask the ledger to cancel a task that a worker was told to revoke."""
+        self._engine.cancel_soon(TaskId(task_id))
+
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Report progress: the only state a task may set is its own, while it runs."""
+        collector = current_collector()
+        if state == states.STARTED or collector is None or collector.claimed.id != task_id:
+            if state != states.STARTED:
+                self._refuse("store_result", task_id)
+            return result
+        shown = self.prepare_exception(result) if isinstance(result, BaseException) else result
+        progress = codec.dump_typed({"state": state, "meta": shown})
+        claimed = collector.claimed
+        self._engine.road.report(claimed.id, claimed.lease_token, progress)
+        return result
+
+    def _refuse(self, what: str, task_id: str) -> None:
+        # Celery's worker calls the backend on its own for messages it cannot run (an unknown
+        # task, a Request it gave up). The row keeps its state, which only a claim may change.
+        self._engine.counters.add("backend_writes_refused")
+        logger.debug("a result was not stored", extra={"task_id": task_id, "call": what})
+
+    def encode_result_text(self, result: Any, request: Any) -> tuple[Codec, str]:
+        """Return a task's result as text.
+
+        Raises:
+            EncodeError: No JSON carries it; the tracer makes a failure of that.
+        """
+        task = self.app.tasks.get(request.task) if request is not None else None
+        dump_result = getattr(task, "dump_result", None)
+        value = dump_result(result) if dump_result is not None else self.prepare_value(result)
+        try:
+            return codec.dump(value)
+        except (TypeError, ValueError) as error:
+            raise EncodeError(f"the result cannot be kept as JSON: {error}") from error
+
+    def error_of(self, exc: BaseException, traceback: Any = None) -> TaskError:
+        """Return an exception as the ledger keeps it."""
+        shown = self.prepare_exception(exc, serializer="json")
+        kind = ErrorKind.EXCEPTION
+        if isinstance(exc, SoftTimeLimitExceeded | TimeLimitExceeded):
+            kind = ErrorKind.TIMEOUT
+        elif isinstance(exc, InvalidArgumentsError):
+            kind = ErrorKind.REJECTED
+        return TaskError(
+            kind=kind,
+            type=_storable(shown["exc_type"]),
+            module=_storable(shown["exc_module"] or ""),
+            message=_storable(str(exc)),
+            arguments=json.dumps(shown["exc_message"], default=repr),
+            traceback=_storable(str(traceback)) if traceback else "",
+        )
+
+    def call_errbacks(self, request: Any, exc: BaseException, traceback: Any = None) -> None:
+        """Call the errbacks of a request as if its task had just failed here."""
+        self._call_task_errbacks(request, exc, traceback)
+
+    def _call_task_errbacks(self, request: Any, exc: Any, traceback: Any) -> None:
+        # What an errback sends belongs to the end of the task that failed, as links do.
+        collector = current_collector()
+        if collector is None:
+            super()._call_task_errbacks(request, exc, traceback)
+            return
+        collector.is_ending = True
+        try:
+            super()._call_task_errbacks(request, exc, traceback)
+        finally:
+            collector.is_ending = False
+
+    def _fail_chain(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the ledger fails whatever waits for a task that failed."""
+
+    # ---- chords: counted by the ledger
+
+    def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
+        """Make a chord known before the first task of its header is sent."""
+        header = self.app.GroupResult(*header_result_args)
+        queue = self._chord_queue(body)
+        chord = NewChord(
+            id=header.id,
+            size=sum(1 for _ in leaves(header.as_tuple())),
+            body=codec.dump_typed({"body": dict(body), "header": header.as_tuple()}),
+            queue=queue,
+        )
+        waiting = placeholders(body, upstream_id=header.id, queue=queue)
+        collector = current_collector()
+        # A chord that a task sends in its body, for itself, stands at once; one that takes the
+        # task's place, or follows it, stands when the task ends.
+        if collector is not None and belongs_to_end(collector, waiting):
+            collector.chords.append(chord)
+            collector.continuations.extend(waiting)
+        else:
+            self._engine.road.submit(waiting, (chord,))
+
+    def _chord_queue(self, body: Any) -> str:
+        queue = (body.get("options") or {}).get("queue")
+        if isinstance(queue, str):
+            return queue
+        return str(self.app.amqp.default_queue.name)
+
+    def on_chord_part_return(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: the ledger counts a part when it writes the part's end."""
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
+        """Refuse: a chord's size is fixed when it is sent."""
+        raise NotImplementedError("a chord cannot grow after it was sent")
+
+    # ---- reading
+
+    def get_task_meta(self, task_id: str, cache: bool = True) -> Any:  # noqa: FBT001, FBT002
+        """Return what Celery calls a task's meta, out of the ledger.
+
+        Raises:
+            TaskNotFoundError: No task has this id.
+        """
+        if cache:
+            kept = self._cache.get(task_id)
+            if kept:
+                return kept
+        task = self._engine.road.find([TaskId(task_id)]).get(TaskId(task_id))
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        meta = self._meta_of(task)
+        if cache and meta["status"] in states.READY_STATES:
+            self._cache[task_id] = meta
+        return meta
+
+    def _meta_of(self, task: Task) -> dict[str, Any]:
+        meta: dict[str, Any] = {
+            "task_id": task.id,
+            "status": _CELERY_STATES[task.state],
+            "result": None,
+            "traceback": None,
+            "children": [],
+            "date_done": task.finished_at,
+            "name": task.name,
+            "queue": task.queue,
+            "worker": task.worker,
+            "retries": task.retries,
+            "parent_id": task.parent_id,
+        }
+        if task.state is TaskState.COMPLETED:
+            if task.result is not None:
+                meta["result"] = codec.load(task.result_codec, task.result)
+        elif task.state.is_final:
+            meta["result"] = self.exception_of(task)
+            meta["traceback"] = (task.error.traceback or None) if task.error else None
+        elif task.state is TaskState.SCHEDULED and task.retries:
+            meta["status"] = states.RETRY
+            meta["result"] = self.exception_of(task) if task.error else None
+        elif task.state is TaskState.RUNNING and task.progress:
+            told = codec.load_typed(task.progress)
+            meta["status"], meta["result"] = told["state"], told["meta"]
+        return meta
+
+    def exception_of(self, task: Task) -> BaseException:
+        """Return why a task ended without a result, as the exception a caller gets."""
+        if task.state is TaskState.EXPIRED:
+            return self._rebuild("TaskRevokedError", "celery.exceptions", ["expired"])
+        if task.state is TaskState.CANCELLED:
+            return self._rebuild("TaskRevokedError", "celery.exceptions", ["revoked"])
+        error = task.error
+        if error is None:
+            return self._rebuild("Exception", "builtins", ["failed"])
+        return self._rebuild(
+            error.type or "Exception",
+            error.module or "builtins",
+            json.loads(error.arguments) or [error.message],
+        )
+
+    def _rebuild(self, type_name: str, module: str, arguments: Any) -> BaseException:
+        # Only modules that are imported already are looked into, and only exceptions built.
+        rebuilt: BaseException = self.exception_to_python(
+            {"exc_type": type_name, "exc_module": module, "exc_message": arguments}
+        )
+        return rebuilt
+
+    def wait_for(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        interval: float = 0.5,
+        no_ack: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        on_interval: Any = None,
+    ) -> Any:
+        """Return a task's meta when it has ended.
+
+        Raises:
+            TimeoutError: Celery's own, when the time is over first.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._engine.notices.listening(TaskId(task_id)) as notice:
+            while True:
+                meta = self.get_task_meta(task_id)
+                if meta["status"] in states.READY_STATES:
+                    return meta
+                if on_interval:
+                    on_interval()
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise CeleryTimeoutError("The operation timed out.")
+                notice.wait(left)
+
+    def forget(self, task_id: str) -> None:
+        """Drop what this process remembers of a result; the ledger keeps its record."""
+        self._cache.pop(task_id, None)
+
+    # ---- group results: a name for a list of ids
+
+    def _save_group(self, group_id: str, result: GroupResult) -> GroupResult:
+        self._engine.ledger.settings.set(_group_key(group_id), json.dumps(result.as_tuple()))
+        return result
+
+    def _restore_group(self, group_id: str) -> Any:
+        kept = self._engine.ledger.settings.find(_group_key(group_id))
+        if kept is None:
+            return None
+        from celery.result import result_from_tuple
+
+        return {"result": result_from_tuple(json.loads(kept), self.app)}
+
+    def _delete_group(self, group_id: str) -> None:
+        self._engine.ledger.settings.delete(_group_key(group_id))
+
+
+def leaves(result: Any) -> Iterator[str]:
+    """Yield the ids of the tasks under a result, written as Celery does: ((id, parent), parts)."""
+    (task_id, _), parts = result
+    if parts is None:
+        yield task_id
+    else:
+        for part in parts:
+            yield from leaves(part)
+
+
+def _storable(text: str) -> str:
+    # A database's text holds no NUL and no lone surrogate; an exception's may.
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _group_key(group_id: str) -> str:
+    return f"celery_group:{group_id}"

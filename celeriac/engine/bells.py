@@ -1,0 +1,62 @@
+"""A thread that speaks to the broker for a worker, so that completing tasks never waits for it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from celeriac.core.outcome import Ended
+from celeriac.core.task import Doorbell
+
+_MOST_AT_ONCE = 500
+
+
+class Bells:
+    """Rings doorbells and tells of ended tasks, in order, behind the caller's back."""
+
+    def __init__(
+        self,
+        ring: Callable[[Sequence[Doorbell]], None],
+        tell: Callable[[Sequence[Ended]], None],
+    ) -> None:
+        self._ring = ring
+        self._tell = tell
+        self._queue: queue.SimpleQueue[tuple[Sequence[Doorbell], Sequence[Ended]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="celeriac-bells", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def ring(self, doorbells: Sequence[Doorbell], ended: Sequence[Ended]) -> None:
+        """Have doorbells rung and ends told; returns at once."""
+        if doorbells or ended:
+            self._queue.put((doorbells, ended))
+
+    def stop(self, seconds: float) -> None:
+        """Say what is left to say, as far as the time allows, and end."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            doorbells: list[Doorbell] = []
+            ended: list[Ended] = []
+            item = self._queue.get()
+            while True:
+                if item is None:
+                    is_over = True
+                    break
+                doorbells.extend(item[0])
+                ended.extend(item[1])
+                if len(doorbells) + len(ended) > _MOST_AT_ONCE or self._queue.empty():
+                    break
+                item = self._queue.get()
+            # Waiters first: they have waited longest.
+            self._tell(ended)
+            self._ring(doorbells)

@@ -1,0 +1,80 @@
+"""The broker seen from beside Celery's consumer: connections, queue lengths, and whether it forgot.
+
+Everything here may fail at any time, and says so with one of `broker_errors`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+EPOCH_KEY = "celeriac:epoch"
+_SOCKET_SECONDS = 5.0
+
+
+def connect_once(app: Any) -> Any:
+    """Return a connection that tries each step once: whoever asks has something better to do."""
+    options = dict(app.conf.broker_transport_options or {})
+    options.update(max_retries=1, interval_start=0, interval_step=0, interval_max=0)
+    if is_redis(app):
+        options.setdefault("socket_connect_timeout", _SOCKET_SECONDS)
+        options.setdefault("socket_timeout", _SOCKET_SECONDS)
+    return app.connection_for_write(
+        transport_options=options, connect_timeout=_SOCKET_SECONDS, heartbeat=0
+    )
+
+
+def broker_errors(connection: Any) -> tuple[type[BaseException], ...]:
+    """Return what is raised when the broker is away or refuses."""
+    return (*connection.connection_errors, *connection.channel_errors, OSError)
+
+
+def is_redis(app: Any) -> bool:
+    """Whether the broker speaks Redis' protocol."""
+    return driver_of(app) == "redis"
+
+
+def driver_of(app: Any) -> str:
+    """Return kombu's word for the kind of broker: redis, amqp, memory."""
+    return str(app.connection_for_write().transport.driver_type)
+
+
+class BrokerView:
+    """One thread's view of the broker; not to be shared between threads."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._is_redis = is_redis(app)
+        self._connection = connect_once(app)
+
+    @property
+    def errors(self) -> tuple[type[BaseException], ...]:
+        """What any call here may raise when the broker is away."""
+        return broker_errors(self._connection)
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        self._connection.release()
+        self._connection = connect_once(self._app)
+
+    def queue_length(self, queue: str) -> int:
+        """Return how many doorbells lie in a queue, over all priorities."""
+        channel = self._connection.default_channel
+        if hasattr(channel, "_size"):
+            return int(channel._size(queue))  # noqa: SLF001 - kombu has no public word for it
+        declared = self._app.amqp.queues[queue].bind(channel).queue_declare()
+        return int(declared[1])
+
+    def epoch(self) -> str:
+        """Return a word that changes when the broker forgot everything or was replaced.
+
+        On Redis a random key that lives as long as the data, and the server's run id. Brokers
+        without such a key always answer the same; their queue lengths tell.
+        """
+        if not self._is_redis:
+            return ""
+        client = self._connection.default_channel.client
+        client.set(EPOCH_KEY, secrets.token_hex(8), nx=True)
+        kept = client.get(EPOCH_KEY)
+        run_id = client.info("server").get("run_id", "")
+        return f"{kept!r}:{run_id}"

@@ -1,0 +1,64 @@
+"""Turning arguments, results and options into text and back.
+
+What plain JSON can carry travels as plain JSON; what it cannot (datetime, Decimal, UUID, bytes)
+as Celery's typed JSON. The two are told apart by the codec kept beside the text, so that a user's
+object which merely looks like a typed value stays what it is.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kombu.utils import json as typed_json
+
+from celeriac.core.task import Arguments, Codec
+
+Json = Any
+
+
+def dump(value: Json) -> tuple[Codec, str]:
+    """Write a value as plain JSON, or as typed JSON where plain JSON cannot carry it.
+
+    Raises:
+        TypeError: Neither of them can.
+    """
+    try:
+        return Codec.JSON, json.dumps(value, separators=(",", ":"))
+    except TypeError:
+        return Codec.TYPED, dump_typed(value)
+
+
+def load(codec: Codec, text: str) -> Json:
+    """Read what `dump` wrote."""
+    return json.loads(text) if codec is Codec.JSON else load_typed(text)
+
+
+def dump_typed(value: Json) -> str:
+    """Write a value as Celery's typed JSON.
+
+    Raises:
+        TypeError: It holds something that typed JSON cannot carry.
+    """
+    return str(typed_json.dumps(value))
+
+
+def load_typed(text: str) -> Json:
+    """Read Celery's typed JSON."""
+    return typed_json.loads(text)
+
+
+def dump_arguments(args: Any, kwargs: Any) -> Arguments:
+    """Write what a task function is called with.
+
+    Raises:
+        TypeError: An argument cannot be carried by JSON, plain or typed.
+    """
+    codec, text = dump([list(args), dict(kwargs)])
+    return Arguments(codec=codec, text=text)
+
+
+def load_arguments(arguments: Arguments) -> tuple[list[Json], dict[str, Json]]:
+    """Read what `dump_arguments` wrote."""
+    args, kwargs = load(arguments.codec, arguments.text)
+    return args, kwargs

@@ -1,0 +1,65 @@
+"""What one running task does that becomes true only together with its end.
+
+While Celery's tracer runs a task, the result backend and the AMQP seam put what they are told
+here; the executor makes one outcome of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from celeriac.core.outcome import NewChord
+from celeriac.core.task import ClaimedTask, Codec, NewTask, TaskError
+
+
+@dataclass(slots=True)
+class Collector:
+    """The end of one running task as it builds up."""
+
+    claimed: ClaimedTask
+    result: str | None = None
+    result_codec: Codec = Codec.JSON
+    error: TaskError | None = None
+    # The task sent again under its own id: a retry, or a replacement by one task.
+    resend: NewTask | None = None
+    continuations: list[NewTask] = field(default_factory=list)
+    chords: list[NewChord] = field(default_factory=list)
+    # Set while what is sent belongs to the end of this task (its errbacks), not to its body.
+    is_ending: bool = False
+
+    def add(self, task: NewTask, placeholders: tuple[NewTask, ...]) -> None:
+        """Take a task that is sent as part of this one's end."""
+        if task.id == self.claimed.id:
+            self.resend = task
+        else:
+            self.continuations.append(task)
+        self.continuations.extend(placeholders)
+
+    def own_placeholder(self) -> NewTask | None:
+        """Return the row that says this task waits for the canvas that replaced it, if any."""
+        for task in self.continuations:
+            if task.id == self.claimed.id and task.is_waiting:
+                return task
+        return None
+
+
+_current: ContextVar[Collector | None] = ContextVar("celeriac_collector", default=None)
+
+
+def current_collector() -> Collector | None:
+    """Return what collects for the task that runs here and now, None outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def collecting(claimed: ClaimedTask) -> Iterator[Collector]:
+    """Collect for one claimed task while its body runs."""
+    collector = Collector(claimed)
+    token = _current.set(collector)
+    try:
+        yield collector
+    finally:
+        _current.reset(token)

@@ -1,0 +1,197 @@
+"""Running one claimed task through Celery's tracer, and making one outcome of all it did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import states
+from celery.app.trace import build_tracer
+from celery.exceptions import Reject
+from kombu.utils.encoding import safe_repr
+
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.state import ErrorKind
+from celeriac.core.task import ClaimedTask, TaskError
+from celeriac.engine import codec
+from celeriac.engine.collector import Collector, collecting
+from celeriac.engine.messages import request_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What Celery's events tell of one run, beside its outcome."""
+
+    # Celery's word: SUCCESS, FAILURE, RETRY, REVOKED, IGNORED, REJECTED.
+    state: str
+    runtime_seconds: float = 0.0
+    # A short text of the result, or of the exception.
+    shown: str = ""
+    traceback: str = ""
+
+
+class Executor:
+    """Runs claimed tasks in this process, one after the other."""
+
+    def __init__(self, app: Any, *, hostname: str, now: Callable[[], datetime] | None = None):
+        self._app = app
+        self._hostname = hostname
+        self._now = now or (lambda: datetime.now(UTC))
+
+    def prepare(self) -> None:
+        """Build the tracer of every task, so that the first run of each is as fast as the next."""
+        for name, task in self._app.tasks.items():
+            self._build(name, task)
+
+    def _build(self, name: str, task: Any) -> Any:
+        task.__trace__ = build_tracer(name, task, self._app.loader, self._hostname, app=self._app)
+        return task.__trace__
+
+    def run(self, claimed: ClaimedTask) -> tuple[Outcome, Report]:
+        """Run a task to the end of one attempt; nothing that it does is raised from here.
+
+        Raises:
+            BaseException: What no task may keep to itself: SystemExit, KeyboardInterrupt and
+                the like leave through here, and end the process.
+        """
+        task = self._app.tasks.get(claimed.name)
+        if task is None:
+            return self._unknown(claimed)
+        try:
+            args, kwargs = codec.load_arguments(claimed.arguments)
+        except (ValueError, TypeError) as error:
+            return self._rejected(claimed, f"the arguments cannot be read: {error}")
+        request = request_of(
+            claimed,
+            args,
+            kwargs,
+            hostname=self._hostname,
+            is_zero_first=self._app.celeriac.is_zero_first_for(claimed.name),
+        )
+        trace = task.__trace__ or self._build(claimed.name, task)
+        with collecting(claimed) as collector:
+            try:
+                result, info, runtime, shown = trace(claimed.id, args, kwargs, request)
+            except Reject as reject:
+                # Raised by a handler after the body; Celery lets it out.
+                return self._end_rejected(collector, reject)
+        return self._end(collector, result, info, runtime or 0.0, shown or "")
+
+    def _end(
+        self, collector: Collector, result: Any, info: Any, runtime: float, shown: str
+    ) -> tuple[Outcome, Report]:
+        """Decide how the attempt ended, by what the tracer said and what was collected."""
+        if info is None or info.state == states.SUCCESS:
+            return self._end_success(collector, runtime, shown)
+        if info.state == states.RETRY:
+            return self._end_retry(collector, info, runtime)
+        if info.state == states.IGNORED:
+            return self._end_ignored(collector, runtime)
+        if info.state == states.REJECTED:
+            return self._end_rejected(collector, info.retval)
+        return self._end_failure(collector, info.retval, runtime)
+
+    def _end_success(
+        self, collector: Collector, runtime: float, shown: str
+    ) -> tuple[Outcome, Report]:
+        if collector.resend is not None:
+            # retry(throw=False): the body went on and returned, but what it sent wins.
+            outcome = self._outcome(collector, Ending.RETRIED, resend=collector.resend)
+            return outcome, Report(state=states.RETRY, runtime_seconds=runtime)
+        outcome = self._outcome(
+            collector,
+            Ending.COMPLETED,
+            result=collector.result,
+            result_codec=collector.result_codec,
+        )
+        return outcome, Report(state=states.SUCCESS, runtime_seconds=runtime, shown=shown)
+
+    def _end_retry(self, collector: Collector, info: Any, runtime: float) -> tuple[Outcome, Report]:
+        report = Report(
+            state=states.RETRY,
+            runtime_seconds=runtime,
+            shown=safe_repr(info.retval.exc),
+            traceback=collector.error.traceback if collector.error else "",
+        )
+        if collector.resend is None:
+            # Raised by hand, without sending anything: the task's own way to say "again".
+            return self._outcome(collector, Ending.RETURNED, error=collector.error), report
+        outcome = self._outcome(
+            collector, Ending.RETRIED, resend=collector.resend, error=collector.error
+        )
+        return outcome, report
+
+    def _end_ignored(self, collector: Collector, runtime: float) -> tuple[Outcome, Report]:
+        report = Report(state=states.IGNORED, runtime_seconds=runtime)
+        if collector.resend is not None:
+            # Replaced by one task, which runs under this id.
+            return self._outcome(collector, Ending.RETRIED, resend=collector.resend), report
+        waiting = collector.own_placeholder()
+        if waiting is not None:
+            return self._outcome(collector, Ending.REPLACED, resend=waiting), report
+        return self._outcome(collector, Ending.COMPLETED, is_ignored=True), report
+
+    def _end_rejected(self, collector: Collector, reject: Any) -> tuple[Outcome, Report]:
+        reason = str(getattr(reject, "reason", None) or "rejected by the task")
+        report = Report(state=states.REJECTED, shown=reason)
+        if getattr(reject, "requeue", False):
+            return self._outcome(collector, Ending.RETURNED), report
+        error = TaskError(
+            kind=ErrorKind.REJECTED,
+            type="Reject",
+            module="celery.exceptions",
+            message=reason,
+            arguments=codec.dump_typed([reason]),
+        )
+        return self._outcome(collector, Ending.FAILED, error=error), report
+
+    def _end_failure(
+        self, collector: Collector, exc: Any, runtime: float
+    ) -> tuple[Outcome, Report]:
+        error = collector.error or self._app.backend.error_of(exc)
+        outcome = self._outcome(collector, Ending.FAILED, error=error)
+        report = Report(
+            state=states.FAILURE,
+            runtime_seconds=runtime,
+            shown=safe_repr(exc),
+            traceback=error.traceback,
+        )
+        return outcome, report
+
+    def _outcome(self, collector: Collector, ending: Ending, **facts: Any) -> Outcome:
+        own = collector.claimed.id
+        return Outcome(
+            task_id=own,
+            lease_token=collector.claimed.lease_token,
+            ending=ending,
+            finished_at=self._now(),
+            continuations=tuple(each for each in collector.continuations if each.id != own),
+            chords=tuple(collector.chords),
+            **facts,
+        )
+
+    def _unknown(self, claimed: ClaimedTask) -> tuple[Outcome, Report]:
+        # Claimed by mistake (the message named another task): back for a worker that knows it.
+        outcome = Outcome(
+            task_id=claimed.id,
+            lease_token=claimed.lease_token,
+            ending=Ending.RETURNED,
+            finished_at=self._now(),
+        )
+        return outcome, Report(state=states.IGNORED)
+
+    def _rejected(self, claimed: ClaimedTask, reason: str) -> tuple[Outcome, Report]:
+        outcome = Outcome(
+            task_id=claimed.id,
+            lease_token=claimed.lease_token,
+            ending=Ending.FAILED,
+            finished_at=self._now(),
+            error=TaskError(kind=ErrorKind.REJECTED, type="ValueError", message=reason),
+            needs_errbacks=True,
+        )
+        return outcome, Report(state=states.FAILURE, shown=reason)

@@ -1,0 +1,211 @@
+"""Between Celery's messages and the ledger's rows: one row is one message, both ways.
+
+A message of Celery's protocol 2 has headers, properties and a body of arguments and an embed (the
+links, the chain, the chord). The row has columns for what the ledger decides by; the rest goes
+into its `headers` and comes back unchanged when the task runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac.core.task import DEFAULT_PRIORITY, ClaimedTask, NewTask, TaskId
+from celeriac.engine.codec import dump_arguments, dump_typed, load_typed
+
+# What the row keeps in columns of its own, or makes anew for each run.
+_IN_COLUMNS = frozenset(
+    {
+        "lang", "task", "id", "eta", "expires", "group", "group_index", "retries", "timelimit",
+        "root_id", "parent_id", "argsrepr", "kwargsrepr", "ignore_result",
+    }
+)  # fmt: skip
+_EMBED = ("callbacks", "errbacks", "chain", "chord")
+
+
+def priority_of_message(priority: int | None, *, is_zero_first: bool) -> int:
+    """Return the ledger's priority (9 first) for the one a caller gave to Celery.
+
+    Celery leaves the meaning to the broker: 0 is first on Redis, 9 is first on AMQP.
+    """
+    if priority is None:
+        return DEFAULT_PRIORITY
+    bounded = min(max(int(priority), 0), 9)
+    return 9 - bounded if is_zero_first else bounded
+
+
+def priority_for_message(priority: int, *, is_zero_first: bool) -> int:
+    """Return the broker's priority for the ledger's."""
+    return 9 - priority if is_zero_first else priority
+
+
+def _moment(value: Any) -> datetime | None:
+    if not value:
+        return None
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def task_of_message(
+    headers: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    body: tuple[Any, Any, Mapping[str, Any]],
+    *,
+    queue: str,
+    is_zero_first: bool,
+    at_most_once: bool,
+) -> NewTask:
+    """Return the row for a message that Celery is about to send.
+
+    Raises:
+        TypeError: An argument cannot be carried by JSON.
+    """
+    args, kwargs, embed = body
+    kept = {k: v for k, v in headers.items() if k not in _IN_COLUMNS and v is not None}
+    kept.update((k, embed[k]) for k in _EMBED if embed.get(k))
+    if properties.get("reply_to"):
+        kept["reply_to"] = properties["reply_to"]
+    hard, soft = headers.get("timelimit") or (None, None)
+    group = headers.get("group")
+    return NewTask(
+        id=TaskId(headers["id"]),
+        name=headers["task"],
+        arguments=dump_arguments(args, kwargs),
+        queue=queue,
+        priority=priority_of_message(properties.get("priority"), is_zero_first=is_zero_first),
+        headers=dump_typed(kept),
+        not_before=_moment(headers.get("eta")),
+        expires_at=_moment(headers.get("expires")),
+        timeout_seconds=hard,
+        soft_timeout_seconds=soft,
+        retries=headers.get("retries") or 0,
+        at_most_once=at_most_once,
+        ignore_result=bool(headers.get("ignore_result")),
+        root_id=headers.get("root_id"),
+        parent_id=headers.get("parent_id"),
+        group_id=group,
+        group_index=headers.get("group_index"),
+        # A part of a chord's header carries the body; its group is the chord's.
+        chord_id=group if embed.get("chord") else None,
+    )
+
+
+def errbacks_of(headers: str) -> list[Any]:
+    """Return the errbacks that a row's headers carry."""
+    return list(load_typed(headers).get("errbacks") or [])
+
+
+def request_of(
+    claimed: ClaimedTask,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    *,
+    hostname: str,
+    is_zero_first: bool,
+) -> dict[str, Any]:
+    """Return the request that Celery's tracer runs a claimed task with."""
+    kept = load_typed(claimed.headers)
+    priority = priority_for_message(claimed.priority, is_zero_first=is_zero_first)
+    request: dict[str, Any] = {
+        "lang": "py",
+        "task": claimed.name,
+        "id": claimed.id,
+        "eta": None,
+        "expires": claimed.expires_at.isoformat() if claimed.expires_at else None,
+        "group": claimed.group_id,
+        "group_index": claimed.group_index,
+        "retries": claimed.retries,
+        "attempt": claimed.attempt,
+        "timelimit": [claimed.timeout_seconds, claimed.soft_timeout_seconds],
+        "root_id": claimed.root_id or claimed.id,
+        "parent_id": claimed.parent_id,
+        "ignore_result": claimed.ignore_result,
+        "properties": {"priority": priority},
+        "reply_to": None,
+        "correlation_id": claimed.id,
+        "hostname": hostname,
+        "delivery_info": {
+            "exchange": "",
+            "routing_key": claimed.queue,
+            "priority": priority,
+            "redelivered": False,
+        },
+        "args": args,
+        "kwargs": kwargs,
+        "is_eager": False,
+        "callbacks": None,
+        "errbacks": None,
+        "chain": None,
+        "chord": None,
+    }
+    request.update(kept)
+    # Without this key Celery's Context looks every custom header up again for each run.
+    request["headers"] = {k: v for k, v in kept.items() if k not in _EMBED and k != "reply_to"}
+    return request
+
+
+def _result_ids(signature: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the ids under which a step's result will be asked for, with what runs under each."""
+    kind = signature.get("subtask_type")
+    kwargs = signature.get("kwargs") or {}
+    if kind == "chord" and kwargs.get("body"):
+        yield from _result_ids(kwargs["body"])
+    elif kind == "group":
+        for part in kwargs.get("tasks") or ():
+            yield from _result_ids(part)
+    elif kind == "chain":
+        tasks = kwargs.get("tasks") or ()
+        if tasks:
+            yield from _result_ids(tasks[-1])
+    else:
+        task_id = (signature.get("options") or {}).get("task_id")
+        if task_id:
+            yield task_id, signature
+
+
+def placeholders(
+    signature: Mapping[str, Any], *, upstream_id: str, queue: str
+) -> tuple[NewTask, ...]:
+    """Return `waiting` rows for the results of one step whose turn has not come."""
+    return tuple(
+        _placeholder(TaskId(task_id), step, upstream_id=upstream_id, queue=queue)
+        for task_id, step in _result_ids(signature)
+    )
+
+
+def _placeholder(
+    task_id: TaskId, step: Mapping[str, Any], *, upstream_id: str, queue: str
+) -> NewTask:
+    options = step.get("options") or {}
+    step_queue = options.get("queue")
+    group = options.get("group_id")
+    return NewTask(
+        id=task_id,
+        name=step.get("task") or "",
+        # What it is called with is known when its turn comes; until then, what it was made with.
+        arguments=dump_arguments(step.get("args") or (), step.get("kwargs") or {}),
+        queue=step_queue if isinstance(step_queue, str) else queue,
+        is_waiting=True,
+        upstream_id=upstream_id,
+        root_id=options.get("root_id"),
+        group_id=group,
+        group_index=options.get("group_index"),
+        # Failing upstream, it counts as an ended part of its chord.
+        chord_id=group if options.get("chord") else None,
+    )
+
+
+def chain_placeholders(task: NewTask) -> tuple[NewTask, ...]:
+    """Return `waiting` rows for every later step of the chain that a task begins.
+
+    Celery's chain is a stack: the last element is the next step.
+    """
+    rows: list[NewTask] = []
+    upstream = str(task.id)
+    for step in reversed(load_typed(task.headers).get("chain") or []):
+        these = placeholders(step, upstream_id=upstream, queue=task.queue)
+        rows.extend(these)
+        if these:
+            upstream = str(these[-1].id)
+    return tuple(rows)

@@ -1,0 +1,190 @@
+"""Telling those who wait that tasks have ended, and keeping a copy for plain Celery clients.
+
+On Redis each completion batch writes Celery's own `celery-task-meta-<id>` keys and publishes them
+in one pipeline. They are a cache and a wake-up call: whoever wants the truth reads the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from celery import states
+
+from celeriac.core.outcome import Ended
+from celeriac.core.state import TaskState
+from celeriac.core.task import TaskId
+from celeriac.engine.broker import broker_errors, connect_once, is_redis
+
+logger = logging.getLogger(__name__)
+
+_META = "celery-task-meta-"
+_CELERY_STATES = {
+    TaskState.COMPLETED: states.SUCCESS,
+    TaskState.FAILED: states.FAILURE,
+    TaskState.CANCELLED: states.REVOKED,
+    TaskState.EXPIRED: states.REVOKED,
+}
+# How long a waiter trusts that it would have been told, before it reads the ledger anyway.
+_TRUST_SECONDS = 1.0
+# Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
+_LONGEST_PAUSE_SECONDS = 0.25
+
+
+class Notice(Protocol):
+    """Something to wait at for the end of one task."""
+
+    def wait(self, longest: float | None) -> None:
+        """Return when the task may have ended, or some time has passed."""
+
+
+class Pause:
+    """Waiting without being told: pauses that grow."""
+
+    def __init__(self) -> None:
+        self._pause = 0.002
+
+    def wait(self, longest: float | None) -> None:
+        """Sleep a little, a little longer each time."""
+        time.sleep(self._pause if longest is None else min(self._pause, longest))
+        self._pause = min(self._pause * 1.6, _LONGEST_PAUSE_SECONDS)
+
+
+class _Subscription:
+    """Waiting on the channel where Celery's result cache is published."""
+
+    def __init__(self, pubsub: Any, errors: tuple[type[BaseException], ...]) -> None:
+        self._pubsub = pubsub
+        self._errors = errors
+        self._pause: Pause | None = None
+
+    def wait(self, longest: float | None) -> None:
+        """Return when something was published, or after a second at the most."""
+        if self._pause is not None:
+            self._pause.wait(longest)
+            return
+        timeout = _TRUST_SECONDS if longest is None else min(_TRUST_SECONDS, longest)
+        try:
+            self._pubsub.get_message(ignore_subscribe_messages=True, timeout=timeout)
+        except self._errors:
+            self._pause = Pause()
+
+
+class Notices:
+    """The broker as a bell for those who wait for results."""
+
+    def __init__(self, app: Any, *, keep: timedelta) -> None:
+        self._app = app
+        self._keep_seconds = max(int(keep.total_seconds()), 1)
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._away_until = 0.0
+
+    def tell(self, ended: Sequence[Ended]) -> None:
+        """Publish that tasks have ended; a broker that is away misses it."""
+        if not ended or not is_redis(self._app) or time.monotonic() < self._away_until:
+            return
+        try:
+            pipeline = self._client().pipeline(transaction=False)
+            for each in ended:
+                key, text = _META + each.task_id, json.dumps(_meta(each))
+                pipeline.setex(key, self._keep_seconds, text)
+                pipeline.publish(key, text)
+            pipeline.execute()
+        except self._errors as error:
+            self._away_until = time.monotonic() + 1.0
+            self._drop()
+            logger.warning(
+                "results were not announced: the broker is away",
+                extra={"count": len(ended), "error": type(error).__name__},
+            )
+
+    @contextmanager
+    def listening(self, task_id: TaskId) -> Iterator[Notice]:
+        """Give something to wait at for one task's end.
+
+        Whatever ends after this call is noticed, so read the ledger once before waiting.
+        """
+        if not is_redis(self._app):
+            yield Pause()
+            return
+        try:
+            pubsub = self._client().pubsub()
+            pubsub.subscribe(_META + task_id)
+        except self._errors:
+            self._drop()
+            yield Pause()
+            return
+        try:
+            yield _Subscription(pubsub, self._errors)
+        finally:
+            pubsub.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        self._drop()
+
+    @property
+    def _errors(self) -> tuple[type[BaseException], ...]:
+        return broker_errors(self._connection or self._app.connection_for_write())
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._connection is None:
+                self._connection = connect_once(self._app)
+            return self._connection.default_channel.client
+
+    def _drop(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.release()
+
+
+class NoNotices:
+    """The bell of a process that has no broker: a child asks its parent, again and again."""
+
+    def tell(self, ended: Sequence[Ended]) -> None:
+        """Tell nobody."""
+
+    @contextmanager
+    def listening(self, task_id: TaskId) -> Iterator[Notice]:
+        """Give pauses to wait with."""
+        yield Pause()
+
+    def close(self) -> None:
+        """Have nothing to close."""
+
+
+def _meta(ended: Ended) -> dict[str, Any]:
+    state = TaskState(ended.state)
+    result: Any = None
+    if state is TaskState.COMPLETED and ended.result is not None:
+        # As Celery's own backend writes it: typed values stand as typed JSON in both.
+        result = json.loads(ended.result)
+    elif ended.error is not None:
+        result = {
+            "exc_type": ended.error.type or "Exception",
+            "exc_message": json.loads(ended.error.arguments) or [ended.error.message],
+            "exc_module": ended.error.module or "builtins",
+        }
+    elif state is not TaskState.COMPLETED:
+        result = {
+            "exc_type": "TaskRevokedError",
+            "exc_message": [str(state)],
+            "exc_module": "celery.exceptions",
+        }
+    return {
+        "task_id": ended.task_id,
+        "status": _CELERY_STATES[state],
+        "result": result,
+        "traceback": (ended.error.traceback or None) if ended.error else None,
+        "children": [],
+        "date_done": datetime.now(UTC).isoformat(),
+    }

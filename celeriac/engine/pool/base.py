@@ -1,0 +1,153 @@
+"""The part of a Celery pool that is the same for every runner."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.concurrency.base import BasePool
+from celery.worker import state as worker_state
+
+from celeriac.core.task import ClaimedTask, TaskId
+from celeriac.engine.bells import Bells
+from celeriac.engine.identity import new_worker
+from celeriac.engine.pool.mailbox import Mailbox
+from celeriac.engine.pool.runner import Runner
+from celeriac.engine.pool.thread import PoolThread
+from celeriac.engine.pool.told import Told
+from celeriac.engine.runtime import Engine
+
+logger = logging.getLogger(__name__)
+
+
+class LedgerPool(BasePool):
+    """A Celery pool whose tasks are claimed from the ledger and completed in it.
+
+    Celery's worker calls it in its main thread only.
+    """
+
+    # Waiting for room is the pool's own business: what is claimed is bounded by the pacer.
+    uses_semaphore = False
+    signal_safe = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._engine: Engine = self.app.celeriac
+        self._hostname = (self.options.get("initargs") or (None, "celery@localhost"))[1]
+        self._mailbox = Mailbox()
+        self._has_hub = False
+        self._is_closed = False
+        self._runner: Runner
+        self._thread: PoolThread
+        self._bells: Bells
+
+    def create_runner(self) -> Runner:
+        """Return what runs the tasks; called before any thread starts."""
+        raise NotImplementedError
+
+    # ---- Celery's side
+
+    def on_start(self) -> None:
+        """Start the runner, then the threads: whatever forks must do so first."""
+        self._runner = self.create_runner()
+        self._bells = Bells(self._engine.publisher.ring, self._engine.notices.tell)
+        self._thread = PoolThread(
+            self._engine,
+            self._runner,
+            Told(self._post),
+            describe=lambda: new_worker(
+                name=self._hostname,
+                queues=self._queues(),
+                pool=self._runner.name,
+                slots=self._runner.slots,
+            ),
+            queues=self._queues,
+            limits=self._limits,
+            bells=self._bells,
+        )
+        self._engine.on_cancel = self._thread.wake
+        self._bells.start()
+        self._thread.start()
+        self._engine.start_background()
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Have the event loop do what the pool's thread asks of it."""
+        self._has_hub = True
+        self._mailbox.register(loop)
+
+    def on_apply(self, target: Any, args: Any, kwargs: Any = None, **options: Any) -> None:
+        """Take a doorbell; whether its task runs here is decided by the claim."""
+        request = options["accept_callback"].__self__
+        self._thread.receive(TaskId(request.id), request)
+
+    def on_stop(self) -> None:
+        """Finish what runs, give back the rest, and leave."""
+        self._end(kill=False)
+
+    def on_terminate(self) -> None:
+        """Stop what runs at once, give everything back, and leave."""
+        self._end(kill=True)
+
+    def terminate_job(self, pid: int, signal: Any = None) -> None:
+        """Leave a running task to the ledger.
+
+        Celery calls this for a task that is revoked, which the ledger is told of at once and
+        which ends as cancelled, and in a cold shutdown, which gives the task back.
+        """
+        logger.debug("a task's process was to be stopped", extra={"pid": pid})
+
+    def grow(self, n: int = 1) -> None:
+        """Add slots."""
+        raise NotImplementedError(f"a {self._runner.name} pool cannot grow")
+
+    def shrink(self, n: int = 1) -> None:
+        """Take slots away."""
+        raise NotImplementedError(f"a {self._runner.name} pool cannot shrink")
+
+    @property
+    def num_processes(self) -> int:
+        """How many tasks run at the same time."""
+        return self._runner.slots
+
+    def _get_info(self) -> dict[str, Any]:
+        info: dict[str, Any] = super()._get_info()
+        info.update(self._runner.facts())
+        info["counters"] = self._engine.counters.snapshot()
+        return info
+
+    # ---- our side
+
+    def _post(self, call: Any, *args: Any) -> None:
+        if self._has_hub:
+            self._mailbox.post(call, *args)
+        else:
+            self._call_without_hub(call, *args)
+
+    def _call_without_hub(self, call: Any, *args: Any) -> None:
+        # Without an event loop Celery's own pools make these calls from their threads, too.
+        call(*args)
+
+    def _queues(self) -> tuple[str, ...]:
+        return tuple(str(name) for name in self.app.amqp.queues.consume_from)
+
+    def _limits(self, claimed: ClaimedTask, request: Any) -> tuple[float | None, float | None]:
+        """Return a task's soft and hard limit: its own, its function's, the worker's."""
+        task = request.task
+        soft = claimed.soft_timeout_seconds or task.soft_time_limit
+        hard = claimed.timeout_seconds or task.time_limit
+        return soft or self.options.get("soft_timeout"), hard or self.options.get("timeout")
+
+    def _end(self, *, kill: bool) -> None:
+        if self._is_closed:
+            return
+        self._thread.stop(kill=kill)
+        # The event loop has ended; what the thread still posts is done here. A second signal
+        # asks for a cold shutdown while this waits for the last task.
+        while not self._thread.join(0.05):
+            self._mailbox.empty()
+            if worker_state.should_terminate is not None:
+                self._thread.stop(kill=True)
+        self._is_closed = True
+        self._mailbox.empty()
+        self._bells.stop(seconds=5.0)
+        self._engine.close()

@@ -1,0 +1,49 @@
+"""One claimed task on its way through a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from celeriac.core.task import ClaimedTask
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A claimed task with what Celery knows of it."""
+
+    claimed: ClaimedTask
+    # Celery's Request: its acknowledgement, its events, its place in `inspect active`.
+    request: Any
+    soft_seconds: float | None
+    hard_seconds: float | None
+    # By the monotonic clock; None until it truly runs.
+    began: float | None = None
+    # Somebody asked for it to be stopped while it runs.
+    is_interrupted: bool = False
+    # Its hard limit is over and its process was told to die.
+    is_timed_out: bool = False
+    is_soft_told: bool = False
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.claimed.id
+
+    def soft_due(self, now: float) -> bool:
+        """Whether its soft limit is over and it has not been told."""
+        return (
+            self.began is not None
+            and self.soft_seconds is not None
+            and not self.is_soft_told
+            and now >= self.began + self.soft_seconds
+        )
+
+    def hard_due(self, now: float) -> bool:
+        """Whether its hard limit is over and its process has not been told."""
+        return (
+            self.began is not None
+            and self.hard_seconds is not None
+            and not self.is_timed_out
+            and now >= self.began + self.hard_seconds
+        )

@@ -1,0 +1,313 @@
+"""The runner of processes: children that a fork server makes, each running one task at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from celery import states
+from celery.worker import state as worker_state
+
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.task import TaskId
+from celeriac.engine.executor import Report
+from celeriac.engine.pool import forkserver, wire
+from celeriac.engine.pool.answers import Answers
+from celeriac.engine.pool.base import LedgerPool
+from celeriac.engine.pool.child import run_child
+from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.limits import timed_out
+from celeriac.engine.pool.pacer import Pacer
+from celeriac.engine.pool.runner import Events, Runner
+
+logger = logging.getLogger(__name__)
+
+
+class Child:
+    """One child as its parent sees it."""
+
+    def __init__(self, sock: socket.socket, slot: int) -> None:
+        self.socket = sock
+        self.slot = slot
+        self.pid = 0
+        self.is_ready = False
+        # What it was handed and has not ended, in order: it runs the first.
+        self.jobs: deque[Job] = deque()
+        self._unpacker = wire.Unpacker()
+        self._out = bytearray()
+
+    def send(self, message: Any) -> None:
+        """Have something written to it, as far as its socket takes it."""
+        self._out += wire.pack(message)
+        self.flush()
+
+    def flush(self) -> bool:
+        """Write what is left; whether nothing is."""
+        # Never blocking: a child that waits for its own long write to be read would wait for
+        # ever if its parent waited for it.
+        while self._out:
+            try:
+                sent = self.socket.send(self._out)
+            except BlockingIOError:
+                return False
+            except OSError:
+                # It is dead, which the fork server tells in a moment.
+                self._out.clear()
+                return True
+            del self._out[:sent]
+        return True
+
+    def receive(self) -> list[Any] | None:
+        """Return what it has told; None when it will tell no more."""
+        try:
+            data = self.socket.recv(1 << 20)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            return None
+        return self._unpacker.feed(data) if data else None
+
+
+class ProcessRunner:
+    """Hands tasks to children and takes their outcomes."""
+
+    name = "processes"
+
+    def __init__(self, server: forkserver.ForkServer, slots: int, answers: Answers,
+                 report: Callable[[TaskId, str, str], None]) -> None:  # fmt: skip
+        self._server = server
+        self._answers = answers
+        self._report = report
+        self._pacer = Pacer()
+        self._events: Events
+        self._selector: selectors.BaseSelector
+        # Asked for and not yet named by the fork server, in the order of asking.
+        self._forking: deque[Child] = deque()
+        self._children: dict[int, Child] = {}
+        self._wanted = slots
+        self._is_stopping = False
+
+    @property
+    def slots(self) -> int:
+        """Tasks that can run at the same time."""
+        return self._wanted
+
+    # ---- the pool's thread asks
+
+    def start(self, events: Events, selector: selectors.BaseSelector) -> None:
+        """Have the children made."""
+        self._events, self._selector = events, selector
+        selector.register(self._server.socket, selectors.EVENT_READ, self._hear_server)
+        for slot in range(self._wanted):
+            self._fork(slot)
+
+    def room(self) -> int:
+        """Return how many more jobs the children take."""
+        each = self._pacer.handed()
+        return sum(max(0, each - len(child.jobs)) for child in self._usable())
+
+    def hand(self, jobs: Iterable[Job]) -> None:
+        """Give each job to the child that has the fewest."""
+        children = list(self._usable())
+        for job in jobs:
+            child = min(children, key=lambda each: len(each.jobs))
+            child.jobs.append(job)
+            if len(child.jobs) == 1:
+                self._events.began(job, child.pid, child.slot)
+            child.send(["run", job.claimed, job.soft_seconds])
+            self._watch(child)
+
+    def interrupt(self, task_id: str) -> None:
+        """Kill the child that runs a task; what waits behind it goes to others."""
+        for child in self._children.values():
+            if child.jobs and child.jobs[0].id == task_id:
+                os.kill(child.pid, signal.SIGKILL)
+
+    def tick(self, now: float) -> float | None:
+        """Tell children of soft limits, and kill those whose task is over its hard limit."""
+        due: list[float] = []
+        for child in self._children.values():
+            if not child.jobs:
+                continue
+            job = child.jobs[0]
+            if job.hard_due(now):
+                job.is_timed_out = True
+                os.kill(child.pid, signal.SIGKILL)
+            elif job.soft_due(now):
+                job.is_soft_told = True
+                os.kill(child.pid, signal.SIGUSR1)
+            if job.began is not None:
+                if job.soft_seconds is not None and not job.is_soft_told:
+                    due.append(job.began + job.soft_seconds)
+                if job.hard_seconds is not None and not job.is_timed_out:
+                    due.append(job.began + job.hard_seconds)
+        return min(due, default=None)
+
+    def give_back(self) -> list[Job]:
+        """Return nothing: what a child was handed, it will run or leave when it is killed."""
+        self._is_stopping = True
+        return []
+
+    def kill(self) -> list[Job]:
+        """Kill every child and return what they had."""
+        jobs = [job for child in self._children.values() for job in child.jobs]
+        for child in self._children.values():
+            child.jobs.clear()
+            os.kill(child.pid, signal.SIGKILL)
+        return jobs
+
+    def stop(self) -> None:
+        """Let the children end in order, then the fork server."""
+        self._is_stopping = True
+        for child in self._children.values():
+            child.send(["stop"])
+        deadline = time.monotonic() + 5.0
+        while self._children and time.monotonic() < deadline:
+            for key, _ in self._selector.select(0.1):
+                key.data()
+        self._selector.unregister(self._server.socket)
+        self._server.close()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `inspect stats` shows."""
+        return {
+            "processes": sorted(self._children),
+            "max-concurrency": self._wanted,
+            "timeouts": (),
+            "max-tasks-per-child": "N/A",
+        }
+
+    # ---- children come and go
+
+    def _usable(self) -> Iterable[Child]:
+        return (child for child in self._children.values() if child.is_ready)
+
+    def _fork(self, slot: int) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._forking.append(Child(ours, slot))
+        self._server.fork(theirs)
+
+    def _hear_server(self) -> None:
+        try:
+            messages = self._server.messages()
+        except EOFError:
+            # Without it no child can be made any more, and its death has killed them all.
+            logger.critical("the fork server is gone; this worker ends")
+            self._selector.unregister(self._server.socket)
+            worker_state.should_terminate = 1
+            return
+        for message in messages:
+            if message[0] == "forked":
+                child = self._forking.popleft()
+                child.pid = message[1]
+                self._children[child.pid] = child
+                self._watch(child)
+            else:
+                self._bury(message[1], message[2])
+
+    def _watch(self, child: Child) -> None:
+        wanted = selectors.EVENT_READ
+        if not child.flush():
+            wanted |= selectors.EVENT_WRITE
+        try:
+            key = self._selector.get_key(child.socket)
+        except KeyError:
+            self._selector.register(child.socket, wanted, partial(self._hear, child))
+            return
+        if key.events != wanted:
+            self._selector.modify(child.socket, wanted, key.data)
+
+    def _hear(self, child: Child) -> None:
+        self._watch(child)
+        messages = child.receive()
+        if messages is None:
+            self._selector.unregister(child.socket)
+            return
+        for message in messages:
+            self._take(child, message)
+
+    def _take(self, child: Child, message: Any) -> None:
+        kind = message[0]
+        if kind == "done":
+            self._end(child, wire.outcome(message[2]), Report(**message[3]))
+        elif kind == "call":
+            child.send(self._answers.answer(message[1], message[2], message[3]))
+            self._watch(child)
+        elif kind == "progress":
+            self._report(TaskId(message[1]), message[2], message[3])
+        elif kind == "ready":
+            child.is_ready = True
+
+    def _end(self, child: Child, outcome: Outcome, report: Report) -> None:
+        job = child.jobs.popleft()
+        self._pacer.saw(report.runtime_seconds)
+        self._events.ended(job, outcome, report)
+        if child.jobs:
+            self._events.began(child.jobs[0], child.pid, child.slot)
+
+    def _bury(self, pid: int, status: int) -> None:
+        """A child has ended: take its last words, then decide what became of its tasks."""
+        child = self._children.pop(pid, None)
+        if child is None:
+            return
+        while messages := child.receive():
+            for message in messages:
+                self._take(child, message)
+        if child.socket.fileno() in {key.fd for key in self._selector.get_map().values()}:
+            self._selector.unregister(child.socket)
+        child.socket.close()
+        if child.jobs:
+            self._charge(child.jobs.popleft(), status)
+        for job in child.jobs:
+            # They had not begun: given back for whoever is free.
+            self._events.ended(job, _ended(job, Ending.RETURNED), Report(state=states.IGNORED))
+        if not self._is_stopping:
+            self._fork(child.slot)
+
+    def _charge(self, job: Job, status: int) -> None:
+        if job.is_timed_out:
+            self._events.ended(job, *timed_out(job))
+            return
+        if job.is_interrupted:
+            self._events.ended(job, _ended(job, Ending.CANCELLED), Report(state=states.REVOKED))
+            return
+        logger.error(
+            "a child died while it ran a task",
+            extra={"task_id": job.id, "status": status, "crashes": job.claimed.crashes + 1},
+        )
+        shown = f"WorkerLostError('the child ended with status {status}')"
+        self._events.ended(job, _ended(job, Ending.LOST), Report(state=states.FAILURE, shown=shown))
+
+
+def _ended(job: Job, ending: Ending) -> Outcome:
+    return Outcome(
+        task_id=job.claimed.id,
+        lease_token=job.claimed.lease_token,
+        ending=ending,
+        finished_at=datetime.now(UTC),
+    )
+
+
+class ProcessPool(LedgerPool):
+    """Celery's pool for the runner of processes."""
+
+    def create_runner(self) -> Runner:
+        """Fork the fork server while this process has one thread."""
+        server = forkserver.start(partial(run_child, self.app, self._hostname))
+        engine = self._engine
+        return ProcessRunner(
+            server,
+            self.limit,
+            Answers(engine.road),
+            lambda task_id, token, text: engine.road.report(task_id, token, text),
+        )

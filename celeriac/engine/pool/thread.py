@@ -1,0 +1,360 @@
+"""The pool's thread: everything between the broker's messages and the tasks that run.
+
+One thread speaks to the ledger and to the runner. Each turn writes what has ended, what follows
+from it and the next claims in one transaction, so that everything that gathered while the last
+turn was written shares the next one; a lone task waits for nobody. Celery's own state is touched
+in the worker's main thread only, through the mailbox.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.task import ClaimedTask, TaskId
+from celeriac.core.worker import NewWorker
+from celeriac.engine.bells import Bells
+from celeriac.engine.executor import Report
+from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.pacer import Pacer
+from celeriac.engine.pool.runner import Runner
+from celeriac.engine.pool.slots import SlotFile
+from celeriac.engine.pool.told import Told
+from celeriac.engine.pool.wakeup import Wakeup
+from celeriac.engine.runtime import Engine
+from celeriac.errors import UnavailableError
+from celeriac.ledger.open import Ledger
+
+logger = logging.getLogger(__name__)
+
+# How often a running task is looked up for a wish to cancel it.
+_CANCEL_SECONDS = 0.25
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _End:
+    outcome: Outcome
+    job: Job
+    report: Report
+
+
+class PoolThread:
+    """Claims what the consumer delivered, has it run, and completes it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        runner: Runner,
+        told: Told,
+        *,
+        describe: Callable[[], NewWorker],
+        queues: Callable[[], Sequence[str]],
+        limits: Callable[[ClaimedTask, Any], tuple[float | None, float | None]],
+        bells: Bells,
+    ) -> None:
+        self._engine = engine
+        self._runner = runner
+        self._told = told
+        self._describe = describe
+        self._queues = queues
+        self._limits = limits
+        self._bells = bells
+        self._pacer = Pacer()
+        self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
+        self._selector = selectors.DefaultSelector()
+        self._wakeup = Wakeup()
+        # Filled from other threads; emptied by this one.
+        self._inbox: deque[tuple[TaskId, Any]] = deque()
+        self._interrupts: deque[str] = deque()
+        self._is_stopping = threading.Event()
+        self._is_killed = threading.Event()
+        # This thread's own.
+        self._requests: dict[TaskId, Any] = {}
+        self._waiting: deque[TaskId] = deque()
+        self._ready: deque[Job] = deque()
+        self._held: dict[str, Job] = {}
+        self._ends: list[_End] = []
+        self._worker: NewWorker | None = None
+        self._slots: SlotFile | None = None
+        self._beat_at = 0.0
+        self._look_at = 0.0
+        self._failures = 0
+
+    # ---- from other threads
+
+    def start(self) -> None:
+        """Join as a worker and begin."""
+        self._thread.start()
+
+    def receive(self, task_id: TaskId, request: Any) -> None:
+        """Take a doorbell that the consumer delivered."""
+        self._inbox.append((task_id, request))
+        self.wake()
+
+    def interrupt(self, task_id: str) -> None:
+        """Have a running task stopped."""
+        self._interrupts.append(task_id)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the thread look at what came in."""
+        self._wakeup.wake()
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Finish what runs (or kill it and give it back), write it down, and leave."""
+        if kill:
+            self._is_killed.set()
+        self._is_stopping.set()
+        self.wake()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Wait for the thread's end; False when it has not ended in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def is_idle(self) -> bool:
+        """Whether nothing is held, wanted or to be written."""
+        return not (self._inbox or self._requests or self._held or self._ends)
+
+    # ---- told by the runner, in this thread
+
+    def began(self, job: Job, pid: int, slot: int) -> None:
+        """Note that a job truly runs."""
+        job.began = time.monotonic()
+        if self._slots is not None:
+            self._slots.set(slot, job.id)
+        self._told.accepted(job.request, pid, job.began)
+
+    def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
+        """Take a job's outcome for the next transaction."""
+        if outcome.ending not in (Ending.LOST, Ending.RETURNED):
+            self._pacer.saw(report.runtime_seconds)
+        self._ends.append(_End(outcome, job, report))
+
+    # ---- the loop
+
+    def _run(self) -> None:
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._wakeup.clear)
+        self._runner.start(self, self._selector)
+        while not self._is_over():
+            self._wait()
+            self._take_in()
+            self._turn()
+        self._leave()
+
+    def _is_over(self) -> bool:
+        return self._is_stopping.is_set() and not self._held and not self._ends
+
+    def _wait(self) -> None:
+        for key, _ in self._selector.select(self._pause()):
+            key.data()
+
+    def _pause(self) -> float:
+        """Return how long there is nothing to do unless something comes in."""
+        now = time.monotonic()
+        latest = self._beat_at
+        if self._is_stopping.is_set():
+            # Nothing new is taken in; look often whether the last one has ended.
+            latest = min(latest, now + 0.1)
+        if self._held:
+            latest = min(latest, self._look_at)
+        limit = self._runner.tick(now)
+        if limit is not None:
+            latest = min(latest, limit)
+        if self._inbox or self._ends:
+            latest = now
+        if self._failures:
+            # The ledger is away: what is held back is tried again after a pause, not at once.
+            latest = max(latest, now + self._retry_pause())
+        return max(0.0, latest - now)
+
+    def _retry_pause(self) -> float:
+        return min(_FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+
+    def _take_in(self) -> None:
+        while self._inbox:
+            task_id, request = self._inbox.popleft()
+            if self._is_stopping.is_set():
+                # Left unacknowledged: the broker gives it to another worker.
+                continue
+            if task_id in self._held or task_id in self._requests:
+                held = self._held.get(task_id)
+                known = held.request if held is not None else self._requests[task_id]
+                self._engine.counters.add("doorbells_twice")
+                self._told.duplicate(request, known)
+                continue
+            self._requests[task_id] = request
+            self._waiting.append(task_id)
+        while self._interrupts:
+            self._interrupt(self._interrupts.popleft())
+        if self._is_stopping.is_set():
+            self._give_back()
+
+    def _interrupt(self, task_id: str) -> None:
+        job = self._held.get(task_id)
+        if job is None or job.is_interrupted:
+            return
+        job.is_interrupted = True
+        if job in self._ready:
+            self._ready.remove(job)
+            self._end_here(job, Ending.CANCELLED, "REVOKED")
+        else:
+            self._runner.interrupt(task_id)
+
+    def _give_back(self) -> None:
+        """Return what has not begun; and, when killed, what has."""
+        unbegun = [*self._ready, *self._runner.give_back()]
+        self._ready.clear()
+        self._waiting.clear()
+        if self._is_killed.is_set():
+            unbegun.extend(self._runner.kill())
+        for job in unbegun:
+            self._end_here(job, Ending.RETURNED, "IGNORED")
+
+    def _end_here(self, job: Job, ending: Ending, state: str) -> None:
+        outcome = Outcome(
+            task_id=job.claimed.id,
+            lease_token=job.claimed.lease_token,
+            ending=ending,
+            finished_at=self._told.now(),
+        )
+        self._ends.append(_End(outcome, job, Report(state=state)))
+
+    def _turn(self) -> None:
+        """Write one transaction: what ended, what follows, what is claimed next."""
+        try:
+            ledger = self._engine.ledger
+            worker_id = self._join_or_beat(ledger)
+            self._cancel()
+            self._exchange(ledger, worker_id)
+        except UnavailableError as error:
+            self._failures += 1
+            logger.warning(
+                "the ledger is unavailable; this worker claims nothing until it is back",
+                extra={"error": str(error), "held": len(self._held)},
+            )
+        else:
+            self._failures = 0
+        self._hand()
+
+    def _join_or_beat(self, ledger: Ledger) -> str:
+        """Show that this worker lives, and return the id under which it does."""
+        now = time.monotonic()
+        worker = self._worker
+        if worker is not None and now >= self._beat_at and not ledger.leases.beat(worker.id):
+            # Thought dead and reaped: whatever it holds was given to others, and the completions
+            # of it will be refused.
+            logger.warning("this worker was given up while it lived; it joins again")
+            self._engine.counters.add("reaped_alive")
+            worker = None
+        if worker is None:
+            worker = self._worker = self._join(ledger)
+        if now >= self._beat_at:
+            self._beat_at = now + max(self._engine.settings.lease.total_seconds() / 7, 0.05)
+        return worker.id
+
+    def _join(self, ledger: Ledger) -> NewWorker:
+        worker = self._describe()
+        ledger.leases.join(worker)
+        if self._slots is not None:
+            self._slots.remove()
+        self._slots = SlotFile(slot_path(self._engine, worker.id))
+        return worker
+
+    def _cancel(self) -> None:
+        for task_id in self._engine.take_cancellations():
+            self._engine.road.cancel([task_id])
+
+    def _exchange(self, ledger: Ledger, worker_id: str) -> None:
+        now = time.monotonic()
+        ends, self._ends = self._ends, []
+        wanted = self._wanted()
+        is_look_due = bool(self._held) and now >= self._look_at
+        if not ends and not wanted and not is_look_due:
+            return
+        if is_look_due:
+            self._look_at = now + _CANCEL_SECONDS
+        try:
+            exchange = ledger.leases.exchange(
+                worker_id,
+                outcomes=[end.outcome for end in ends],
+                wanted=wanted,
+                queues=list(self._queues()),
+            )
+        except UnavailableError:
+            self._ends = [*ends, *self._ends]
+            self._waiting.extendleft(reversed(wanted))
+            raise
+        self._bells.ring(exchange.doorbells, exchange.ended)
+        self._after_ends(ends, frozenset(exchange.lost))
+        if exchange.is_reaped:
+            # Nothing was refused: the next turn finds it out, joins again and asks again.
+            self._beat_at = 0.0
+            self._waiting.extendleft(reversed(wanted))
+            return
+        self._after_claims(exchange.claimed, exchange.refused)
+        for task_id in exchange.cancelled_running:
+            self._interrupt(task_id)
+
+    def _wanted(self) -> list[TaskId]:
+        if self._is_stopping.is_set():
+            return []
+        room = self._runner.slots + self._pacer.ahead(self._runner.slots) - len(self._held)
+        return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+
+    def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
+        for end in ends:
+            self._held.pop(end.job.id, None)
+            if end.outcome.task_id in lost:
+                self._engine.counters.add("completions_refused")
+                logger.warning(
+                    "a result was refused: the lease had been given away",
+                    extra={"task_id": end.job.id},
+                )
+            self._told.ended(end.job.request, end.outcome, end.report)
+
+    def _after_claims(self, claimed: Sequence[ClaimedTask], refused: Sequence[TaskId]) -> None:
+        for each in claimed:
+            request = self._requests.pop(each.id)
+            soft, hard = self._limits(each, request)
+            job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
+            self._held[each.id] = job
+            self._ready.append(job)
+            self._told.claimed(request)
+        if refused:
+            self._engine.counters.add("claims_refused", len(refused))
+        for task_id in refused:
+            self._told.refused(self._requests.pop(task_id))
+
+    def _hand(self) -> None:
+        room = self._runner.room()
+        if room > 0 and self._ready:
+            count = min(room, len(self._ready))
+            self._runner.hand([self._ready.popleft() for _ in range(count)])
+
+    def _leave(self) -> None:
+        self._runner.stop()
+        if self._worker is not None:
+            try:
+                self._engine.ledger.leases.leave(self._worker.id)
+            except UnavailableError:
+                # The janitor finds the worker gone and gives back what it held: nothing.
+                logger.warning("the ledger is unavailable; this worker leaves without a word")
+        if self._slots is not None:
+            self._slots.remove()
+        self._wakeup.close()
+        self._selector.close()
+
+
+def slot_path(engine: Engine, worker_id: str) -> Any:
+    """Return where a worker on this machine keeps its slots."""
+    return engine.settings.data_dir / "slots" / worker_id

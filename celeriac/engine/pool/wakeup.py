@@ -1,0 +1,42 @@
+"""Waking a thread that waits in a selector."""
+
+from __future__ import annotations
+
+import socket
+
+
+class Wakeup:
+    """Something readable once somebody has called `wake`, until `clear`.
+
+    A pair of sockets and not a pipe: Windows waits for sockets only.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.settimeout(0.0)
+
+    def fileno(self) -> int:
+        """Return what a selector waits for."""
+        return self._reader.fileno()
+
+    def wake(self) -> None:
+        """Make it readable; callable from any thread and from a signal handler."""
+        try:
+            self._writer.send(b"x")
+        except BlockingIOError:
+            # Full of wake-ups already.
+            return
+
+    def clear(self) -> None:
+        """Make it unreadable again."""
+        try:
+            while self._reader.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,72 @@
+"""Taking back what dead workers held."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from celeriac.core.task import TaskId
+from celeriac.core.worker import Worker
+from celeriac.engine.identity import is_gone, machine_id
+from celeriac.engine.pool.slots import read_slots
+from celeriac.engine.runtime import Engine
+from celeriac.ledger.open import Ledger
+
+logger = logging.getLogger(__name__)
+
+# A watch that was interrupted for this long begins anew: whoever could not look saw nothing.
+_BLIND_SECONDS = 3.0
+
+
+class Reaper:
+    """Watches the workers' heartbeats by this process's own monotonic clock."""
+
+    def __init__(self, engine: Engine, monotonic: Callable[[], float]) -> None:
+        self._engine = engine
+        self._monotonic = monotonic
+        self._machine = machine_id()
+        self._watched: dict[str, tuple[int, float]] = {}
+        self._looked_at = float("-inf")
+
+    def reap(self, ledger: Ledger) -> set[str]:
+        """Give back what dead workers held, and return the queues they served."""
+        workers = ledger.leases.workers()
+        now = self._monotonic()
+        if now - self._looked_at > _BLIND_SECONDS:
+            self._watched.clear()
+        self._looked_at = now
+        queues: set[str] = set()
+        for worker in workers:
+            if is_gone(worker, machine=self._machine) or self._stood_still(worker, now):
+                self._reap(ledger, worker)
+                queues.update(worker.queues)
+        known = {worker.id for worker in workers}
+        self._watched = {key: seen for key, seen in self._watched.items() if key in known}
+        return queues
+
+    def _stood_still(self, worker: Worker, now: float) -> bool:
+        seen = self._watched.get(worker.id)
+        if seen is None or seen[0] != worker.sequence:
+            self._watched[worker.id] = (worker.sequence, now)
+            return False
+        return now - seen[1] >= self._engine.settings.lease.total_seconds()
+
+    def _reap(self, ledger: Ledger, worker: Worker) -> None:
+        reaped = ledger.sweeps.reap(worker.id, worker.sequence, crashed=self._suspects(worker))
+        logger.warning(
+            "a worker is gone; what it held is given to others",
+            extra={"worker": worker.name, "tasks": len(reaped.doorbells) + len(reaped.ended)},
+        )
+        self._engine.counters.add("workers_reaped")
+        self._engine.publisher.ring(reaped.doorbells)
+        self._engine.notices.tell(reaped.ended)
+
+    def _suspects(self, worker: Worker) -> frozenset[TaskId]:
+        """Return the tasks that may have killed a worker: those it was truly running."""
+        if worker.machine != self._machine:
+            # The whole machine may be lost, for which no task is to blame.
+            return frozenset()
+        path = self._engine.settings.data_dir / "slots" / worker.id
+        running = read_slots(path) or frozenset()
+        path.unlink(missing_ok=True)
+        return frozenset(TaskId(task_id) for task_id in running)

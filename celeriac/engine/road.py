@@ -1,0 +1,72 @@
+"""How code that runs beside a task reaches the ledger.
+
+A client, the HTTP service and the solo runner reach it themselves; a child process has no
+database and no broker, and asks its parent over a pipe. Everything above this knows only `Road`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from celeriac.core.outcome import NewChord
+from celeriac.core.task import Doorbell, NewTask, Task, TaskId
+from celeriac.errors import TaskAlreadyFinalError, TaskNotFoundError
+from celeriac.ledger.open import Ledger
+
+
+class Road(Protocol):
+    """What a task, or whoever submits one, may ask of the ledger."""
+
+    def submit(self, tasks: Sequence[NewTask], chords: Sequence[NewChord] = ()) -> None:
+        """Commit tasks, then ring for those that are ready."""
+
+    def find(self, task_ids: Sequence[TaskId]) -> dict[TaskId, Task]:
+        """Return those tasks that exist."""
+
+    def find_chord(self, chord_id: str) -> NewChord | None:
+        """Return a chord as it was made."""
+
+    def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
+        """Tell how far a running task is."""
+
+    def cancel(self, task_ids: Sequence[TaskId]) -> None:
+        """Cancel those tasks that have not ended; the others stay as they are."""
+
+
+class LedgerRoad:
+    """The road of a process that has the ledger and the broker itself."""
+
+    def __init__(
+        self, ledger: Callable[[], Ledger], ring: Callable[[Sequence[Doorbell]], None]
+    ) -> None:
+        self._ledger = ledger
+        self._ring = ring
+
+    def submit(self, tasks: Sequence[NewTask], chords: Sequence[NewChord] = ()) -> None:
+        """Commit tasks, then ring for those that are ready."""
+        # Commit the rows before a doorbell rings: a worker may answer it before `ring` returns,
+        # and its claim would find no row.
+        doorbells = self._ledger().tasks.insert(tasks, chords=chords)
+        self._ring([bell for bell in doorbells if bell is not None])
+
+    def find(self, task_ids: Sequence[TaskId]) -> dict[TaskId, Task]:
+        """Return those tasks that exist."""
+        return self._ledger().tasks.find_many(task_ids)
+
+    def find_chord(self, chord_id: str) -> NewChord | None:
+        """Return a chord as it was made."""
+        return self._ledger().tasks.find_chord(chord_id)
+
+    def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
+        """Tell how far a running task is."""
+        self._ledger().tasks.set_progress([(task_id, lease_token, progress)])
+
+    def cancel(self, task_ids: Sequence[TaskId]) -> None:
+        """Cancel those tasks that have not ended; the others stay as they are."""
+        for task_id in task_ids:
+            try:
+                self._ledger().tasks.request_cancel(task_id)
+            except (TaskAlreadyFinalError, TaskNotFoundError):
+                # Celery's revoke is told of many ids at once and asks for no answer.
+                continue

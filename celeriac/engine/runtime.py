@@ -1,0 +1,107 @@
+"""What an app has once Celeriac is installed on it: its settings, its ledger, its roads."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from celeriac.core.task import TaskId
+from celeriac.engine.broker import is_redis
+from celeriac.engine.notices import NoNotices, Notices
+from celeriac.engine.publisher import Publisher
+from celeriac.engine.road import LedgerRoad, Road
+from celeriac.ledger.open import Ledger, open_ledger
+from celeriac.settings import Settings
+from celeriac.telemetry import Counters
+
+
+class Engine:
+    """Everything that belongs to one app in one process, opened when it is first used."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        self.settings = settings
+        self.counters = Counters()
+        # Redis serves 0 first; AMQP and the ledger serve 9 first.
+        self.is_zero_first = is_redis(app)
+        self.publisher = Publisher(app, self.counters, is_zero_first=self.is_zero_first)
+        self.notices: Notices | NoNotices = Notices(app, keep=settings.result_cache)
+        self.road: Road = LedgerRoad(lambda: self.ledger, self.publisher.ring)
+        self._app = app
+        self._lock = threading.Lock()
+        self._ledger: Ledger | None = None
+        self._background: Any = None
+        self._to_cancel: deque[TaskId] = deque()
+        # Called when a task is to be cancelled soon; a worker's pool hangs its thread here.
+        self.on_cancel: Callable[[], None] = lambda: None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, opened and migrated on first use.
+
+        Raises:
+            LedgerUnavailableError: The database is away.
+        """
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = open_ledger(self.settings.ledger_url)
+            return self._ledger
+
+    def is_zero_first_for(self, name: str) -> bool:
+        """Whether a priority that Celery speaks of for a task function has 0 as the first.
+
+        A plain Celery task means what its broker means; a typed one always has 9 first.
+        """
+        return self.is_zero_first and not getattr(self._app.tasks.get(name), "is_nine_first", False)
+
+    def is_at_most_once(self, name: str) -> bool:
+        """Whether a task function must never be run a second time."""
+        return bool(getattr(self._app.tasks.get(name), "at_most_once", False))
+
+    def cancel_soon(self, task_id: TaskId) -> None:
+        """Have a task cancelled by whoever looks after the ledger in this process.
+
+        Celery's worker calls this in its event loop, which must not wait for a database.
+        """
+        self._to_cancel.append(task_id)
+        self.on_cancel()
+
+    def take_cancellations(self) -> list[TaskId]:
+        """Return the tasks that were to be cancelled soon, once."""
+        taken: list[TaskId] = []
+        while self._to_cancel:
+            taken.append(self._to_cancel.popleft())
+        return taken
+
+    def start_background(self) -> None:
+        """Start the janitor of this process: it works when no other process leads."""
+        from celeriac.engine.janitor import Janitor
+
+        if self._background is None:
+            self._background = Janitor(self._app)
+            self._background.start()
+
+    def stop_background(self) -> None:
+        """Stop the janitor of this process."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.stop()
+
+    def close(self) -> None:
+        """Close every connection this process holds."""
+        self.stop_background()
+        self.publisher.close()
+        self.notices.close()
+        with self._lock:
+            ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            ledger.close()
+
+    def become_child(self, road: Road) -> None:
+        """Let go of everything that belongs to the parent, after a fork."""
+        if self._ledger is not None:
+            self._ledger.forget_connections()
+        self._lock = threading.Lock()
+        self.road = road
+        self.notices = NoNotices()

@@ -1,0 +1,26 @@
+"""The workers, as the service speaks of them."""
+
+from __future__ import annotations
+
+from celeriac.core.task import Task
+from celeriac.core.worker import Worker
+from celeriac.engine.runtime import Engine
+
+
+class Workers:
+    """Who runs tasks now, and how they are told to stop one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def list_workers(self) -> tuple[Worker, ...]:
+        """Return the workers that have joined and not left."""
+        return self._engine.ledger.leases.workers()
+
+    def interrupt(self, task: Task) -> None:
+        """Have a running task stopped.
+
+        The ledger has the wish already, and the worker that holds the task reads it within a
+        quarter of a second, whatever the broker does meanwhile.
+        """
+        self._engine.counters.add("interrupts")
