@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from celeriac.cli.complaints import complaint_about
+from celeriac.errors import (
+    BrokerMissingError,
+    DataFolderInUseError,
+    LedgerUnavailableError,
+    NotAuthenticatedError,
+    SettingsError,
+    TaskIdTakenError,
+    UserNotFoundError,
+    WeakPasswordError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (SettingsError("CELERIAC_PORT", "x", "a port"), 2),
+        (DataFolderInUseError("/data", "process 7"), 2),
+        (NotAuthenticatedError("the key is unknown"), 4),
+        (UserNotFoundError("ana"), 5),
+        (WeakPasswordError("too short"), 6),
+        (LedgerUnavailableError("disk full"), 7),
+        # Everything else of ours, and everything that is not ours.
+        (TaskIdTakenError("7"), 1),
+        (BrokerMissingError("install one"), 1),
+        (RuntimeError("oops"), 1),
+    ],
+)
+def test_every_family_of_errors_has_its_exit_code(error: Exception, exit_code: int) -> None:
+    assert complaint_about(error).exit_code == exit_code
+
+
+def test_a_broken_setting_is_one_line_with_name_value_and_what_is_allowed() -> None:
+    complaint = complaint_about(SettingsError("CELERIAC_PORT", "x", "a port from 0 to 65535"))
+
+    assert complaint.text() == ("error: CELERIAC_PORT is 'x'; allowed: a port from 0 to 65535\n")
+
+
+def test_an_error_tells_what_why_and_what_helps() -> None:
+    complaint = complaint_about(DataFolderInUseError("/data", "process 7"))
+
+    assert complaint.text().splitlines() == [
+        "error: not started",
+        "  why   the data folder /data is in use by process 7",
+        "  fix   stop that one, or name another folder with --data",
+    ]
+
+
+def test_an_unavailable_ledger_tells_its_reason_to_who_runs_the_machine() -> None:
+    assert "disk full" in complaint_about(LedgerUnavailableError("disk full")).why
+
+
+def test_an_error_without_a_remedy_has_no_line_for_it() -> None:
+    assert "fix" not in complaint_about(UserNotFoundError("ana")).text()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from celeriac import __version__
+from celeriac.cli import commands, main
+
+HEAVY = ("fastapi", "celery", "sqlalchemy", "kombu", "httpx", "pydantic", "argon2")
+
+
+def test_the_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--help"])
+
+    assert code == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("up", "user", "version"))
+
+
+def test_the_version_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["version"])
+
+    assert code == 0
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["--nonsense"],
+        ["user", "nonsense"],
+        # A name is missing.
+        ["user", "add"],
+        ["user", "add", "ana", "--role", "king"],
+    ],
+)
+def test_a_command_that_makes_no_sense_ends_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(arguments)
+
+    assert code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["user", "--help"], ["version"]])
+def test_help_imports_no_library_of_the_service(arguments: list[str]) -> None:
+    program = (
+        "import sys; from celeriac.cli import main; main(sys.argv[1:]);"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.strip() == "[]"
+
+
+def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def endless() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "version", endless)
+
+    assert main(["version"]) == 130
+
+
+def test_an_unexpected_error_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def broken() -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr(commands, "version", broken)
+
+    code = main(["version"])
+
+    assert code == 1
+    said = capsys.readouterr().err
+    assert "RuntimeError: oops" in said
+    assert "Traceback" not in said
+
+
+def test_an_unexpected_error_is_raised_for_whoever_debugs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @click.command()
+    def broken() -> None:
+        raise RuntimeError("oops")
+
+    monkeypatch.setattr(commands, "version", broken)
+    monkeypatch.setenv("CELERIAC_LOG_LEVEL", "debug")
+
+    with pytest.raises(RuntimeError, match="oops"):
+        main(["version"])
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m celeriac --help | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == ""

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from celeriac.cli.options import TWINS, environment_with, settings_with
+from celeriac.errors import SettingsError
+from celeriac.settings import Settings
+
+
+def test_every_option_stands_for_a_setting_that_exists() -> None:
+    variables = {each.metadata["variable"] for each in fields(Settings)}
+
+    assert set(TWINS.values()) <= variables
+
+
+def test_an_option_wins_over_its_twin_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_PORT", "1111")
+    monkeypatch.setenv("CELERIAC_DATA_DIR", "/somewhere")
+
+    settings = settings_with({"port": "2222", "data": None})
+
+    assert settings.port == 2222
+    assert settings.data_dir == Path("/somewhere")
+
+
+def test_options_are_handed_on_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_HOST", "127.0.0.1")
+
+    environment = environment_with({"port": "2222", "host": None})
+
+    assert environment["CELERIAC_PORT"] == "2222"
+    assert environment["CELERIAC_HOST"] == "127.0.0.1"
+
+
+def test_a_broken_option_is_called_by_its_own_name() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_with({"flower_port": "x"})
+
+    assert refused.value.name == "--flower-port"
+
+
+def test_a_broken_variable_is_called_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERIAC_PORT", "x")
+
+    with pytest.raises(SettingsError) as refused:
+        settings_with({"flower_port": "1"})
+
+    assert refused.value.name == "CELERIAC_PORT"
+
+
+def test_a_secret_option_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CELERIAC_BROKER_URL", raising=False)
+
+    with pytest.raises(SettingsError) as refused:
+        settings_with({"broker_url": "http://user:canary@host"})
+
+    assert "canary" not in str(refused.value)
