@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -22,8 +22,8 @@ class User:
 
     name: str
     role: Role
-    # As argon2 writes it, parameters and salt included.
-    password_hash: str
+    # As argon2 writes it, parameters and salt included; never in a log's repr.
+    password_hash: str = field(repr=False)
     # Tokens that name a lower number are no longer good.
     token_version: int
     is_disabled: bool

@@ -1,0 +1,230 @@
+"""How tasks come into being, or out of `waiting` when their turn has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from celeriac.core.outcome import NewChord
+from celeriac.core.state import TaskState
+from celeriac.core.task import Codec, Doorbell, NewTask, TaskId
+from celeriac.ledger.database import Database
+from celeriac.ledger.incoming import TEXT, WHOLE, encode, incoming
+from celeriac.ledger.moments import to_micros
+from celeriac.ledger.records import NEW_TASK_COLUMNS, doorbell_of, row_from_new_task
+from celeriac.ledger.statement import Statement
+from celeriac.ledger.tables import chords, tasks
+
+# What a task that comes out of `waiting` takes from its continuation, whatever it had before.
+_TAKEN = (
+    "name",
+    "queue",
+    "priority",
+    "state",
+    "codec",
+    "arguments",
+    "headers",
+    "retries",
+    "max_crashes",
+    "not_before",
+    "queued_at",
+    "ring_due_at",
+    "at_most_once",
+    "ignore_result",
+)
+# What it keeps when its continuation does not know better: a child knows little of who asked.
+_KEPT = (
+    "max_attempts",
+    "expires_at",
+    "root_id",
+    "parent_id",
+    "group_id",
+    "group_index",
+    "chord_id",
+    "retry_of",
+    "submitted_by",
+    "timeout_seconds",
+    "soft_timeout_seconds",
+)
+
+
+def insert_into(dialect: str, table: Table) -> sqlite.Insert:
+    """Return an INSERT that knows ON CONFLICT; both databases have it, each in its own module."""
+    if dialect == "postgresql":
+        # The two classes are not related, but have all that is used here in the same words.
+        return cast(sqlite.Insert, postgresql.insert(table))
+    return sqlite.insert(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The moment of a write, and when what it queues is rung by the janitor if nobody claims it."""
+
+    now: datetime
+    ring_due_at: int
+
+    @classmethod
+    def rung_by_caller(cls, now: datetime, ring_again: timedelta) -> Timing:
+        """Return the timing of a write whose doorbells the caller rings."""
+        return cls(now, to_micros(now + ring_again))
+
+    @classmethod
+    def rung_by_janitor(cls, now: datetime) -> Timing:
+        """Return the timing of a write whose doorbells nobody gets to see."""
+        return cls(now, to_micros(now))
+
+    @property
+    def micros(self) -> int:
+        """The moment of the write as the ledger keeps it."""
+        return to_micros(self.now)
+
+    def state_of(self, task: NewTask) -> TaskState:
+        """Return the state in which a new task begins."""
+        if task.is_waiting:
+            return TaskState.WAITING
+        if task.not_before is not None and task.not_before > self.now:
+            return TaskState.SCHEDULED
+        return TaskState.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What became of tasks that were to be put into the ledger."""
+
+    # The doorbells of those that are queued by this.
+    doorbells: dict[TaskId, Doorbell]
+    # Those whose id had a row whose turn is not to come by this: it was left as it is.
+    known: tuple[NewTask, ...]
+
+
+class Arrivals:
+    """Puts tasks and chords into the ledger, inside somebody's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        dialect = database.dialect
+        self._insert = Statement(database, lambda: _insert_statement(dialect))
+        self._continue = Statement(database, lambda: _continue_statement(dialect))
+        self._insert_chords = Statement(database, lambda: _chords_statement(dialect))
+
+    def put(self, connection: Connection, new: Iterable[NewTask], timing: Timing) -> Arrived:
+        """Insert what is new and wake what waits; leave alone whatever else has the id."""
+        wanted, known = _one_of_each_id(new)
+        if not wanted:
+            return Arrived({}, tuple(known))
+        rows = [_row(task, timing) for task in wanted]
+        given = self._insert.rows(connection, rows=encode(rows), now=timing.micros)
+        done = {row[0] for row in given}
+        late = [
+            row
+            for task, row in zip(wanted, rows, strict=True)
+            if task.id not in done and not task.is_waiting
+        ]
+        if late:
+            done.update(row[0] for row in self._continue.rows(connection, rows=encode(late)))
+        doorbells = {
+            task.id: doorbell_of(task)
+            for task in wanted
+            if task.id in done and timing.state_of(task) is TaskState.QUEUED
+        }
+        known += [task for task in wanted if task.id not in done]
+        return Arrived(doorbells, tuple(known))
+
+    def put_chords(self, connection: Connection, new: Sequence[NewChord], now: int) -> None:
+        """Insert chords; one whose id is known is left alone."""
+        if new:
+            rows = [
+                {"id": chord.id, "size": chord.size, "body": chord.body, "queue": chord.queue}
+                for chord in sorted(new, key=lambda chord: chord.id)
+            ]
+            self._insert_chords.count(connection, rows=encode(rows), now=now)
+
+
+def _one_of_each_id(new: Iterable[NewTask]) -> tuple[list[NewTask], list[NewTask]]:
+    """Return the tasks in the order in which rows are locked, and those said twice."""
+    chosen: dict[TaskId, NewTask] = {}
+    again = []
+    for task in new:
+        other = chosen.get(task.id)
+        if other is None or (other.is_waiting and not task.is_waiting):
+            chosen[task.id] = task
+        else:
+            again.append(task)
+    return sorted(chosen.values(), key=lambda task: task.id), again
+
+
+def _row(task: NewTask, timing: Timing) -> dict[str, object]:
+    state = timing.state_of(task)
+    is_queued = state is TaskState.QUEUED
+    return row_from_new_task(
+        task,
+        state=state,
+        queued_at=timing.micros if is_queued else None,
+        ring_due_at=timing.ring_due_at if is_queued else None,
+    )
+
+
+def _insert_statement(dialect: str) -> Insert:
+    rows = incoming(dialect, NEW_TASK_COLUMNS)
+    born: dict[str, ColumnElement[Any]] = {
+        "version": literal_column("1"),
+        "attempt": literal_column("0"),
+        "crashes": literal_column("0"),
+        "rings": literal_column("0"),
+        "created_at": _now(),
+        "result_codec": literal_column(f"'{Codec.JSON.value}'"),
+        "is_ignored": literal_column("FALSE"),
+    }
+    # Without its WHERE, SQLite would take ON CONFLICT for the ON of a join.
+    chosen = select(*rows.c, *born.values()).where(true())
+    statement = insert_into(dialect, tasks).from_select([*NEW_TASK_COLUMNS, *born], chosen)
+    return statement.on_conflict_do_nothing().returning(tasks.c.id)
+
+
+def _continue_statement(dialect: str) -> Update:
+    rows = incoming(dialect, NEW_TASK_COLUMNS)
+    kept = {name: func.coalesce(rows.c[name], tasks.c[name]) for name in _KEPT}
+    return (
+        update(tasks)
+        .where(tasks.c.id == rows.c.id, tasks.c.state == literal_column("'waiting'"))
+        .values(
+            **{name: rows.c[name] for name in _TAKEN},
+            **kept,
+            upstream_id=null(),
+            rings=literal_column("0"),
+            version=tasks.c.version + literal_column("1"),
+        )
+        .returning(tasks.c.id)
+    )
+
+
+def _chords_statement(dialect: str) -> Insert:
+    rows = incoming(dialect, {"id": TEXT, "size": WHOLE, "body": TEXT, "queue": TEXT})
+    chosen = select(
+        rows.c.id, rows.c.size, rows.c.size.label("remaining"), rows.c.body, rows.c.queue, _now()
+    ).where(true())
+    names = ["id", "size", "remaining", "body", "queue", "created_at"]
+    statement = insert_into(dialect, chords).from_select(names, chosen)
+    return statement.on_conflict_do_nothing()
+
+
+def _now() -> BindParameter[int]:
+    return bindparam("now", type_=WHOLE)

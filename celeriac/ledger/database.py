@@ -1,0 +1,292 @@
+"""The connections to one database: reads, writes, and what its errors mean here.
+
+Both databases run in their drivers' autocommit mode, and a write says BEGIN and COMMIT itself, so
+that it is known at each moment whether a transaction may already have been committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    SQLAlchemyError,
+)
+
+from celeriac.errors import LedgerUnavailableError, SettingsError
+from celeriac.ledger.line import LineTooLongError, WritersLine
+from celeriac.settings import mask_url
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ALLOWED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+# How long a write waits for its turn before the caller hears that the ledger is away.
+_TURN_SECONDS = 10.0
+# A deadlock or a connection that had died while idle is worth another try; an outage is not.
+_TRIES = 4
+_RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
+
+
+class RefusedRowError(Exception):
+    """The database refused what was to be written: something in it is wrong, not the database."""
+
+
+class CommitInDoubtError(LedgerUnavailableError):
+    """The answer to a COMMIT was lost: it may have happened or not."""
+
+
+class Database:
+    """One database, usable from several threads at once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _sane_url(url)
+        self.dialect = self.url.get_backend_name()
+        self._line: WritersLine | None = None
+        self._line_lock = threading.Lock()
+        self._engine = self._new_engine()
+        _alive.add(self)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, for statements to be compiled and run by."""
+        return self._engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; None for a server."""
+        return Path(self.url.database or "") if self.dialect == "sqlite" else None
+
+    def read(self, act: Callable[[Connection], T]) -> T:
+        """Run something that only reads, each statement for itself.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        for left in range(_TRIES - 1, -1, -1):
+            try:
+                with self._engine.connect() as connection:
+                    return act(connection)
+            except (SQLAlchemyError, OSError) as error:
+                if not (left and _is_worth_another_try(error)):
+                    raise _unavailable(error) from error
+        raise AssertionError("the last try returns or raises")
+
+    def write(self, act: Callable[[Connection], T]) -> T:
+        """Run something in one transaction, again if it could not have been committed.
+
+        Raises:
+            CommitInDoubtError: The answer to the COMMIT was lost.
+            LedgerUnavailableError: The database did not answer; nothing was written.
+            RefusedRowError: A row breaks a rule of the tables; nothing was written.
+        """
+        for left in range(_TRIES - 1, -1, -1):
+            doubt = _Doubt()
+            try:
+                with self._turn(), self._engine.connect() as connection:
+                    return self._transact(connection, act, doubt)
+            except (IntegrityError, DataError, ValueError, OverflowError) as error:
+                raise RefusedRowError(_sentence(error)) from error
+            except LineTooLongError as error:
+                raise LedgerUnavailableError("other writers were in the way too long") from error
+            except (SQLAlchemyError, OSError) as error:
+                if doubt.is_commit_sent:
+                    raise CommitInDoubtError(_sentence(error)) from error
+                if not (left and _is_worth_another_try(error)):
+                    raise _unavailable(error) from error
+                # Two that met in a deadlock shall not meet again at once.
+                time.sleep(random.uniform(0, 0.005))  # noqa: S311 - no secret
+        raise AssertionError("the last try returns or raises")
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, leaving the parent's connections untouched.
+
+        Closing SQLite's handles here could end the parent's write-ahead log, and closing
+        PostgreSQL's would end its sessions; so they are kept for as long as the process lives.
+        """
+        _immortalise(self._engine)
+        self._line_lock = threading.Lock()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        self._engine = self._new_engine()
+
+    def close(self) -> None:
+        """Close every connection; a later call opens new ones."""
+        self._engine.dispose()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _turn(self) -> AbstractContextManager[None]:
+        if self.file is None:
+            return nullcontext()
+        return self.line().turn(timeout_seconds=_TURN_SECONDS)
+
+    def line(self) -> WritersLine:
+        """Return the line in which this machine's writers of a SQLite file stand."""
+        with self._line_lock:
+            if self._line is None:
+                path = Path(self.url.database or "")
+                _make_file(path)
+                self._line = WritersLine(path)
+            return self._line
+
+    def _transact(self, connection: Connection, act: Callable[[Connection], T], doubt: _Doubt) -> T:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
+        try:
+            value = act(connection)
+            doubt.is_commit_sent = True
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            if not connection.invalidated:
+                with contextlib.suppress(SQLAlchemyError):
+                    connection.exec_driver_sql("ROLLBACK")
+            raise
+        return value
+
+    def _new_engine(self) -> Engine:
+        create = _sqlite_engine if self.dialect == "sqlite" else _postgresql_engine
+        return create(self.url)
+
+
+class _Doubt:
+    """Whether a transaction may have been committed although its writer saw an error."""
+
+    __slots__ = ("is_commit_sent",)
+
+    def __init__(self) -> None:
+        self.is_commit_sent = False
+
+
+def _sane_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise SettingsError("CELERIAC_DATABASE_URL", "***", _ALLOWED) from error
+    if url.drivername.partition("+")[0] in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername == "sqlite" and url.database and url.database != ":memory:":
+        return url.set(database=str(Path(url.database).absolute()))
+    raise SettingsError("CELERIAC_DATABASE_URL", mask_url(text), _ALLOWED)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=8,
+        max_overflow=32,
+        pool_timeout=10,
+        # The connection used last has its pages cached.
+        pool_use_lifo=True,
+        connect_args={"timeout": _TURN_SECONDS, "cached_statements": 512},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        # FULL: what was promised outlives the machine's power, not only this process.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA cache_size=-16384")
+        cursor.execute("PRAGMA temp_store=MEMORY")
+        cursor.execute("PRAGMA journal_size_limit=67108864")
+        cursor.close()
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # A peer that vanished without a word is noticed within about 15 seconds.
+    patience = {
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+    }
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=8,
+        max_overflow=8,
+        pool_timeout=10,
+        pool_use_lifo=True,
+        connect_args={key: value for key, value in patience.items() if key not in url.query},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        # A commit that is not on the disk is none, whatever the server's or the role's default.
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+        )
+        connection.execute("SET lock_timeout = '10s'")
+        connection.execute("SET statement_timeout = '30s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+
+    return engine
+
+
+def _make_file(path: Path) -> None:
+    # The log beside it gets the same rights from SQLite. Nobody else may read arguments or results.
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    if not isinstance(error, DBAPIError):
+        return False
+    return (
+        error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _RETRIED_SQLSTATES
+    )
+
+
+def _unavailable(error: BaseException) -> LedgerUnavailableError:
+    return LedgerUnavailableError(_sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    # Not str(error): SQLAlchemy adds the statement and its parameters, which may be secret.
+    shown = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(shown).__name__}: {str(shown).partition(chr(10))[0]}"
+
+
+def _immortalise(kept: object) -> None:
+    _kept_for_ever.append(kept)
+    # At its end the interpreter empties every module's list; this reference it never finds.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
+_kept_for_ever: list[object] = []
+_alive: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for database in _alive:
+        database.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    # Whoever forks, and however: an inherited connection used in two processes corrupts data.
+    os.register_at_fork(after_in_child=_forget_all)

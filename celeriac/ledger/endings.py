@@ -1,0 +1,357 @@
+"""What the end of a row brings with it, in the same transaction.
+
+Whoever ends a row, whether a worker, a caller or the janitor, ends it here: what waited for it
+fails with it, the chord it is a part of counts it, and errbacks nobody has called are sent for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Update,
+    func,
+    insert,
+    literal_column,
+    null,
+    select,
+    update,
+)
+
+from celeriac.core.outcome import Ended
+from celeriac.core.state import TaskState
+from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, TaskId
+from celeriac.ledger.arrivals import Arrivals, Timing
+from celeriac.ledger.database import Database
+from celeriac.ledger.incoming import FLAG, TEXT, WHOLE, Columns, encode, incoming, words
+from celeriac.ledger.moments import to_micros
+from celeriac.ledger.records import text_from_error
+from celeriac.ledger.statement import Statement
+from celeriac.ledger.tables import attempts, chords, tasks
+from celeriac.ledger.verdicts import Finish, Held, Move, judge_upstream
+
+# Names of the tasks that the ledger itself sends; the engine registers them.
+FIRE_CHORD = "celeriac.fire_chord"
+CALL_ERRBACKS = "celeriac.call_errbacks"
+_FIRE_SUFFIX = ":fire"
+
+# In the order of `Held`.
+HELD_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(tasks.c[name] for name in Held._fields)
+
+_FINAL_WORDS = {
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "was cancelled",
+    TaskState.EXPIRED: "expired",
+    TaskState.COMPLETED: "ended without going on to it",
+}
+
+
+@dataclass(slots=True)
+class Consequences:
+    """What became true in a transaction that somebody else must hear of."""
+
+    ended: list[Ended] = field(default_factory=list)
+    doorbells: list[Doorbell] = field(default_factory=list)
+
+
+class Endings:
+    """Ends rows and moves running ones on, inside somebody's transaction.
+
+    The rows are held by that transaction, and their state was checked when they were taken hold of.
+    """
+
+    def __init__(self, database: Database, arrivals: Arrivals) -> None:
+        dialect = database.dialect
+        self._arrivals = arrivals
+        self._finish = Statement(database, lambda: _finish_statement(dialect))
+        self._move = Statement(database, lambda: _move_statement(dialect))
+        self._remember = Statement(database, lambda: _remember_statement(dialect))
+        self._dependents = Statement(database, lambda: _dependents_statement(dialect))
+        self._count_parts = Statement(database, lambda: _count_parts_statement(dialect))
+        self._headers = Statement(database, lambda: _headers_statement(dialect))
+
+    def settle(
+        self, connection: Connection, verdicts: Iterable[Finish | Move], timing: Timing
+    ) -> Consequences:
+        """Write what was decided, and everything that follows from it."""
+        finishes: list[Finish] = []
+        moves: list[Move] = []
+        for verdict in verdicts:
+            if isinstance(verdict, Finish):
+                finishes.append(verdict)
+            else:
+                moves.append(verdict)
+        found = Consequences()
+        if moves:
+            self._write_moves(connection, moves, timing, found)
+        if finishes:
+            self._write_finishes(connection, finishes, timing, found)
+        return found
+
+    def _write_moves(
+        self, connection: Connection, moves: Sequence[Move], timing: Timing, found: Consequences
+    ) -> None:
+        self._move.count(connection, rows=encode([_move_row(move, timing) for move in moves]))
+        self._remember_attempts(connection, moves)
+        found.doorbells += [_doorbell(move) for move in moves if move.state is TaskState.QUEUED]
+
+    def _write_finishes(
+        self,
+        connection: Connection,
+        finishes: Sequence[Finish],
+        timing: Timing,
+        found: Consequences,
+    ) -> None:
+        everything: list[Finish] = []
+        wave = list(finishes)
+        while wave:
+            everything += wave
+            self._finish.count(connection, rows=encode([_finish_row(each) for each in wave]))
+            wave = self._find_dependents(connection, wave, timing)
+        self._remember_attempts(connection, everything)
+        found.ended += [_ended(each) for each in everything]
+        sent = self._fire_chords(connection, everything)
+        sent += self._send_for_errbacks(connection, everything)
+        found.doorbells += self._arrivals.put(connection, sent, timing).doorbells.values()
+
+    def _remember_attempts(
+        self, connection: Connection, verdicts: Sequence[Finish] | Sequence[Move]
+    ) -> None:
+        rows = [_attempt_row(each, each.ending) for each in verdicts if each.ending is not None]
+        if rows:
+            self._remember.count(connection, rows=encode(rows))
+
+    def _find_dependents(
+        self, connection: Connection, wave: Sequence[Finish], timing: Timing
+    ) -> list[Finish]:
+        reasons: dict[str, str] = {}
+        for each in wave:
+            if each.state is not TaskState.COMPLETED:
+                for upstream in _waited_for(each.held):
+                    reasons[upstream] = f"{_FINAL_WORDS[each.state]}: {each.held.id}"
+        if not reasons:
+            return []
+        rows = self._dependents.rows(connection, upstreams=encode(sorted(reasons)))
+        waiting = [Held(*row) for row in rows]
+        return [judge_upstream(held, reasons[held.upstream_id or ""], timing) for held in waiting]
+
+    def _fire_chords(self, connection: Connection, finishes: Sequence[Finish]) -> list[NewTask]:
+        parts = Counter(each.held.chord_id for each in finishes if each.held.chord_id is not None)
+        if not parts:
+            return []
+        rows = encode([{"id": chord, "parts": parts[chord]} for chord in sorted(parts)])
+        counted = self._count_parts.rows(connection, rows=rows)
+        # Not only exactly 0: parts that a chord was not told of must not keep its body waiting.
+        return [
+            _own_task(f"{chord_id}{_FIRE_SUFFIX}", FIRE_CHORD, chord_id, queue)
+            for chord_id, remaining, queue in counted
+            if remaining <= 0
+        ]
+
+    def _send_for_errbacks(
+        self, connection: Connection, finishes: Sequence[Finish]
+    ) -> list[NewTask]:
+        # Only of a task that failed itself: Celery does not call those of a revoked or expired one.
+        failed = [
+            each.held.id
+            for each in finishes
+            if each.needs_errbacks and each.state is TaskState.FAILED
+        ]
+        if not failed:
+            return []
+        return [
+            _own_task(f"{task_id}:errbacks", CALL_ERRBACKS, task_id, queue)
+            for task_id, queue, headers in self._headers.rows(connection, ids=encode(failed))
+            if orjson.loads(headers).get("errbacks")
+        ]
+
+
+def _waited_for(held: Held) -> tuple[str, ...]:
+    """Return the upstreams that end with a row: itself, and the chord whose body it should call."""
+    if held.name == FIRE_CHORD and held.id.endswith(_FIRE_SUFFIX):
+        return held.id, held.id.removesuffix(_FIRE_SUFFIX)
+    return (held.id,)
+
+
+def _own_task(task_id: str, name: str, argument: str, queue: str) -> NewTask:
+    text = orjson.dumps([[argument], {}]).decode()
+    return NewTask(
+        id=TaskId(task_id),
+        name=name,
+        arguments=Arguments(codec=Codec.JSON, text=text),
+        queue=queue,
+        ignore_result=True,
+    )
+
+
+def _ended(finish: Finish) -> Ended:
+    return Ended(
+        task_id=finish.held.id,
+        state=finish.state.value,
+        result=finish.result,
+        result_codec=finish.result_codec,
+        error=finish.error,
+    )
+
+
+def _doorbell(move: Move) -> Doorbell:
+    known = move.held if move.resend is None else move.resend
+    return Doorbell(
+        task_id=move.held.id, name=known.name, queue=known.queue, priority=known.priority
+    )
+
+
+def _finish_row(finish: Finish) -> dict[str, object]:
+    return {
+        "id": finish.held.id,
+        "state": finish.state.value,
+        "result": finish.result,
+        "result_codec": finish.result_codec.value,
+        "error": text_from_error(finish.error),
+        "is_ignored": finish.is_ignored,
+        "finished_at": finish.finished_at,
+        "crashes": finish.crashes,
+    }
+
+
+def _move_row(move: Move, timing: Timing) -> dict[str, object]:
+    is_queued = move.state is TaskState.QUEUED
+    row: dict[str, object] = {
+        "id": move.held.id,
+        "state": move.state.value,
+        "crashes": move.crashes,
+        "queued_at": timing.micros if is_queued else None,
+        "ring_due_at": timing.ring_due_at if is_queued else None,
+    }
+    resend = move.resend
+    if resend is not None:
+        row |= {
+            "name": resend.name,
+            "queue": resend.queue,
+            "priority": resend.priority,
+            "codec": resend.arguments.codec.value,
+            "arguments": resend.arguments.text,
+            "headers": resend.headers,
+            "retries": resend.retries,
+            "not_before": to_micros(resend.not_before),
+            "expires_at": to_micros(resend.expires_at),
+            "upstream_id": resend.upstream_id if move.state is TaskState.WAITING else None,
+        }
+    return row
+
+
+def _attempt_row(verdict: Finish | Move, ending: str) -> dict[str, object]:
+    held = verdict.held
+    return {
+        "task_id": held.id,
+        "number": held.attempt,
+        "lease_token": held.lease_token,
+        "worker": held.worker or "",
+        "started_at": held.started_at,
+        "finished_at": verdict.finished_at,
+        "ending": ending,
+        "error": text_from_error(verdict.error),
+    }
+
+
+def _finish_statement(dialect: str) -> Update:
+    columns: Columns = {
+        "state": TEXT,
+        "result": TEXT,
+        "result_codec": TEXT,
+        "error": TEXT,
+        "is_ignored": FLAG,
+        "finished_at": WHOLE,
+        "crashes": WHOLE,
+    }
+    rows = incoming(dialect, {"id": TEXT, **columns})
+    return (
+        update(tasks)
+        .where(tasks.c.id == rows.c.id)
+        .values(
+            **{name: rows.c[name] for name in columns},
+            lease_token=null(),
+            worker_id=null(),
+            upstream_id=null(),
+            version=tasks.c.version + literal_column("1"),
+        )
+    )
+
+
+def _move_statement(dialect: str) -> Update:
+    columns: Columns = {"state": TEXT, "crashes": WHOLE, "queued_at": WHOLE, "ring_due_at": WHOLE}
+    only_once: Columns = {"not_before": WHOLE, "upstream_id": TEXT}
+    kept: Columns = {
+        "name": TEXT,
+        "queue": TEXT,
+        "priority": WHOLE,
+        "codec": TEXT,
+        "arguments": TEXT,
+        "headers": TEXT,
+        "retries": WHOLE,
+        "expires_at": WHOLE,
+    }
+    rows = incoming(dialect, {"id": TEXT, **columns, **only_once, **kept})
+    return (
+        update(tasks)
+        .where(tasks.c.id == rows.c.id)
+        .values(
+            **{name: rows.c[name] for name in (*columns, *only_once)},
+            **{name: func.coalesce(rows.c[name], tasks.c[name]) for name in kept},
+            lease_token=null(),
+            worker_id=null(),
+            rings=literal_column("0"),
+            version=tasks.c.version + literal_column("1"),
+        )
+    )
+
+
+def _remember_statement(dialect: str) -> Insert:
+    columns: Columns = {
+        "task_id": TEXT,
+        "number": WHOLE,
+        "lease_token": TEXT,
+        "worker": TEXT,
+        "started_at": WHOLE,
+        "finished_at": WHOLE,
+        "ending": TEXT,
+        "error": TEXT,
+    }
+    rows = incoming(dialect, columns)
+    return insert(attempts).from_select([*columns], select(*rows.c))
+
+
+def _dependents_statement(dialect: str) -> Select[Any]:
+    return (
+        select(*HELD_COLUMNS)
+        .where(
+            tasks.c.state == literal_column("'waiting'"),
+            tasks.c.upstream_id.in_(words(dialect, "upstreams")),
+        )
+        .order_by(tasks.c.id)
+        .with_for_update()
+    )
+
+
+def _count_parts_statement(dialect: str) -> Update:
+    rows = incoming(dialect, {"id": TEXT, "parts": WHOLE})
+    return (
+        update(chords)
+        .where(chords.c.id == rows.c.id)
+        .values(remaining=chords.c.remaining - rows.c.parts)
+        .returning(chords.c.id, chords.c.remaining, chords.c.queue)
+    )
+
+
+def _headers_statement(dialect: str) -> Select[Any]:
+    return select(tasks.c.id, tasks.c.queue, tasks.c.headers).where(
+        tasks.c.id.in_(words(dialect, "ids"))
+    )

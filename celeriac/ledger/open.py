@@ -1,0 +1,80 @@
+"""The ledger as the other rooms see it, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from celeriac.ledger.arrivals import Arrivals
+from celeriac.ledger.audit import Audit
+from celeriac.ledger.database import Database
+from celeriac.ledger.endings import Endings
+from celeriac.ledger.keys import ApiKeys
+from celeriac.ledger.leases import Leases
+from celeriac.ledger.moments import utc_now
+from celeriac.ledger.revision import bring_up_to_date
+from celeriac.ledger.stored_settings import StoredSettings
+from celeriac.ledger.sweeps import Sweeps
+from celeriac.ledger.tasks import Tasks
+from celeriac.ledger.users import Users
+
+DEFAULT_RING_AGAIN = timedelta(seconds=30)
+
+
+class Ledger:
+    """Where tasks are kept. Every call may come from any thread."""
+
+    def __init__(
+        self, database: Database, *, clock: Callable[[], datetime], ring_again: timedelta
+    ) -> None:
+        self._database = database
+        arrivals = Arrivals(database)
+        endings = Endings(database, arrivals)
+        self.tasks = Tasks(database, arrivals, endings, clock=clock, ring_again=ring_again)
+        self.leases = Leases(database, arrivals, endings, clock=clock, ring_again=ring_again)
+        self.sweeps = Sweeps(database, endings, self.leases, clock=clock, ring_again=ring_again)
+        self.users = Users(database, clock=clock)
+        self.keys = ApiKeys(database, clock=clock)
+        self.audit = Audit(database, clock=clock)
+        self.settings = StoredSettings(database, clock=clock)
+
+    def ping(self) -> None:
+        """Return when the database answers.
+
+        Raises:
+            LedgerUnavailableError: It did not.
+        """
+        self._database.read(lambda connection: connection.exec_driver_sql("SELECT 1").fetchall())
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+    def forget_connections(self) -> None:
+        """Leave a parent's connections alone in its forked child; the next call opens new ones.
+
+        Forks that Python knows of do this by themselves; it does no harm to do it again.
+        """
+        self._database.forget()
+
+
+def open_ledger(
+    url: str,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    ring_again: timedelta = DEFAULT_RING_AGAIN,
+) -> Ledger:
+    """Open a ledger, made or brought up to date first where that is needed.
+
+    Args:
+        url: sqlite:///FILE, postgresql://… or postgres://….
+        clock: What time it is.
+        ring_again: How long a doorbell that nobody has answered is trusted.
+
+    Raises:
+        SettingsError: The URL is of no kind we know, or the server may lose what it has committed.
+        LedgerUnavailableError: The database did not answer, or a newer Celeriac has changed it.
+    """
+    database = Database(url)
+    bring_up_to_date(database)
+    return Ledger(database, clock=clock, ring_again=ring_again)

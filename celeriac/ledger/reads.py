@@ -1,0 +1,144 @@
+"""What can be asked of the tasks. Nothing here writes, and nothing here waits for a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, bindparam, literal_column, or_, select
+
+from celeriac.core.outcome import NewChord
+from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
+from celeriac.core.task import Attempt, Task, TaskId
+from celeriac.errors import InvalidOptionError, TaskNotFoundError
+from celeriac.ledger.database import Database
+from celeriac.ledger.incoming import encode, has_word, words
+from celeriac.ledger.moments import to_micros
+from celeriac.ledger.records import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row
+from celeriac.ledger.statement import Statement
+from celeriac.ledger.tables import attempts, chords, tasks
+
+
+class TaskReads:
+    """Looks tasks up."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        dialect = database.dialect
+        by_id = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id"))
+        some = select(*TASK_COLUMNS).where(tasks.c.id.in_(words(dialect, "ids")))
+        parts = (
+            select(*TASK_COLUMNS)
+            .where(tasks.c.chord_id == bindparam("id"))
+            .order_by(tasks.c.group_index, tasks.c.id)
+        )
+        tries = (
+            select(*ATTEMPT_COLUMNS)
+            .where(attempts.c.task_id == bindparam("id"))
+            .order_by(attempts.c.number)
+        )
+        chord = select(chords.c.id, chords.c.size, chords.c.body, chords.c.queue).where(
+            chords.c.id == bindparam("id")
+        )
+        self._find = Statement(database, lambda: by_id)
+        self._find_many = Statement(database, lambda: some)
+        self._parts = Statement(database, lambda: parts)
+        self._attempts = Statement(database, lambda: tries)
+        self._chord = Statement(database, lambda: chord)
+
+    def find(self, task_id: str) -> Task | None:
+        """Return a task, None when there is none.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        if "\0" in task_id:
+            return None
+        row = self._database.read(lambda connection: self._find.first(connection, id=task_id))
+        return None if row is None else task_from_row(row)
+
+    def get(self, task_id: str) -> Task:
+        """Return a task.
+
+        Raises:
+            TaskNotFoundError: No task has this id.
+            LedgerUnavailableError: The database did not answer.
+        """
+        task = self.find(task_id)
+        if task is None:
+            raise TaskNotFoundError(task_id)
+        return task
+
+    def find_many(self, ids: Sequence[TaskId]) -> dict[TaskId, Task]:
+        """Return those of some tasks that exist, by their ids."""
+        if not ids:
+            return {}
+        text = encode(ids)
+        rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=text))
+        return {task.id: task for task in map(task_from_row, rows)}
+
+    def attempts(self, task_id: str) -> tuple[Attempt, ...]:
+        """Return the ended attempts of a task, first to last."""
+        rows = self._database.read(lambda connection: self._attempts.rows(connection, id=task_id))
+        return tuple(attempt_from_row(row) for row in rows)
+
+    def group(self, chord_id: str) -> list[Task]:
+        """Return the parts of a chord's header, by their place in it."""
+        rows = self._database.read(lambda connection: self._parts.rows(connection, id=chord_id))
+        return [task_from_row(row) for row in rows]
+
+    def find_chord(self, chord_id: str) -> NewChord | None:
+        """Return a chord as it was made, None when there is none."""
+        row = self._database.read(lambda connection: self._chord.first(connection, id=chord_id))
+        return None if row is None else NewChord(id=row[0], size=row[1], body=row[2], queue=row[3])
+
+    def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
+        """Return one page of tasks, newest first.
+
+        Args:
+            wanted: Only tasks that match every given field.
+            after: Where the page before ended; None starts at the newest.
+            limit: Tasks on the page, 1 to 200.
+
+        Raises:
+            InvalidOptionError: The limit is out of bounds.
+            LedgerUnavailableError: The database did not answer.
+        """
+        if not 1 <= limit <= MAX_PAGE_SIZE:
+            raise InvalidOptionError("limit", f"must be 1 to {MAX_PAGE_SIZE}")
+        # One more than asked for: whether there is a next page is known without counting.
+        query = _listing(self._database.dialect, wanted, after).limit(limit + 1)
+        rows = self._database.read(lambda connection: connection.execute(query).fetchall())
+        found = tuple(task_from_row(row) for row in rows[:limit])
+        if len(rows) <= limit:
+            return Page(items=found, next=None)
+        return Page(items=found, next=Cursor(created_at=found[-1].created_at, id=found[-1].id))
+
+
+def _listing(dialect: str, wanted: TaskFilter, after: Cursor | None) -> Select[Any]:
+    query = select(*TASK_COLUMNS).order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+    if wanted.states:
+        query = query.where(tasks.c.state.in_([state.value for state in wanted.states]))
+    if wanted.name is not None:
+        query = query.where(tasks.c.name == wanted.name)
+    if wanted.queue is not None:
+        query = query.where(tasks.c.queue == wanted.queue)
+    if wanted.submitted_by is not None:
+        query = query.where(tasks.c.submitted_by == wanted.submitted_by)
+    if wanted.since is not None:
+        query = query.where(tasks.c.created_at >= to_micros(wanted.since))
+    if wanted.tag is not None:
+        # The first condition spares most rows the look into their tags.
+        some = tasks.c.tags != literal_column("'[]'")
+        query = query.where(some, has_word(dialect, tasks.c.tags, wanted.tag))
+    if after is not None:
+        moment = to_micros(after.created_at)
+        # Not a row comparison: the planner would not use the index's descending order for it.
+        query = query.where(
+            tasks.c.created_at <= moment,
+            or_(
+                tasks.c.created_at < moment,
+                and_(tasks.c.created_at == moment, tasks.c.id < after.id),
+            ),
+        )
+    return query

@@ -1,0 +1,61 @@
+"""What is set while the service runs, for every process of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import bindparam, delete, select
+
+from celeriac.ledger.arrivals import insert_into
+from celeriac.ledger.database import Database
+from celeriac.ledger.moments import to_micros
+from celeriac.ledger.statement import Statement
+from celeriac.ledger.tables import settings
+
+
+class StoredSettings:
+    """Settings by name; their values are JSON texts."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+        insert = insert_into(database.dialect, settings).values(
+            name=bindparam("setting"),
+            value=bindparam("new"),
+            updated_at=bindparam("now"),
+            updated_by=bindparam("by"),
+        )
+        put = insert.on_conflict_do_update(
+            index_elements=[settings.c.name],
+            set_={name: insert.excluded[name] for name in ("value", "updated_at", "updated_by")},
+        )
+        find = select(settings.c.value).where(settings.c.name == bindparam("setting"))
+        everything = select(settings.c.name, settings.c.value).order_by(settings.c.name)
+        remove = delete(settings).where(settings.c.name == bindparam("setting"))
+        self._put = Statement(database, lambda: put)
+        self._find = Statement(database, lambda: find)
+        self._everything = Statement(database, lambda: everything)
+        self._remove = Statement(database, lambda: remove)
+
+    def find(self, name: str) -> str | None:
+        """Return a setting's value, None when it is not set."""
+        row = self._database.read(lambda connection: self._find.first(connection, setting=name))
+        return None if row is None else str(row[0])
+
+    def put(self, name: str, value: str, *, by: str | None = None) -> None:
+        """Set a setting, whether it was set before or not."""
+        now = to_micros(self._clock())
+        self._database.write(
+            lambda connection: self._put.count(connection, setting=name, new=value, now=now, by=by)
+        )
+
+    def remove(self, name: str) -> bool:
+        """Unset a setting; False when it was not set."""
+        return bool(
+            self._database.write(lambda connection: self._remove.count(connection, setting=name))
+        )
+
+    def list(self) -> dict[str, str]:
+        """Return every setting that is set."""
+        return {row[0]: row[1] for row in self._database.read(self._everything.rows)}

@@ -1,0 +1,246 @@
+"""The tables as they stand after the newest migration.
+
+The hot statements are compiled once and run without SQLAlchemy's type processing, so every column
+holds what the database itself gives back: moments are whole microseconds (`moments.py`), JSON is
+text, states are words.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# Byte order: quicker than a language's, and the order in which Python sorts what will be locked.
+Key = Text().with_variant(Text(collation="C"), "postgresql")
+
+FINAL_STATES_SQL = "('completed', 'failed', 'cancelled', 'expired')"
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("queue", Key, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("state", Key, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer),
+    Column("retries", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("max_crashes", Integer, nullable=False),
+    Column("lease_token", Key),
+    # Which start of a worker holds it, while it runs.
+    Column("worker_id", Key),
+    # The name of the worker that holds or last held it, for people.
+    Column("worker", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("not_before", BigInteger),
+    Column("queued_at", BigInteger),
+    Column("ring_due_at", BigInteger),
+    Column("rings", Integer, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("cancel_requested_at", BigInteger),
+    Column("result", Text),
+    Column("result_codec", Text, nullable=False),
+    Column("error", Text),
+    Column("is_ignored", Boolean, nullable=False),
+    Column("progress", Text),
+    Column("upstream_id", Key),
+    Column("root_id", Key),
+    Column("parent_id", Key),
+    Column("group_id", Key),
+    Column("group_index", Integer),
+    Column("chord_id", Key),
+    Column("retry_of", Key),
+    Column("submitted_by", Key),
+    Column("tags", Text, nullable=False),
+    Column("timeout_seconds", Double),
+    Column("soft_timeout_seconds", Double),
+    Column("at_most_once", Boolean, nullable=False),
+    Column("ignore_result", Boolean, nullable=False),
+    CheckConstraint(
+        "state IN ('waiting', 'scheduled', 'queued', 'running',"
+        " 'completed', 'failed', 'cancelled', 'expired')",
+        name="tasks_state_is_known",
+    ),
+    CheckConstraint(
+        "(state = 'running') = (lease_token IS NOT NULL)", name="tasks_running_is_leased"
+    ),
+    CheckConstraint(
+        "(state = 'running') = (worker_id IS NOT NULL)", name="tasks_running_has_a_worker"
+    ),
+    CheckConstraint(
+        f"(state IN {FINAL_STATES_SQL}) = (finished_at IS NOT NULL)", name="tasks_final_is_finished"
+    ),
+    CheckConstraint(
+        "(state = 'waiting') = (upstream_id IS NOT NULL)", name="tasks_waiting_has_an_upstream"
+    ),
+    CheckConstraint(
+        "state <> 'scheduled' OR not_before IS NOT NULL", name="tasks_scheduled_has_a_time"
+    ),
+    CheckConstraint(
+        "state <> 'queued' OR ring_due_at IS NOT NULL", name="tasks_queued_will_be_rung"
+    ),
+    CheckConstraint("priority BETWEEN 0 AND 9", name="tasks_priority_is_in_bounds"),
+    CheckConstraint("id <> ''", name="tasks_id_is_not_empty"),
+)
+
+
+def _partial(name: str, condition: str, *columns: str) -> Index:
+    return Index(
+        name,
+        *(text(column) for column in columns),
+        sqlite_where=text(condition),
+        postgresql_where=text(condition),
+        _table=tasks,
+    )
+
+
+# Only what a query needs, and partial: a completed row is in two of these.
+_partial("tasks_queued", "state = 'queued'", "queue", "priority DESC", "created_at")
+_partial("tasks_ring_due", "state = 'queued'", "ring_due_at")
+_partial("tasks_scheduled", "state = 'scheduled'", "not_before")
+_partial("tasks_running", "state = 'running'", "worker_id")
+_partial("tasks_to_stop", "state = 'running' AND cancel_requested_at IS NOT NULL", "worker_id")
+_partial("tasks_waiting", "state = 'waiting'", "upstream_id")
+_partial("tasks_expiring", "expires_at IS NOT NULL AND finished_at IS NULL", "expires_at")
+_partial("tasks_of_chord", "chord_id IS NOT NULL", "chord_id", "group_index")
+_partial(
+    "tasks_of_submitter",
+    "submitted_by IS NOT NULL",
+    "submitted_by",
+    "created_at DESC",
+    "id DESC",
+)
+Index("tasks_newest", text("created_at DESC"), text("id DESC"), _table=tasks)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("task_id", Key, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    # Under which lease it ran: by this a completion that is said twice is known again.
+    Column("lease_token", Key, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    Column("ending", Text, nullable=False),
+    Column("error", Text),
+    sqlite_with_rowid=False,
+)
+
+chords = Table(
+    "chords",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("size", Integer, nullable=False),
+    # Parts whose end is still to come.
+    Column("remaining", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint("size >= 1", name="chords_have_a_part"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("queues", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Text, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("heartbeat_at", BigInteger, nullable=False),
+)
+
+# Who leads: one row for each thing that has one leader.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("holder", Key, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("password_hash", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("token_version", Integer, nullable=False),
+    Column("is_disabled", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    CheckConstraint(
+        "role IN ('viewer', 'submitter', 'operator', 'admin')", name="users_role_is_known"
+    ),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("user_name", Key, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    # SHA-256 of the key: it is random and long, so it needs no slow hash.
+    Column("key_hash", Key, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("last_used_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    CheckConstraint(
+        "role IN ('viewer', 'submitter', 'operator', 'admin')", name="api_keys_role_is_known"
+    ),
+)
+Index("api_keys_hash", api_keys.c.key_hash, unique=True)
+Index("api_keys_user", api_keys.c.user_name)
+
+audit = Table(
+    "audit",
+    metadata,
+    # SQLite counts up by itself only a column of exactly this type.
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("updated_by", Text),
+)
