@@ -24,7 +24,7 @@ class SignInLedger(Protocol):
         """Return the user of a name."""
         ...
 
-    def renew_hash(self, name: str, password_hash: str, *, replaces: str) -> None:
+    def rehash_password(self, name: str, old_hash: str, new_hash: str) -> None:
         """Keep another hash of the same password, unless it was changed meanwhile."""
         ...
 
@@ -46,6 +46,10 @@ class AccessService:
         self._hasher = hasher
         self._tokens = tokens
 
+    def warm_up(self) -> None:
+        """Import what reading tokens needs, so that the first request does not wait for it."""
+        self._tokens.warm_up()
+
     def sign_in(self, name: str, password: str) -> AccessToken:
         """Return a token for a name and its password.
 
@@ -61,7 +65,7 @@ class AccessService:
             raise NotAuthenticatedError(_WRONG)
         if self._hasher.is_outdated(user.password_hash):
             renewed = self._hasher.hash(password)
-            self._ledger.users.renew_hash(name, renewed, replaces=user.password_hash)
+            self._ledger.users.rehash_password(name, user.password_hash, renewed)
         logger.info("a user signed in", extra={"user": name})
         return self._tokens.issue(user)
 

@@ -6,48 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from celeriac.core.task import Arguments
+from celeriac.core.task_type import TaskType
 from celeriac.service.callers import Caller, Scope
 
 Json = Any
-
-
-class TaskType(Protocol):
-    """A task function, as its callers see it."""
-
-    @property
-    def name(self) -> str:
-        """The name under which it is registered."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """What it does, in a few words."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """What it does, in full; may be empty."""
-        ...
-
-    @property
-    def schema(self) -> dict[str, Json]:
-        """The JSON Schema of its named arguments, as one object."""
-        ...
-
-    @property
-    def queue(self) -> str:
-        """Where its tasks wait when the caller names no queue."""
-        ...
-
-    @property
-    def max_attempts(self) -> int | None:
-        """Attempts in all."""
-        ...
-
-    @property
-    def timeout_seconds(self) -> float | None:
-        """The limit of one attempt."""
-        ...
 
 
 class Catalogue(Protocol):
@@ -71,6 +33,10 @@ class TaskTypeService:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
+
+    def names(self) -> tuple[str, ...]:
+        """Return the name of every task function, sorted."""
+        return tuple(sorted(self._catalogue.names()))
 
     def has(self, name: str) -> bool:
         """Return whether a task function of this name may be submitted."""
@@ -97,4 +63,4 @@ class TaskTypeService:
 
     def all(self) -> tuple[TaskType, ...]:
         """Return every task function, for the description of the whole service."""
-        return tuple(self._catalogue.describe(name) for name in sorted(self._catalogue.names()))
+        return tuple(self._catalogue.describe(name) for name in self.names())

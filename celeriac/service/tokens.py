@@ -71,6 +71,10 @@ class Tokens:
         # raise, and what raises is not kept.
         self._signed = lru_cache(maxsize=_REMEMBERED)(self._verify_signature)
 
+    def warm_up(self) -> None:
+        """Import what signing needs, which takes a fifth of a second."""
+        import jwt  # noqa: F401 - imported for its time, not for its names
+
     def issue(self, user: User) -> AccessToken:
         """Return a new token of a user."""
         import jwt
@@ -105,8 +109,7 @@ class Tokens:
         return Claims(user_name=payload["sub"], token_version=payload["tv"])
 
     def _verify_signature(self, text: str) -> dict[str, Json]:
-        # It brings the whole of `cryptography` along, a fifth of a second that the start of the
-        # service shall not wait for.
+        # It brings the whole of `cryptography` along: the start of the service shall not wait.
         import jwt
 
         try:

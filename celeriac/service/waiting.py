@@ -10,7 +10,6 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Task
 from celeriac.core.worker import Worker
 
-
 # A free worker takes a task within milliseconds.
 _A_MOMENT = timedelta(seconds=1)
 

@@ -1,0 +1,109 @@
+"""Submitting, reading and cancelling tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from celeriac.core.task import TaskId
+from celeriac.service.submission import SubmitRequest
+from celeriac.web.auth import SignedIn
+from celeriac.web.bodies import JSON_TYPE, read_json_object
+from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
+from celeriac.web.parts import Seals, Tasks, TaskTypes
+from celeriac.web.queries import ListQuery, SubmitQuery, once_except
+from celeriac.web.schemas import TaskOut, TaskPageOut
+
+router = APIRouter(tags=["tasks"])
+
+Json = Any
+JsonObject = Annotated[dict[str, Json], Depends(read_json_object)]
+
+# A good pause between two looks at a task.
+_POLL_SECONDS = 1
+
+
+async def refuse_name(task_id: str, task_types: TaskTypes) -> None:
+    """Return if the last step of a path is no task name: a name is not an id."""
+    if task_types.has(task_id):
+        raise HTTPException(405)
+
+
+# OpenAPI knows one parameter at one place of a path, so a name goes by the id's name here.
+@router.post(
+    "/tasks/{task_id}",
+    operation_id=SUBMIT_ID,
+    summary="Submit a task by its name",
+    status_code=202,
+    dependencies=[Depends(once_except("tag"))],
+    openapi_extra=body_of(JSON_TYPE, {"type": "object"}),
+    responses={
+        202: {"headers": ACCEPTED_HEADERS, "description": "It is kept and will run."},
+        **refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
+    },
+)
+async def submit_task(
+    name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
+    who: SignedIn,
+    query: Annotated[SubmitQuery, Query()],
+    kwargs: JsonObject,
+    tasks: Tasks,
+    response: Response,
+) -> TaskOut:
+    """Accept a task: the body holds the named arguments of its function.
+
+    Every task that can be submitted has a path of its own beside this one, which says what it
+    takes.
+    """
+    request = SubmitRequest(name=name, kwargs=kwargs, options=query.to_options())
+    report = await run_in_threadpool(tasks.submit, request, by=who)
+    response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
+    response.headers["Retry-After"] = str(_POLL_SECONDS)
+    return TaskOut.of(report)
+
+
+@router.get(
+    "/tasks/{task_id}",
+    operation_id="get_task",
+    dependencies=[Depends(refuse_name)],
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 405, 422, 429, 503)},
+)
+async def get_task(
+    task_id: Annotated[str, Path(description="The task's id.")], who: SignedIn, tasks: Tasks
+) -> TaskOut:
+    """Read a task: how it stands, and its result once it completed."""
+    return TaskOut.of(await run_in_threadpool(tasks.get_task, TaskId(task_id), by=who))
+
+
+@router.get(
+    "/tasks",
+    operation_id="list_tasks",
+    dependencies=[Depends(once_except("state"))],
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 422, 429, 503)},
+)
+def list_tasks(
+    who: SignedIn, query: Annotated[ListQuery, Query()], tasks: Tasks, seals: Seals
+) -> TaskPageOut:
+    """List tasks, newest first, page by page; operators see everybody's, others their own."""
+    wanted = query.to_filter()
+    context = f"{who.name}\n{wanted!r}"
+    after = seals.open(query.page_token, context=context)
+    page = tasks.list_tasks(wanted, by=who, after=after, limit=query.limit)
+    return TaskPageOut.of(page, next_page_token=seals.seal(page.next, context=context))
+
+
+@router.post(
+    "/tasks/{task_id}/cancel",
+    operation_id="cancel_task",
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 409, 422, 429, 503)},
+)
+def cancel_task(
+    task_id: Annotated[str, Path(description="The task's id.")], who: SignedIn, tasks: Tasks
+) -> TaskOut:
+    """Cancel a task; one that runs is asked to stop and ends when its worker says so."""
+    return TaskOut.of(tasks.cancel_task(TaskId(task_id), by=who))

@@ -1,0 +1,179 @@
+"""The HTTP service of an engine, composed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Protocol
+
+import anyio
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from celeriac import __version__
+from celeriac.engine.catalogue import Catalogue
+from celeriac.engine.runtime import Engine
+from celeriac.engine.workers import Workers
+from celeriac.ledger.leases import Leases
+from celeriac.ledger.tasks import Tasks
+from celeriac.ledger.users import Users
+from celeriac.service.access import AccessService
+from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
+from celeriac.service.secrets import signing_keys
+from celeriac.service.task_types import TaskTypeService
+from celeriac.service.tasks import TaskService
+from celeriac.service.tokens import Tokens, derive_key
+from celeriac.web.api import health, task_types, tasks, token
+from celeriac.web.limits import Limiter
+from celeriac.web.openapi import describe
+from celeriac.web.page_tokens import PageTokens
+from celeriac.web.parts import Limits, Parts
+from celeriac.web.problems import add_problem_handlers
+from celeriac.web.shell import Shell
+
+logger = logging.getLogger(__name__)
+
+_DESCRIPTION = "Runs Python functions in the background, and remembers every run."
+
+
+class CeleryApp(Protocol):
+    """A Celery app that Celeriac is installed on."""
+
+    @property
+    def celeriac(self) -> Engine:
+        """Its engine."""
+        ...
+
+
+class LateLedger:
+    """An engine's ledger, opened by whoever asks first.
+
+    The service starts while the database is away, says 503, and works once it is back.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def tasks(self) -> Tasks:
+        """The ledger's tasks."""
+        return self._engine.ledger.tasks
+
+    @property
+    def leases(self) -> Leases:
+        """The ledger's leases."""
+        return self._engine.ledger.leases
+
+    @property
+    def users(self) -> Users:
+        """The ledger's users."""
+        return self._engine.ledger.users
+
+    def ping(self) -> None:
+        """Return if the ledger answers.
+
+        Raises:
+            LedgerUnavailableError: It does not.
+        """
+        self._engine.ledger.ping()
+
+
+def create_web(celery: CeleryApp) -> FastAPI:
+    """Return the HTTP service of a Celery app.
+
+    Raises:
+        SettingsError: A setting is broken, such as a key that is short or well known.
+    """
+    engine = celery.celeriac
+    parts = compose(engine, Catalogue(celery), Workers(engine))
+    return create_app(parts, start=engine.start_background, stop=engine.stop_background)
+
+
+def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
+    """Return everything the routes stand on.
+
+    Raises:
+        SettingsError: A setting is broken.
+    """
+    settings = engine.settings
+    keys = signing_keys(settings)
+    ledger = LateLedger(engine)
+    sessions = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
+    return Parts(
+        settings=settings,
+        tasks=TaskService(ledger, catalogue, engine.publisher, workers, now=_now),
+        task_types=TaskTypeService(catalogue),
+        access=AccessService(ledger, Hasher(), sessions),
+        page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
+        limiter=Limiter(settings.broker_url),
+        limits=Limits.from_settings(settings),
+        hash_threads=anyio.CapacityLimiter(MOST_HASHES_AT_ONCE),
+        ping_ledger=ledger.ping,
+    )
+
+
+def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], None]) -> FastAPI:
+    """Return the HTTP service on its parts.
+
+    Args:
+        parts: What the routes stand on.
+        start: Called when the service begins to serve.
+        stop: Called when it has served its last request.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
+        await run_in_threadpool(start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(stop)
+            await parts.limiter.close()
+
+    app = FastAPI(
+        title="Celeriac",
+        description=_DESCRIPTION,
+        version=__version__,
+        lifespan=lifespan,
+        # These load scripts from a CDN, and the document has a route of its own.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        # A path means one thing: `/tasks/` is not `/tasks`.
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    for router in (token.router, tasks.router, task_types.router, health.router):
+        app.include_router(router)
+    app.add_middleware(Shell)
+    add_problem_handlers(app)
+    # FastAPI's own way of giving an app another document.
+    app.openapi = _describer(app, parts)  # type: ignore[method-assign]
+    return app
+
+
+def _describer(app: FastAPI, parts: Parts) -> Callable[[], dict[str, Any]]:
+    @lru_cache(maxsize=1)
+    def describe_with(_: tuple[str, ...]) -> dict[str, Any]:
+        return describe(app, parts.task_types.all())
+
+    # An app may learn of tasks after it was made; then the document is written anew.
+    return lambda: describe_with(parts.task_types.names())
+
+
+def _warm_up(parts: Parts) -> None:
+    # What takes a while to import would make the first requests wait.
+    try:
+        parts.limiter.warm_up()
+        parts.access.warm_up()
+    except ImportError:
+        logger.exception("the service cannot be warmed up")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

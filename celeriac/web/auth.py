@@ -1,0 +1,93 @@
+"""Who sends a request: counted first, then known, then allowed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import OAuth2PasswordBearer
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from celeriac.errors import NotAuthenticatedError, RateLimitedError
+from celeriac.service.callers import Caller
+from celeriac.web.addresses import client_bucket
+from celeriac.web.limits import Rule
+from celeriac.web.parts import parts_of
+from celeriac.web.shell import add_answer_header
+
+# Only for the OpenAPI document; the header is read below, more strictly.
+_scheme = OAuth2PasswordBearer(
+    tokenUrl="token",
+    scheme_name="password",
+    description="POST /token gives a token for a user name and its password.",
+    auto_error=False,
+)
+
+
+async def signed_in(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> Caller:
+    """Return who sends a request.
+
+    Raises:
+        RateLimitedError: The address or the user asks too often.
+        NotAuthenticatedError: There is no token, or it is not good.
+    """
+    parts = parts_of(request)
+    limits = parts.limits
+    name_policies(request, limits.user, limits.address)
+    # Before the token is looked at: guessing counts too.
+    await count(request, limits.address, address_key(request))
+    claims = parts.access.read_token(bearer_token(request.headers.getlist("authorization")))
+    await count(request, limits.user, claims.user_name)
+    await tell_standing(request, limits.user, claims.user_name)
+    return await run_in_threadpool(parts.access.admit, claims)
+
+
+SignedIn = Annotated[Caller, Depends(signed_in)]
+
+
+def bearer_token(headers: list[str]) -> str:
+    """Return the token in a request's `Authorization` headers.
+
+    Raises:
+        NotAuthenticatedError: There is not exactly one, or it is of another scheme.
+    """
+    if len(headers) != 1:
+        raise NotAuthenticatedError("a token is needed")
+    scheme, _, token = headers[0].strip().partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticatedError("a bearer token is needed")
+    return token.strip()
+
+
+def address_key(request: Request) -> str:
+    """Return under which key the address of a request is counted."""
+    return client_bucket(
+        request.client.host if request.client else None,
+        request.headers.getlist("x-forwarded-for"),
+        trusted_proxies=parts_of(request).settings.trusted_proxies,
+    )
+
+
+def name_policies(request: Request, *rules: Rule) -> None:
+    """Have the answer to a request name the rules that hold for its path."""
+    add_answer_header(request, "RateLimit-Policy", ", ".join(rule.to_policy() for rule in rules))
+
+
+async def count(request: Request, rule: Rule, key: str) -> None:
+    """Count a request by a rule.
+
+    Raises:
+        RateLimitedError: It is one too many; the answer says how the rule stands.
+    """
+    try:
+        await parts_of(request).limiter.count(rule, key)
+    except RateLimitedError:
+        await tell_standing(request, rule, key)
+        raise
+
+
+async def tell_standing(request: Request, rule: Rule, key: str) -> None:
+    """Have the answer to a request say what is left of a rule."""
+    standing = await parts_of(request).limiter.standing(rule, key)
+    add_answer_header(request, "RateLimit", standing.to_header())

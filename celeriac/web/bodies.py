@@ -1,0 +1,105 @@
+"""Reading a request's body: never more of it than the path takes, and only in a known format."""
+
+from __future__ import annotations
+
+from email.message import Message
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from celeriac.errors import FieldProblem
+from celeriac.web.refusals import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    BrokenHeaderError,
+    InvalidBodyError,
+    MediaTypeError,
+)
+from celeriac.web.strict_json import parse_strict
+
+Json = Any
+
+JSON_TYPE = "application/json"
+FORM_TYPE = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 20
+
+
+async def read_json_object(request: Request) -> dict[str, Json]:
+    """Return the JSON object in a request's body.
+
+    Raises:
+        MediaTypeError: It says that it is something else, or is encoded.
+        BodyTooLargeError: It is too large; the rest was not read.
+        BrokenBodyError: It is no JSON.
+        InvalidBodyError: It is JSON that is no object, or that no task can take.
+    """
+    _check_type(request, JSON_TYPE)
+    body = await read_body(request, most_bytes=request.app.state.parts.settings.max_body_bytes)
+    value = parse_strict(body)
+    if not isinstance(value, dict):
+        raise InvalidBodyError(FieldProblem(pointer="", detail="must be a JSON object"))
+    return value
+
+
+async def read_form(request: Request, *, most_bytes: int) -> dict[str, str]:
+    """Return the fields of a URL-encoded form, each given once.
+
+    Raises:
+        MediaTypeError: The body says that it is something else, or is encoded.
+        BodyTooLargeError: It is too large; the rest was not read.
+        BrokenBodyError: It is no such form.
+        InvalidBodyError: A field is given twice.
+    """
+    _check_type(request, FORM_TYPE)
+    body = await read_body(request, most_bytes=most_bytes)
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_FIELDS,
+        )
+    except ValueError:
+        raise BrokenBodyError("a URL-encoded form in UTF-8") from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise InvalidBodyError(FieldProblem(pointer="", detail="a field is given twice"))
+    return fields
+
+
+async def read_body(request: Request, *, most_bytes: int) -> bytes:
+    """Return a request's body, and stop reading as soon as it is too large.
+
+    Raises:
+        BodyTooLargeError: It is; by what the header says, or by what came.
+    """
+    if _content_length(request) > most_bytes:
+        raise BodyTooLargeError(most_bytes)
+    chunks = bytearray()
+    # The header may lie, or be missing from a chunked body: what comes is counted too.
+    async for chunk in request.stream():
+        chunks += chunk
+        if len(chunks) > most_bytes:
+            raise BodyTooLargeError(most_bytes)
+    return bytes(chunks)
+
+
+def _check_type(request: Request, wanted: str) -> None:
+    # A small compressed body can be a huge one: none is ever unpacked.
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise MediaTypeError("Content-Encoding", "identity")
+    given = Message()
+    given["content-type"] = request.headers.get("content-type", "")
+    charset = str(given.get_param("charset", "utf-8"))
+    # An empty content type reads as text/plain, which is refused like any other.
+    if given.get_content_type() != wanted or charset.lower() not in ("utf-8", "utf8"):
+        raise MediaTypeError("Content-Type", wanted)
+
+
+def _content_length(request: Request) -> int:
+    text = request.headers.get("content-length", "0")
+    # Not int(): that takes signs, blanks and underscores.
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise BrokenHeaderError("Content-Length", "is no number of bytes")
+    return int(text)

@@ -1,0 +1,179 @@
+"""How often one may ask: counted in the broker, so that every API process shares the count.
+
+When the broker is away each process counts for itself: a looser limit, never an open door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from celeriac.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.aio.strategies import SlidingWindowCounterRateLimiter
+    from redis.asyncio import Redis
+
+Answer = TypeVar("Answer")
+Question = Callable[["SlidingWindowCounterRateLimiter", "Rule", str], Awaitable[Answer]]
+
+logger = logging.getLogger(__name__)
+
+_PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_KEY_PREFIX = "celeriac:limits"
+_BROKERS = ("redis://", "rediss://")
+# A request must not wait for a broker that is away.
+_PATIENCE_SECONDS = 0.25
+# How long nobody asks a broker that was just found to be away.
+_PAUSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """At most so many requests in so much time."""
+
+    # Its name in the `RateLimit` headers, and what keeps its counts apart from another rule's.
+    name: str
+    count: int
+    period: timedelta
+
+    @classmethod
+    def from_text(cls, name: str, text: str) -> Self:
+        """Return the rule that a setting such as `100/minute` says."""
+        count, _, period = text.partition("/")
+        return cls(name=name, count=int(count), period=timedelta(seconds=_PERIODS[period]))
+
+    def times(self, factor: int, *, name: str) -> Rule:
+        """Return a rule of another name that allows a multiple of this one."""
+        return Rule(name=name, count=self.count * factor, period=self.period)
+
+    def to_policy(self) -> str:
+        """Return the rule as an item of the `RateLimit-Policy` header."""
+        return f'"{self.name}";q={self.count};w={self.period.total_seconds():.0f}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is left of a rule for one who asks."""
+
+    rule: Rule
+    remaining: int
+    # Until more is allowed than now.
+    reset_after: timedelta
+
+    def to_header(self) -> str:
+        """Return it as an item of the `RateLimit` header."""
+        seconds = math.ceil(self.reset_after.total_seconds())
+        return f'"{self.rule.name}";r={self.remaining};t={seconds}'
+
+
+def private_key(*parts: str) -> str:
+    """Return a key from which nobody who reads the broker learns the parts."""
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+class Limiter:
+    """Counts requests over a sliding window."""
+
+    def __init__(self, broker_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._url = broker_url if broker_url.startswith(_BROKERS) else ""
+        self._monotonic = monotonic
+        self._away_until = 0.0
+        self._client: Redis | None = None
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._local: SlidingWindowCounterRateLimiter | None = None
+
+    def warm_up(self) -> None:
+        """Import what counting needs, so that the first request does not wait for it."""
+        import redis.asyncio  # noqa: F401 - imported for its time, not for its names
+
+    async def count(self, rule: Rule, key: str) -> None:
+        """Count one request.
+
+        Raises:
+            RateLimitedError: It is one too many, and was not counted.
+        """
+        if not await self._ask(_hit, rule, key):
+            raise RateLimitedError((await self.standing(rule, key)).reset_after)
+
+    async def standing(self, rule: Rule, key: str) -> Standing:
+        """Return what is left, without counting anything."""
+        return await self._ask(_look, rule, key)
+
+    async def close(self) -> None:
+        """Close the connections to the broker."""
+        client, self._client = self._client, None
+        self._shared = None
+        if client is not None:
+            await client.aclose()
+
+    async def _ask(self, question: Question[Answer], rule: Rule, key: str) -> Answer:
+        if self._url and self._monotonic() >= self._away_until:
+            import redis
+
+            try:
+                return await question(self._sharing(), rule, key)
+            except (redis.RedisError, OSError, TimeoutError) as error:
+                self._away_until = self._monotonic() + _PAUSE_SECONDS
+                logger.warning(
+                    "the broker is away; requests are counted in this process alone",
+                    extra={"error": type(error).__name__},
+                )
+        return await question(self._counting_alone(), rule, key)
+
+    def _sharing(self) -> SlidingWindowCounterRateLimiter:
+        if self._shared is None:
+            from limits.aio.storage import RedisStorage
+            from limits.aio.strategies import SlidingWindowCounterRateLimiter
+            from redis.asyncio import ConnectionPool, Redis
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+
+            pool = ConnectionPool.from_url(
+                self._url,
+                socket_timeout=_PATIENCE_SECONDS,
+                socket_connect_timeout=_PATIENCE_SECONDS,
+                # Once, at once: a pooled connection may have been closed by a broker's restart.
+                retry=Retry(NoBackoff(), 1),
+            )
+            self._client = Redis(connection_pool=pool)
+            storage = RedisStorage(
+                f"async+{self._url}",
+                implementation="redispy",
+                key_prefix=_KEY_PREFIX,
+                # Hinted as if every option were a plain value.
+                connection_pool=pool,  # type: ignore[arg-type]
+            )
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+        return self._shared
+
+    def _counting_alone(self) -> SlidingWindowCounterRateLimiter:
+        if self._local is None:
+            from limits.aio.storage import MemoryStorage
+            from limits.aio.strategies import SlidingWindowCounterRateLimiter
+
+            self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
+        return self._local
+
+
+async def _hit(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str) -> bool:
+    return await strategy.hit(_item(rule), rule.name, key)
+
+
+async def _look(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str) -> Standing:
+    reset_at, remaining = await strategy.get_window_stats(_item(rule), rule.name, key)
+    reset_after = timedelta(seconds=max(1.0, reset_at - time.time()))
+    return Standing(rule=rule, remaining=remaining, reset_after=reset_after)
+
+
+def _item(rule: Rule) -> RateLimitItem:
+    from limits import RateLimitItemPerSecond
+
+    return RateLimitItemPerSecond(rule.count, int(rule.period.total_seconds()), "celeriac")

@@ -1,0 +1,87 @@
+"""What the routes stand on, composed once, and how a route names what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import anyio
+from fastapi import Depends
+from starlette.requests import Request
+
+from celeriac.service.access import AccessService
+from celeriac.service.task_types import TaskTypeService
+from celeriac.service.tasks import TaskService
+from celeriac.settings import Settings
+from celeriac.web.limits import Limiter, Rule
+from celeriac.web.page_tokens import PageTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The rules that requests are counted by."""
+
+    user: Rule
+    address: Rule
+    # Sign-ins per name and address together: nobody can lock another out from elsewhere.
+    sign_in: Rule
+    # Sign-ins per address, under whatever names.
+    sign_in_address: Rule
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        """Return the rules that the settings ask for."""
+        sign_in = Rule.from_text("sign-in", settings.login_limit)
+        return cls(
+            user=Rule.from_text("user", settings.rate_limit),
+            address=Rule.from_text("address", settings.rate_limit),
+            sign_in=sign_in,
+            sign_in_address=sign_in.times(5, name="sign-in-address"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that outlives a request."""
+
+    settings: Settings
+    tasks: TaskService
+    task_types: TaskTypeService
+    access: AccessService
+    page_tokens: PageTokens
+    limiter: Limiter
+    limits: Limits
+    # Threads that hash passwords: few, so that sign-ins never take those of the other routes.
+    hash_threads: anyio.CapacityLimiter
+    # Raises LedgerUnavailableError when nothing can be accepted.
+    ping_ledger: Callable[[], None]
+
+
+def parts_of(request: Request) -> Parts:
+    """Return what the app of a request stands on."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+# Async although they wait for nothing: FastAPI runs a plain function in a thread.
+async def _tasks(request: Request) -> TaskService:
+    return parts_of(request).tasks
+
+
+async def _task_types(request: Request) -> TaskTypeService:
+    return parts_of(request).task_types
+
+
+async def _access(request: Request) -> AccessService:
+    return parts_of(request).access
+
+
+async def _page_tokens(request: Request) -> PageTokens:
+    return parts_of(request).page_tokens
+
+
+Tasks = Annotated[TaskService, Depends(_tasks)]
+TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
+Access = Annotated[AccessService, Depends(_access)]
+Seals = Annotated[PageTokens, Depends(_page_tokens)]

@@ -1,0 +1,171 @@
+"""Every refusal and failure as `application/problem+json` (RFC 9457).
+
+The one place where errors meet HTTP statuses. What a caller reads here never names a library, a
+file, a host or a statement.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from celeriac.errors import (
+    CeleriacError,
+    ConflictError,
+    FieldProblem,
+    InvalidRequestError,
+    NotAuthenticatedError,
+    NotFoundError,
+    NotPermittedError,
+    RateLimitedError,
+    UnavailableError,
+)
+from celeriac.web.methods import allowed_methods
+from celeriac.web.refusals import BodyTooLargeError, MediaTypeError, RequestRefusedError
+
+MEDIA_TYPE = "application/problem+json"
+
+# The first class that fits decides.
+_STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
+    (NotAuthenticatedError, 401),
+    (NotPermittedError, 403),
+    (RateLimitedError, 429),
+    (BodyTooLargeError, 413),
+    (MediaTypeError, 415),
+    (RequestRefusedError, 400),
+    (InvalidRequestError, 422),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (UnavailableError, 503),
+)
+# What the web itself says, without an error of ours behind it.
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
+_DETAILS = {404: "there is nothing at this path", 405: "this path does not take this method"}
+_FIXES = {401: "POST /token gives a token; send it as Authorization: Bearer TOKEN"}
+_RETRY_AFTER_SECONDS = 2
+_REALM = 'Bearer realm="celeriac"'
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Have every refusal of an app answered as a problem."""
+    app.exception_handler(CeleriacError)(_on_error)
+    app.exception_handler(HTTPException)(_on_http_exception)
+    app.exception_handler(RequestValidationError)(_on_invalid_request)
+
+
+def status_of(error: CeleriacError) -> int:
+    """Return the HTTP status of an error; 500 when nobody may cause it over HTTP."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def problem(
+    request: Request,
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    fix: str = "",
+    errors: Iterable[FieldProblem] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return one problem as a response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": _instance(request),
+        "code": code,
+    }
+    listed = [{"pointer": each.pointer, "detail": each.detail} for each in errors]
+    if listed:
+        body["errors"] = listed
+    if fix or status in _FIXES:
+        body["fix"] = fix or _FIXES[status]
+    # ASCII, since a detail may repeat what a caller sent, whatever that was.
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def internal_problem(request: Request) -> Response:
+    """Return the answer to a failure of ours, which tells nothing about it."""
+    return problem(request, 500, code="internal", detail="the service failed; it was logged")
+
+
+async def _on_error(request: Request, error: CeleriacError) -> Response:
+    status = status_of(error)
+    if status == 500:
+        # Not meant for callers: the shell logs it and answers.
+        raise error
+    return problem(
+        request,
+        status,
+        code=error.code,
+        detail=str(error),
+        fix=error.fix,
+        errors=getattr(error, "problems", ()),
+        headers=_headers(request, error, status),
+    )
+
+
+def _headers(request: Request, error: CeleriacError, status: int) -> dict[str, str]:
+    if isinstance(error, NotPermittedError):
+        challenge = f'{_REALM}, error="insufficient_scope", scope="{error.scope}"'
+        return {"WWW-Authenticate": challenge}
+    if isinstance(error, RateLimitedError):
+        return {"Retry-After": str(math.ceil(error.retry_after.total_seconds()))}
+    if status == 401:
+        is_given = "authorization" in request.headers
+        return {"WWW-Authenticate": _REALM + (', error="invalid_token"' if is_given else "")}
+    return {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status == 503 else {}
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    status = error.status_code
+    headers = dict(error.headers or {})
+    if status == 405:
+        headers["Allow"] = ", ".join(allowed_methods(request))
+    return problem(
+        request,
+        status,
+        code=_CODES.get(status, "refused"),
+        detail=_DETAILS.get(status, HTTPStatus(status).phrase),
+        headers=headers,
+    )
+
+
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
+    problems = field_problems(error.errors())
+    listed = "; ".join(f"{each.pointer.lstrip('/')}: {each.detail}" for each in problems)
+    return problem(request, 422, code="invalid_option", detail=listed, errors=problems)
+
+
+def field_problems(errors: Sequence[Mapping[str, Any]]) -> tuple[FieldProblem, ...]:
+    """Return what is wrong with each parameter, in words that name no library."""
+    found = []
+    for error in errors:
+        # The first part says where the parameter stood: query, path, header.
+        place = "/".join(_escape(str(part)) for part in error["loc"][1:])
+        text = str(error["msg"]).removeprefix("Value error, ")
+        is_unknown = error["type"] == "extra_forbidden"
+        detail = "there is no such parameter" if is_unknown else text
+        found.append(FieldProblem(pointer=f"/{place}", detail=detail))
+    return tuple(found)
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _instance(request: Request) -> str:
+    raw = request.scope.get("raw_path") or request.url.path.encode()
+    # A URI reference must be ASCII; a client that sent other bytes gets them shown as text.
+    return bytes(raw).split(b"?", 1)[0].decode("ascii", errors="backslashreplace")

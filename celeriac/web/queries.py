@@ -1,0 +1,165 @@
+"""What may stand in a query string: each parameter with its bounds, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.requests import Request
+
+from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
+from celeriac.core.state import TaskState
+from celeriac.core.task import DEFAULT_PRIORITY
+from celeriac.errors import InvalidOptionError
+from celeriac.service.submission import (
+    MOST_AHEAD,
+    MOST_ATTEMPTS,
+    MOST_PRIORITY,
+    MOST_TAG_CHARACTERS,
+    MOST_TAGS,
+    MOST_TIMEOUT,
+    QUEUE_PATTERN,
+    SubmitOptions,
+)
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _moment(value: Any) -> Any:
+    # Otherwise a bare number would count as seconds since 1970, or milliseconds.
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+        raise ValueError("must be a moment with its zone, such as 2030-01-31T12:00:00Z")
+    return value
+
+
+def _to_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of bounds") from None
+
+
+def _without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not hold the character NUL")
+    return value
+
+
+# Without null in the schema: a query string cannot say it.
+Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_to_utc)]
+Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_nul)]
+OptionalMoment = Moment | SkipJsonSchema[None]
+OptionalText = Text | SkipJsonSchema[None]
+Tag = Annotated[str, Field(min_length=1, max_length=MOST_TAG_CHARACTERS)]
+
+
+class SubmitQuery(BaseModel):
+    """How a task shall be run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: Annotated[
+        str | SkipJsonSchema[None],
+        Field(pattern=QUEUE_PATTERN, description="Where it waits; the task's own if not given."),
+    ] = None
+    priority: Annotated[int, Field(ge=0, le=MOST_PRIORITY, description="0 to 9, 9 first.")] = (
+        DEFAULT_PRIORITY
+    )
+    delay_seconds: Annotated[
+        float | SkipJsonSchema[None],
+        Field(
+            ge=0,
+            le=MOST_AHEAD.total_seconds(),
+            allow_inf_nan=False,
+            description="How long it waits before it is queued.",
+        ),
+    ] = None
+    not_before: Annotated[
+        OptionalMoment,
+        Field(description="The moment before which it is not queued; in place of a delay."),
+    ] = None
+    expires_at: Annotated[
+        OptionalMoment, Field(description="The moment after which it is not begun.")
+    ] = None
+    max_attempts: Annotated[
+        int | SkipJsonSchema[None],
+        Field(ge=1, le=MOST_ATTEMPTS, description="Attempts in all; the task's own if not given."),
+    ] = None
+    timeout_seconds: Annotated[
+        float | SkipJsonSchema[None],
+        Field(
+            gt=0,
+            le=MOST_TIMEOUT.total_seconds(),
+            allow_inf_nan=False,
+            description="The limit of one attempt; the task's own if not given.",
+        ),
+    ] = None
+    tag: Annotated[
+        list[Tag], Field(max_length=MOST_TAGS, description="A word to find it by; repeatable.")
+    ] = []
+
+    def to_options(self) -> SubmitOptions:
+        """Return the options in the service's words."""
+        return SubmitOptions(
+            queue=self.queue,
+            priority=self.priority,
+            delay=None if self.delay_seconds is None else timedelta(seconds=self.delay_seconds),
+            not_before=self.not_before,
+            expires_at=self.expires_at,
+            max_attempts=self.max_attempts,
+            timeout=None
+            if self.timeout_seconds is None
+            else timedelta(seconds=self.timeout_seconds),
+            tags=tuple(self.tag),
+        )
+
+
+class ListQuery(BaseModel):
+    """Which tasks a list shall hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Annotated[
+        list[TaskState],
+        Field(max_length=len(TaskState), description="Only tasks in this state; repeatable."),
+    ] = []
+    name: Annotated[OptionalText, Field(description="Only tasks of this task name.")] = None
+    queue: Annotated[OptionalText, Field(description="Only tasks of this queue.")] = None
+    tag: Annotated[OptionalText, Field(description="Only tasks with this tag.")] = None
+    since: Annotated[
+        OptionalMoment, Field(description="Only tasks created at or after this moment.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, description="At most this many tasks.")] = (
+        50
+    )
+    page_token: Annotated[
+        str, Field(description="The next_page_token of the page before; empty is the first page.")
+    ] = ""
+
+    def to_filter(self) -> TaskFilter:
+        """Return what is asked for in the ledger's words."""
+        return TaskFilter(
+            states=tuple(self.state),
+            name=self.name,
+            queue=self.queue,
+            tag=self.tag,
+            since=self.since,
+        )
+
+
+def once_except(*repeatable: str) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that refuses a parameter given twice, but for the repeatable ones."""
+
+    async def refuse_repeated(request: Request) -> None:
+        seen: set[str] = set()
+        for name, _ in request.query_params.multi_items():
+            # Which of the two was meant is not ours to guess.
+            if name in seen and name not in repeatable:
+                raise InvalidOptionError(name, "is given twice")
+            seen.add(name)
+
+    return refuse_repeated

@@ -1,0 +1,70 @@
+"""What is refused before anybody looks at what is asked: it concerns HTTP alone."""
+
+from __future__ import annotations
+
+from celeriac.errors import CeleriacError, FieldProblem, InvalidRequestError, UnavailableError
+
+
+class RequestRefusedError(CeleriacError):
+    """The request cannot be read."""
+
+    code = "bad_request"
+
+
+class BrokenHeaderError(RequestRefusedError):
+    """A header does not say what such a header may say."""
+
+    code = "broken_header"
+
+    def __init__(self, header: str, detail: str) -> None:
+        super().__init__(f"the header {header} {detail}")
+        self.header = header
+
+
+class BrokenBodyError(RequestRefusedError):
+    """The body is not in the format its content type says."""
+
+    code = "broken_body"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the body is not {what}")
+        self.what = what
+
+
+class BodyTooLargeError(RequestRefusedError):
+    """The body is larger than this path takes; it was not read to its end."""
+
+    code = "body_too_large"
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"the body is larger than {most_bytes} bytes")
+        self.most_bytes = most_bytes
+
+
+class MediaTypeError(RequestRefusedError):
+    """The body's content type or encoding is not one this path takes."""
+
+    code = "unsupported_media_type"
+
+    def __init__(self, header: str, wanted: str) -> None:
+        super().__init__(f"the body's {header} is not {wanted}")
+        self.fix = f"send {header}: {wanted}"
+
+
+class InvalidBodyError(InvalidRequestError):
+    """The body can be read, but holds what no task can take."""
+
+    code = "invalid_body"
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__("; ".join(problem.detail for problem in problems))
+        self.problems = problems
+
+
+class BusyError(UnavailableError):
+    """Too many ask for the same costly thing at once; nothing was done."""
+
+    code = "busy"
+
+    def __init__(self) -> None:
+        super().__init__("too many requests of this kind are being served")

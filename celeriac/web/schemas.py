@@ -1,0 +1,217 @@
+"""The bodies of answers, as OpenAPI describes them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from celeriac.core.page import Page
+from celeriac.core.state import ErrorKind, TaskState
+from celeriac.core.task import Codec, Task, TaskError
+from celeriac.core.task_type import TaskType
+from celeriac.service.tasks import TaskReport
+from celeriac.service.tokens import AccessToken
+from celeriac.service.waiting import WaitingBecause
+from celeriac.web.readable import to_plain
+
+Json = Any
+_BEARER: Literal["bearer"] = "bearer"
+Status = Literal["pending", "completed", "failed", "cancelled", "expired"]
+
+
+class FieldProblemOut(BaseModel):
+    """What is wrong with one field of a request."""
+
+    pointer: Annotated[
+        str, Field(description="A JSON pointer (RFC 6901) to the field, or / and an option's name.")
+    ]
+    detail: str
+
+
+class Problem(BaseModel):
+    """Why a request was refused or failed (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What is wrong, in a sentence for people.")]
+    instance: Annotated[str, Field(description="The path of the request.")]
+    code: Annotated[str, Field(description="What is wrong, in a word that never changes.")]
+    errors: list[FieldProblemOut] | None = None
+    fix: Annotated[str | None, Field(description="What helps, where one thing does.")] = None
+
+
+class TokenOut(BaseModel):
+    """An access token."""
+
+    access_token: str
+    token_type: Literal["bearer"]
+    expires_in: Annotated[int, Field(description="Seconds from now.")]
+
+    @classmethod
+    def of(cls, token: AccessToken) -> Self:
+        """Return the body that hands out a token."""
+        seconds = int(token.lifetime.total_seconds())
+        return cls(access_token=token.text, token_type=_BEARER, expires_in=seconds)
+
+
+class TaskErrorOut(BaseModel):
+    """Why a task failed."""
+
+    kind: ErrorKind
+    type: Annotated[str, Field(description="The exception's class; empty when there is none.")]
+    message: str
+
+    @classmethod
+    def of(cls, error: TaskError) -> Self:
+        """Return what a caller is told of a failure."""
+        return cls(kind=error.kind, type=error.type, message=_clean(error.message))
+
+
+class TaskOut(BaseModel):
+    """One submitted run of a task function."""
+
+    # Always there, so that a generated client reads them without asking whether they are.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    task_id: str
+    status: Annotated[
+        Status, Field(description="`pending` until the task has ended, then how it ended.")
+    ]
+    result: Annotated[Json, Field(description="What the function returned, once it completed.")]
+    error: TaskErrorOut | None
+    name: str
+    state: TaskState
+    waiting_because: Annotated[
+        WaitingBecause | None, Field(description="Why it does not run yet, where it can be told.")
+    ]
+    queue: str
+    priority: Annotated[int, Field(description="0 to 9, 9 first.")]
+    attempt: Annotated[int, Field(description="Attempts begun so far.")]
+    max_attempts: int | None
+    progress: Annotated[Json, Field(description="What the task last told of itself.")]
+    created_at: datetime
+    not_before: datetime | None
+    expires_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    ignored: Annotated[
+        bool, Field(description="The function asked that its end be ignored: there is no result.")
+    ]
+    version: Annotated[int, Field(description="Rises by 1 with every change.")]
+    tags: list[str]
+    retry_of: str | None
+    submitted_by: str | None
+
+    @classmethod
+    def of(cls, report: TaskReport) -> Self:
+        """Return a task as a caller reads it."""
+        task = report.task
+        return cls(
+            task_id=task.id,
+            status=status_word(task.state),
+            result=to_plain(task.result, task.result_codec),
+            error=TaskErrorOut.of(task.error) if task.error else None,
+            name=task.name,
+            state=task.state,
+            waiting_because=report.waiting_because,
+            queue=task.queue,
+            priority=task.priority,
+            attempt=task.attempt,
+            max_attempts=task.max_attempts,
+            progress=_progress(task),
+            created_at=task.created_at,
+            not_before=task.not_before,
+            expires_at=task.expires_at,
+            started_at=task.started_at,
+            finished_at=task.finished_at,
+            cancel_requested_at=task.cancel_requested_at,
+            ignored=task.is_ignored,
+            version=task.version,
+            tags=list(task.tags),
+            retry_of=task.retry_of,
+            submitted_by=task.submitted_by,
+        )
+
+
+class TaskPageOut(BaseModel):
+    """One page of tasks, newest first."""
+
+    tasks: list[TaskOut]
+    next_page_token: Annotated[
+        str, Field(description="Send it as page_token for the next page; empty on the last.")
+    ]
+
+    @classmethod
+    def of(cls, page: Page[TaskReport], *, next_page_token: str) -> Self:
+        """Return a page as a caller reads it."""
+        tasks = [TaskOut.of(report) for report in page.items]
+        return cls(tasks=tasks, next_page_token=next_page_token)
+
+
+class TaskTypeOut(BaseModel):
+    """What can be submitted under one task name."""
+
+    name: str
+    title: str
+    description: str
+    # `schema` is a method of every pydantic model, so the field has another name in Python.
+    arguments: Annotated[
+        dict[str, Json],
+        Field(
+            serialization_alias="schema",
+            description="The JSON Schema of the named arguments, as one object.",
+        ),
+    ]
+    queue: str
+    max_attempts: int | None
+    timeout_seconds: float | None
+
+    @classmethod
+    def of(cls, task_type: TaskType) -> Self:
+        """Return a task type as a caller reads it."""
+        return cls(
+            name=task_type.name,
+            title=task_type.title,
+            description=task_type.description,
+            arguments=task_type.schema,
+            queue=task_type.queue,
+            max_attempts=task_type.max_attempts,
+            timeout_seconds=task_type.timeout_seconds,
+        )
+
+
+class TaskTypesOut(BaseModel):
+    """Everything that can be submitted."""
+
+    task_types: list[TaskTypeOut]
+
+
+class HealthOut(BaseModel):
+    """That the service is alive, or ready."""
+
+    status: Literal["ok"]
+
+
+def status_word(state: TaskState) -> Status:
+    """Return the word for a state that only tells whether, and how, a task has ended."""
+    words: dict[TaskState, Status] = {
+        TaskState.COMPLETED: "completed",
+        TaskState.FAILED: "failed",
+        TaskState.CANCELLED: "cancelled",
+        TaskState.EXPIRED: "expired",
+    }
+    return words.get(state, "pending")
+
+
+def _progress(task: Task) -> Json:
+    told = to_plain(task.progress, Codec.TYPED)
+    return told.get("meta") if isinstance(told, dict) else None
+
+
+def _clean(text: str) -> str:
+    # An exception may say anything, half a surrogate pair too.
+    return text.encode("utf-8", errors="replace").decode("utf-8")

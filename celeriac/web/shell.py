@@ -1,0 +1,73 @@
+"""The outermost layer: headers that every answer carries, and a failure that tells nothing."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from celeriac.web.problems import internal_problem
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_HEADERS = "celeriac.answer_headers"
+
+# An API answers with data: nothing in it is to be run, framed, guessed at or kept.
+_SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_HSTS = "max-age=31536000"
+
+
+def add_answer_header(request: Request, name: str, value: str) -> None:
+    """Have the answer to a request carry a header, whether it succeeds or is refused."""
+    request.scope[_ANSWER_HEADERS][name] = value
+
+
+class Shell:
+    """ASGI middleware round everything else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[_ANSWER_HEADERS] = {}
+        has_begun = False
+
+        async def send_dressed(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                _dress(message, scope)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_dressed)
+        except ClientDisconnect:
+            # Nobody is left to answer.
+            return
+        except Exception:
+            logger.exception("a request failed", extra={"path": scope["path"]})
+            if has_begun:
+                raise
+            await internal_problem(Request(scope))(scope, receive, send_dressed)
+
+
+def _dress(message: Message, scope: Scope) -> None:
+    headers = MutableHeaders(raw=message["headers"])
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    if scope["scheme"] == "https":
+        headers.setdefault("Strict-Transport-Security", _HSTS)
+    for name, value in scope[_ANSWER_HEADERS].items():
+        headers[name] = value
+    message["headers"] = headers.raw
