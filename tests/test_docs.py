@@ -1,0 +1,167 @@
+"""What the papers say is what the code does."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import celeriac
+from celeriac.core.state import FINAL_STATES, ErrorKind, TaskState
+from celeriac.engine.authoring import TaskOptions
+from celeriac.errors import CeleriacError, InvalidArgumentsError
+from celeriac.settings import Settings
+from celeriac.web.problems import status_of
+
+ROOT = Path(__file__).parents[1]
+
+# Said by the web without an error class behind them.
+WEB_CODES = {"internal", "method_not_allowed", "refused"}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Return the cells of every table row that begins with a word in backticks, by that word."""
+    found = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `"):
+            found[cells[0].strip("`")] = cells[1:]
+    return found
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def shown(default: Any) -> str:
+    """Return a default as one would write it into the environment."""
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g}"
+    return ",".join(default) if isinstance(default, tuple) else str(default)
+
+
+def test_every_setting_stands_in_the_docs_as_it_is() -> None:
+    told = {name: cells[:2] for name, cells in rows(read("docs/settings.md")).items()}
+
+    assert told == {
+        each.metadata["variable"]: [
+            f"`{shown(each.default)}`" if shown(each.default) else "*none*",
+            each.metadata["allowed"],
+        ]
+        for each in fields(Settings)
+    }
+
+
+def test_every_setting_has_a_meaning() -> None:
+    assert all(cells[2] for cells in rows(read("docs/settings.md")).values())
+
+
+def test_every_state_stands_in_the_docs() -> None:
+    told = rows(section(read("docs/architecture.md"), "The states"))
+
+    assert list(told) == [state.value for state in TaskState]
+    final = {state for state, cells in told.items() if cells[0].endswith("Final.")}
+    assert final == FINAL_STATES
+
+
+def test_every_reason_to_fail_stands_in_the_docs() -> None:
+    told = rows(section(read("docs/errors.md"), "Why a task failed"))
+
+    assert list(told) == [kind.value for kind in ErrorKind]
+
+
+def every_error() -> Iterator[type[CeleriacError]]:
+    # A room may have errors of its own, which only exist once it is imported.
+    for module in pkgutil.walk_packages(celeriac.__path__, "celeriac."):
+        if "migrations" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    classes = [CeleriacError]
+    for each in classes:
+        yield each
+        classes += each.__subclasses__()
+
+
+def test_every_error_code_stands_in_the_docs() -> None:
+    told = rows(read("docs/errors.md").partition("\n## Why a task failed")[0])
+
+    assert set(told) == {each.code for each in every_error()} | WEB_CODES
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    # A kind that is of interest to one room alone may go by its parent's.
+    codes = [each.code for each in every_error() if "code" in vars(each)]
+
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_the_statuses_in_the_docs_are_those_of_the_web() -> None:
+    told = {code: cells[0] for code, cells in rows(read("docs/errors.md")).items()}
+
+    for kind in every_error():
+        status = told[kind.code]
+        if status.isdigit():
+            assert status_of(kind.__new__(kind)) == int(status), kind
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def written() -> dict[str, Any]:
+    """The names that the README's task is written with; once, since it registers itself."""
+    scope: dict[str, Any] = {"__name__": "readme"}
+    exec(compile(blocks(read("README.md"), "python")[0], "README.md", "exec"), scope)
+    return scope
+
+
+def test_the_readmes_task_runs_as_it_says(written: dict[str, Any]) -> None:
+    shout, fail = written["shout"], written["Fail"]
+
+    assert shout("hello", 2) == ["HELLO!", "HELLO!"]
+    with pytest.raises(fail):
+        shout(" ")
+
+
+def test_the_readmes_task_refuses_what_the_readme_says(written: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentsError) as caught:
+        written["shout"].contract.check({"text": "hello", "times": 11})
+
+    assert [each.pointer for each in caught.value.problems] == ["/times"]
+
+
+def test_the_readmes_python_can_be_read() -> None:
+    for block in blocks(read("README.md"), "python"):
+        compile(block, "README.md", "exec")
+
+
+def test_the_readme_names_every_sample() -> None:
+    for module in (ROOT / "celeriac" / "samples").glob("*.py"):
+        for name in re.findall(r'@task\(name="([^"]+)"', module.read_text(encoding="utf-8")):
+            assert f"`{name}`" in read("README.md")
+
+
+def test_what_the_papers_point_at_exists() -> None:
+    papers = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+    for paper in papers:
+        for path in re.findall(r"`((?:docs|celeriac|tests)/[\w./-]+)`", paper.read_text("utf-8")):
+            assert (ROOT / path).exists(), f"{paper.name} names {path}"
+
+
+def test_no_option_of_a_task_is_told_that_is_none() -> None:
+    options = re.findall(r"@task\(([^)]*)\)", read("README.md") + read("docs/architecture.md"))
+
+    for each in options:
+        assert set(re.findall(r"(\w+)=", each)) <= set(TaskOptions.__annotations__)
