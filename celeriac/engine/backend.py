@@ -327,7 +327,7 @@ class LedgerBackend(BaseBackend):
     # ---- group results: a name for a list of ids
 
     def _save_group(self, group_id: str, result: GroupResult) -> GroupResult:
-        self._engine.ledger.settings.set(_group_key(group_id), json.dumps(result.as_tuple()))
+        self._engine.ledger.settings.put(_group_key(group_id), json.dumps(result.as_tuple()))
         return result
 
     def _restore_group(self, group_id: str) -> Any:
@@ -339,7 +339,7 @@ class LedgerBackend(BaseBackend):
         return {"result": result_from_tuple(json.loads(kept), self.app)}
 
     def _delete_group(self, group_id: str) -> None:
-        self._engine.ledger.settings.delete(_group_key(group_id))
+        self._engine.ledger.settings.remove(_group_key(group_id))
 
 
 def leaves(result: Any) -> Iterator[str]:

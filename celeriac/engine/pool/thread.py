@@ -178,7 +178,8 @@ class PoolThread:
         return max(0.0, latest - now)
 
     def _retry_pause(self) -> float:
-        return min(_FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS)
+        doublings = min(self._failures, 10)
+        return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
 
     def _take_in(self) -> None:
         while self._inbox:
