@@ -359,6 +359,36 @@ def test_a_stored_result_that_no_longer_fits_is_told() -> None:
         EVERYTHING.load_result({"width": "wide"})
 
 
+def test_a_result_without_a_hint_comes_back_as_it_was_kept() -> None:
+    def untyped() -> Any: ...
+
+    assert Contract.of(untyped).load_result({"at": MOMENT}) == {"at": MOMENT}
+
+
+def test_a_result_that_already_has_its_type_keeps_it() -> None:
+    thumb = Thumb(taken_at=MOMENT)
+
+    assert EVERYTHING.load_result(thumb) is thumb
+
+
+def test_typed_values_that_do_not_fit_are_told_in_their_own_words() -> None:
+    with pytest.raises(InvalidArgumentsError, match="width: Input should be a valid integer"):
+        Contract.of(resize).bind([MOMENT], {})
+
+
+def test_a_builtin_that_hides_its_signature_takes_anything() -> None:
+    # `max` tells nobody what it takes.
+    contract = Contract.of(max)
+
+    assert contract.bind([1, 2], {"default": 3}) == ([1, 2], {"default": 3})
+
+
+def test_what_is_taken_by_position_alone_may_be_left_out_at_the_end() -> None:
+    def rounded(x: float, digits: int = 0, /) -> None: ...
+
+    assert Contract.of(rounded).place({"x": 1.5}) == ([1.5], {})
+
+
 def test_bytes_come_back_as_a_result() -> None:
     def read() -> bytes:
         return b""

@@ -164,6 +164,16 @@ def test_only_an_ordinary_exception_is_tried_again(
     assert outcome.state == state
 
 
+def test_an_exception_ends_a_task_that_names_no_retries() -> None:
+    @task(name="unit.brittle")
+    def brittle() -> None:
+        raise ConnectionError("away")
+
+    outcome = brittle.apply()
+
+    assert isinstance(outcome.result, ConnectionError)
+
+
 def test_bad_arguments_are_not_tried_again() -> None:
     outcome = fragile.apply(args=[1])
 
