@@ -7,7 +7,7 @@ into its `headers` and comes back unchanged when the task runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,33 +145,57 @@ def request_of(
     return request
 
 
-def _result_ids(signature: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the ids under which a step's result will be asked for, with what runs under each."""
-    kind = signature.get("subtask_type")
-    kwargs = signature.get("kwargs") or {}
-    if kind == "chord" and kwargs.get("body"):
-        yield from _result_ids(kwargs["body"])
-    elif kind == "group":
-        for part in kwargs.get("tasks") or ():
-            yield from _result_ids(part)
-    elif kind == "chain":
-        tasks = kwargs.get("tasks") or ()
-        if tasks:
-            yield from _result_ids(tasks[-1])
-    else:
-        task_id = (signature.get("options") or {}).get("task_id")
-        if task_id:
-            yield task_id, signature
-
-
 def placeholders(
-    signature: Mapping[str, Any], *, upstream_id: str, queue: str
+    step: Mapping[str, Any], *, upstream_id: str, queue: str
 ) -> tuple[NewTask, ...]:
-    """Return `waiting` rows for the results of one step whose turn has not come."""
-    return tuple(
-        _placeholder(TaskId(task_id), step, upstream_id=upstream_id, queue=queue)
-        for task_id, step in _result_ids(signature)
-    )
+    """Return `waiting` rows for every id under a step of a canvas whose turn has not come.
+
+    Celery has fixed these ids, and whoever holds the canvas's result may ask for any of them.
+
+    Returns:
+        The rows, the one that the step's own result stands under last.
+    """
+    kind = step.get("subtask_type")
+    kwargs = step.get("kwargs") or {}
+    if kind == "chord" and kwargs.get("body"):
+        header = _members(kwargs.get("header"))
+        # The body waits for what the header waits for, until the chord itself is sent.
+        return _side_by_side([*header, kwargs["body"]], upstream_id=upstream_id, queue=queue)
+    if kind == "group":
+        return _side_by_side(_members(step), upstream_id=upstream_id, queue=queue)
+    if kind == "chain":
+        return _one_by_one(kwargs.get("tasks") or (), upstream_id=upstream_id, queue=queue)
+    task_id = (step.get("options") or {}).get("task_id")
+    if not task_id:
+        return ()
+    return (_placeholder(TaskId(task_id), step, upstream_id=upstream_id, queue=queue),)
+
+
+def _members(group: Any) -> Sequence[Mapping[str, Any]]:
+    """Return the members of a group, which Celery hands about as a signature or as a list."""
+    if isinstance(group, Mapping):
+        return list((group.get("kwargs") or {}).get("tasks") or ())
+    return list(group or ())
+
+
+def _side_by_side(
+    steps: Iterable[Mapping[str, Any]], *, upstream_id: str, queue: str
+) -> tuple[NewTask, ...]:
+    rows: list[NewTask] = []
+    for step in steps:
+        rows.extend(placeholders(step, upstream_id=upstream_id, queue=queue))
+    return tuple(rows)
+
+
+def _one_by_one(
+    steps: Iterable[Mapping[str, Any]], *, upstream_id: str, queue: str
+) -> tuple[NewTask, ...]:
+    rows: list[NewTask] = []
+    for step in steps:
+        rows.extend(placeholders(step, upstream_id=upstream_id, queue=queue))
+        if rows:
+            upstream_id = str(rows[-1].id)
+    return tuple(rows)
 
 
 def _placeholder(
@@ -201,11 +225,5 @@ def chain_placeholders(task: NewTask) -> tuple[NewTask, ...]:
 
     Celery's chain is a stack: the last element is the next step.
     """
-    rows: list[NewTask] = []
-    upstream = str(task.id)
-    for step in reversed(load_typed(task.headers).get("chain") or []):
-        these = placeholders(step, upstream_id=upstream, queue=task.queue)
-        rows.extend(these)
-        if these:
-            upstream = str(these[-1].id)
-    return tuple(rows)
+    steps = reversed(load_typed(task.headers).get("chain") or [])
+    return _one_by_one(steps, upstream_id=str(task.id), queue=task.queue)

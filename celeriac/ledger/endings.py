@@ -132,16 +132,20 @@ class Endings:
     def _find_dependents(
         self, connection: Connection, wave: Sequence[Finish], timing: Timing
     ) -> list[Finish]:
-        reasons: dict[str, str] = {}
+        causes: dict[str, Finish] = {}
         for each in wave:
             if each.state is not TaskState.COMPLETED:
                 for upstream in _waited_for(each.held):
-                    reasons[upstream] = f"{_FINAL_WORDS[each.state]}: {each.held.id}"
-        if not reasons:
+                    causes[upstream] = each
+        if not causes:
             return []
-        rows = self._dependents.rows(connection, upstreams=encode(sorted(reasons)))
-        waiting = [Held(*row) for row in rows]
-        return [judge_upstream(held, reasons[held.upstream_id or ""], timing) for held in waiting]
+        rows = self._dependents.rows(connection, upstreams=encode(sorted(causes)))
+        found = []
+        for held in (Held(*row) for row in rows):
+            cause = causes[held.upstream_id or ""]
+            said = f"{_FINAL_WORDS[cause.state]}: {cause.held.id}"
+            found.append(judge_upstream(held, said, timing, cause=cause.error))
+        return found
 
     def _fire_chords(self, connection: Connection, finishes: Sequence[Finish]) -> list[NewTask]:
         parts = Counter(each.held.chord_id for each in finishes if each.held.chord_id is not None)

@@ -5,7 +5,7 @@ Pure: a row as it is held, an outcome, the moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from celeriac.core.outcome import Ending, Outcome
@@ -124,9 +124,22 @@ def judge_lost(
     )
 
 
-def judge_upstream(held: Held, upstream: str, timing: Timing) -> Finish:
-    """Return what becomes of a waiting row whose turn can no longer come."""
-    error = TaskError(kind=ErrorKind.UPSTREAM, message=f"what it waited for {upstream}")
+def judge_upstream(
+    held: Held, upstream: str, timing: Timing, *, cause: TaskError | None = None
+) -> Finish:
+    """Return what becomes of a waiting row whose turn can no longer come.
+
+    Args:
+        held: The row.
+        upstream: What became of what it waited for, in words.
+        timing: The moment of it.
+        cause: Why that failed: whoever waits for the row gets the same exception.
+    """
+    message = f"what it waited for {upstream}"
+    error = TaskError(kind=ErrorKind.UPSTREAM, message=message)
+    if cause is not None:
+        said = f"{message}: {cause.message}" if cause.kind is not ErrorKind.UPSTREAM else None
+        error = replace(cause, kind=ErrorKind.UPSTREAM, message=said or cause.message)
     return Finish(held, TaskState.FAILED, timing.micros, error=error, crashes=held.crashes)
 
 
