@@ -70,6 +70,8 @@ class EmbeddedBroker:
             prepare=self._prepare,
             find_ready=self._find_ready,
             grace=timedelta(seconds=2),
+            # It warns of what matters to a server that keeps something.
+            has_news=False,
         )
 
     def stop_orphan(self) -> bool:

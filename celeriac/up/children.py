@@ -43,6 +43,8 @@ class Program:
     find_ready: Callable[[int], str | None]
     # Called before every start.
     prepare: Callable[[], None] = field(default=lambda: None)
+    # Whether warnings in its log are for the person at the terminal.
+    has_news: bool = True
     # How long it may finish what it runs when it is asked to end.
     grace: timedelta = timedelta(seconds=5)
     # Asks it to give back what it runs, when the grace is over; None where nothing does.

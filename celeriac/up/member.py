@@ -61,10 +61,11 @@ class Member:
     def show_log(self) -> None:
         """Show what it said that somebody should see."""
         said = self._log.read_lines()
-        shown = loud_lines(self.program.name, said, most=_LOUD_LINES, log=self.program.log)
-        for line in shown:
-            self._say(line)
         self._log.limit()
+        if not self.program.has_news:
+            return
+        for line in loud_lines(self.program.name, said, most=_LOUD_LINES, log=self.program.log):
+            self._say(line)
 
     def ask_to_end(self) -> None:
         """Ask it to finish what it runs and to end."""

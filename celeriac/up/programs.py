@@ -24,6 +24,7 @@ from celeriac.up.ports import address_to_ask
 # How long tasks may finish at the end.
 WORKER_GRACE = timedelta(seconds=10)
 FLOWER_USER = "celeriac"
+FLOWER_PASSWORD_FILE = "flower.password"  # noqa: S105 - a file's name
 _HAS_PROCESSES = sys.platform != "win32"
 _ANSWER_SECONDS = 1.0
 
@@ -107,21 +108,24 @@ def web_program(around: Surroundings, *, host: str, port: int) -> Program:
 
 def flower_program(around: Surroundings, *, port: int, password: str) -> Program:
     """Return Flower, on the loopback and behind a password."""
+    url = web_url("127.0.0.1", port)
     kept = {
         name: value for name, value in around.environment.items() if not name.startswith("FLOWER_")
     }
 
     def find_ready(_pid: int) -> str | None:
-        if not answers_ok("127.0.0.1", port, "/healthcheck"):
-            return None
-        secret = around.folder / "flower.password"
-        return f"http://127.0.0.1:{port}  user {FLOWER_USER}, password in {secret}"
+        return url if answers_ok("127.0.0.1", port, "/healthcheck") else None
 
     return Program(
         name="flower",
         command=(
             *(sys.executable, "-m", "celery", "-A", "celery_app", "flower"),
-            *("--address=127.0.0.1", f"--port={port}", f"--logging={around.settings.log_level}"),
+            *(
+                "--address=127.0.0.1",
+                f"--port={port}",
+                "--read-only",
+                f"--logging={around.settings.log_level}",
+            ),
         ),
         # Not among the arguments, which every user of the machine can list.
         environment={**kept, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},

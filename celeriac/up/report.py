@@ -99,13 +99,14 @@ def ended_line(name: str, *, code: int, lived: timedelta, pause: timedelta, log:
 
 
 def closing_lines(
-    *, url: str, took: timedelta, logs: Path, grace: timedelta, user_hint: str
+    *, url: str, took: timedelta, flower: str, logs: Path, grace: timedelta, user_hint: str
 ) -> tuple[str, ...]:
     """Return what stands under the ready lines.
 
     Args:
         url: Where the service answers.
         took: From the start to the last ready line.
+        flower: How to sign in to Flower.
         logs: The folder of the programs' logs.
         grace: How long running tasks may finish at the end.
         user_hint: The command that makes the first user; empty when there is one.
@@ -116,6 +117,7 @@ def closing_lines(
         f"  Ready in {took.total_seconds():.1f} s",
         f"  Open   {url}",
         *hint,
+        f"  Flower {flower}",
         f"  Logs   {logs}",
         f"  Stop   Ctrl-C (running tasks get {grace.total_seconds():.0f} s to finish)",
         "",

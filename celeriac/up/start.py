@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -21,6 +22,8 @@ from celeriac.up.children import Program
 from celeriac.up.lock import DataFolderLock
 from celeriac.up.ports import ChosenPort, choose_port
 from celeriac.up.programs import (
+    FLOWER_PASSWORD_FILE,
+    FLOWER_USER,
     WORKER_GRACE,
     Surroundings,
     flower_program,
@@ -101,7 +104,7 @@ class Machine:
         except StopRequestedError:
             pass
         finally:
-            self._printer.say("", "  stopping: running tasks may finish; Ctrl-C again hurries them")
+            self._printer.say("  stopping: running tasks may finish; Ctrl-C again hurries them")
             self._supervisor.stop()
             if self._broker is not None:
                 self._broker.forget()
@@ -129,7 +132,7 @@ class Machine:
         settings = self._around.settings
         ledger = open_ledger(settings.ledger_url)
         took = timedelta(seconds=time.monotonic() - began)
-        self._printer.say(ready_line("ledger", mask_url(settings.ledger_url), took))
+        self._printer.say(ready_line("ledger", ledger_words(settings.ledger_url), took))
         return ledger
 
     def _run_programs(self, ledger: Ledger) -> None:
@@ -140,7 +143,7 @@ class Machine:
             self._printer.say(warning_line("web", open_to_all))
         web = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
         flower = self._choose("flower", "127.0.0.1", settings.flower_port, "CELERIAC_FLOWER_PORT")
-        password = obtain_secret(self._around.folder, "flower.password")
+        password = obtain_secret(self._around.folder, FLOWER_PASSWORD_FILE)
         programs: list[Program] = [
             worker_program(self._around, ledger),
             web_program(self._around, host=settings.host, port=web.port),
@@ -162,11 +165,13 @@ class Machine:
 
     def _tell_ready(self, ledger: Ledger, url: str) -> None:
         has_users = bool(ledger.users.list())
-        hint = f"{command_name(self._around.project)} user add NAME --role admin"
+        hint = user_hint(self._around.project, self._around.settings.data_dir)
+        secret = self._around.folder / FLOWER_PASSWORD_FILE
         self._printer.say(
             *closing_lines(
                 url=url,
                 took=timedelta(seconds=time.monotonic() - self._began),
+                flower=f"user {FLOWER_USER}, password in {secret}",
                 logs=self._around.folder,
                 grace=WORKER_GRACE,
                 user_hint="" if has_users else hint,
@@ -186,9 +191,16 @@ def find_project(folder: Path) -> Path:
     raise ProjectMissingError(str(folder))
 
 
-def command_name(project: Path) -> str:
-    """Return how a person calls our commands in this project."""
-    return "python run.py" if (project / "run.py").exists() else "celeriac"
+def user_hint(project: Path, data_dir: Path) -> str:
+    """Return the command that makes the first user in this data folder."""
+    command = "python run.py" if (project / "run.py").exists() else "celeriac"
+    elsewhere = "" if data_dir == project / ".celeriac" else f" --data {shlex.quote(str(data_dir))}"
+    return f"{command} user add NAME --role admin{elsewhere}"
+
+
+def ledger_words(url: str) -> str:
+    """Return a ledger's URL as a person would say it."""
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite:") else mask_url(url)
 
 
 def environment_for(

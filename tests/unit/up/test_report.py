@@ -89,6 +89,7 @@ def test_the_hint_for_the_first_user_is_left_out_when_there_is_one() -> None:
             closing_lines(
                 url="http://x",
                 took=timedelta(seconds=2),
+                flower="user celeriac",
                 logs=Path("/logs"),
                 grace=timedelta(seconds=10),
                 user_hint=hint,

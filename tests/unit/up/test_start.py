@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from celeriac.core.user import Role, User
+from celeriac.core.worker import Worker
+from celeriac.errors import ProjectMissingError, SettingsError
+from celeriac.settings import Settings
+from celeriac.up import start
+from celeriac.up.programs import has_joined, web_url
+from celeriac.up.start import (
+    broker_line,
+    environment_for,
+    find_project,
+    ledger_words,
+    refuse_memory_broker,
+    refuse_without_admin,
+    user_hint,
+)
+from tests.servers.processes import PROJECT
+
+MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+class LedgerWithUsers:
+    """A ledger that holds users and nothing else."""
+
+    def __init__(self, *roles: Role) -> None:
+        self.users = self
+        self._users = tuple(
+            User(
+                name=role.value,
+                role=role,
+                password_hash="",
+                token_version=1,
+                is_disabled=False,
+                created_at=MOMENT,
+            )
+            for role in roles
+        )
+
+    def list(self) -> tuple[User, ...]:
+        return self._users
+
+
+def make_worker(**changes: Any) -> Worker:
+    facts: dict[str, Any] = {
+        "id": "a",
+        "name": "celeriac@host",
+        "queues": ("default",),
+        "machine": "m",
+        "pid": 7,
+        "process_started": "1",
+        "pool": "processes",
+        "slots": 2,
+        "sequence": 1,
+        "started_at": MOMENT,
+        "heartbeat_at": MOMENT,
+    }
+    return Worker(**{**facts, **changes})
+
+
+def test_the_folder_one_stands_in_is_the_project_when_it_has_the_entries(tmp_path: Path) -> None:
+    for name in ("celery_app.py", "main.py"):
+        (tmp_path / name).touch()
+
+    assert find_project(tmp_path) == tmp_path
+
+
+def test_the_checkout_is_the_project_of_any_other_folder(tmp_path: Path) -> None:
+    assert find_project(tmp_path) == PROJECT
+
+
+def test_no_project_is_told_with_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "_PROJECT_FILES", ("no_such_file.py",))
+
+    with pytest.raises(ProjectMissingError, match=str(tmp_path)):
+        find_project(tmp_path)
+
+
+def test_the_hint_for_the_first_user_works_in_the_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "run.py").touch()
+
+    usual = user_hint(tmp_path, tmp_path / ".celeriac")
+    elsewhere = user_hint(tmp_path, Path("/my data"))
+
+    assert usual == "python run.py user add NAME --role admin"
+    assert elsewhere == "python run.py user add NAME --role admin --data '/my data'"
+
+
+def test_the_hint_outside_of_a_checkout_names_the_installed_command(tmp_path: Path) -> None:
+    assert user_hint(tmp_path, tmp_path / ".celeriac").startswith("celeriac user add")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:////data/ledger.db", "/data/ledger.db"),
+        ("postgresql://me:canary@host/name", "postgresql://me:***@host/name"),
+    ],
+)
+def test_a_ledger_is_told_without_its_password(url: str, words: str) -> None:
+    assert ledger_words(url) == words
+
+
+def test_programs_learn_where_broker_and_data_folder_are(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+
+    environment = environment_for(settings, {"CELERIAC_PORT": "1"}, broker_url="redis://there")
+
+    assert environment["CELERIAC_BROKER_URL"] == "redis://there"
+    assert environment["CELERIAC_DATA_DIR"] == str(tmp_path)
+    assert environment["CELERIAC_PORT"] == "1"
+
+
+def test_a_broker_inside_one_process_is_refused() -> None:
+    with pytest.raises(SettingsError, match="CELERIAC_BROKER_URL is 'memory://'"):
+        refuse_memory_broker("memory://")
+
+
+@pytest.mark.parametrize("url", ["redis://localhost", "amqp://localhost", "sentinel://localhost"])
+def test_a_broker_for_several_processes_is_taken(url: str) -> None:
+    refuse_memory_broker(url)
+
+
+def test_a_broker_of_somebody_else_is_told_masked() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        line = broker_line(f"redis://:canary@127.0.0.1:{server.getsockname()[1]}/0")
+
+    assert line.startswith("✓ broker")
+    assert "canary" not in line
+
+
+def test_a_broker_that_is_away_is_told_and_is_no_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    assert broker_line(f"redis://127.0.0.1:{port}/0").startswith("! broker")
+
+
+def test_a_broker_of_another_kind_is_not_asked() -> None:
+    assert broker_line("amqp://user:canary@localhost//").startswith("✓ broker     amqp://user:***")
+
+
+@pytest.mark.parametrize("roles", [(), (Role.VIEWER, Role.OPERATOR)])
+def test_other_machines_are_not_served_before_there_is_an_admin(roles: tuple[Role, ...]) -> None:
+    with pytest.raises(SettingsError, match=r"until .* has made an admin"):
+        refuse_without_admin("0.0.0.0", cast("Any", LedgerWithUsers(*roles)))
+
+
+def test_other_machines_are_served_when_there_is_an_admin() -> None:
+    refuse_without_admin("0.0.0.0", cast("Any", LedgerWithUsers(Role.ADMIN)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_ours"),
+    [
+        ({}, True),
+        # An earlier start of the same worker, not reaped yet.
+        ({"pid": 8}, False),
+        ({"name": "celeriac@other"}, False),
+    ],
+)
+def test_a_worker_is_ready_when_this_very_start_has_joined(
+    changes: dict[str, Any], *, is_ours: bool
+) -> None:
+    workers = [make_worker(**changes)]
+
+    assert has_joined(workers, pid=7, node="celeriac@host") is is_ours
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("::1", "http://[::1]:8000"),
+    ],
+)
+def test_the_url_of_the_service_can_be_opened_on_this_machine(host: str, url: str) -> None:
+    assert web_url(host, 8000) == url
