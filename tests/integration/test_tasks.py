@@ -144,9 +144,9 @@ def test_task_can_be_sent_by_its_name(client: Any) -> None:
 
 
 def test_shared_task_runs(client: Any) -> None:
-    shared = client.app.tasks[f"{APP}.shared"]
+    double = client.app.tasks[client.shared.double.name]
 
-    result = shared.delay(21)
+    result = double.delay(21)
 
     assert result.get(timeout=15) == 42
 

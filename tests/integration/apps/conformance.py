@@ -9,13 +9,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery import Task, chain, group, shared_task
+from celery import Task, chain, group
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.result import AsyncResult, allow_join_result
 
 from celeriac import Settings, create_celery
 from tests.effects import Effects, Gates
+from tests.integration.apps import shared
 from tests.integration.apps.troubles import TroubleError
+
+# Imported for its task, which every app of this process gets to know.
+__all__ = ["app", "shared"]
 
 app = create_celery(Settings.from_environment())
 
@@ -116,12 +120,6 @@ def describe(self: Task) -> dict[str, Any]:
         "queue": request.delivery_info["routing_key"],
         "args": list(request.args),
     }
-
-
-@shared_task
-def shared(x: int) -> int:
-    """Return twice the value; registered without naming an app."""
-    return 2 * x
 
 
 class Remembering(Task):
