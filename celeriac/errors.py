@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 
 class CeleriacError(Exception):
@@ -43,6 +44,17 @@ class CeleriacError(Exception):
     code = "error"
     # What the reader can do about it, where one thing helps; empty otherwise.
     fix = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its facts. Exception's own way calls the class with the sentence, which takes facts,
+        # and Celery hands on a nameless base instead of an error that it cannot copy.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[CeleriacError], args: tuple[Any, ...], facts: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidRequestError(CeleriacError):

@@ -16,8 +16,8 @@ from celery import current_task, shared_task
 
 from celeriac.core.task import TaskId
 from celeriac.engine.progress import progress as progress
+from celeriac.engine.typed_task import EXPECTED, TypedTask
 from celeriac.engine.typed_task import Fail as Fail
-from celeriac.engine.typed_task import TypedTask
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,7 +126,7 @@ def _to_celery(function: Callable[..., Any], options: dict[str, Any]) -> dict[st
         # Celery's own word for the same promise: acknowledged before it runs.
         own["acks_late"] = not own["at_most_once"]
     if "throws" in own:
-        own["throws"] = (Fail, *own["throws"])
+        own["throws"] = (*EXPECTED, *own["throws"])
     # Celery 5.7 warns of these on the task's own class, and still goes by them on a base.
     routing: dict[str, Any] = {
         option: own.pop(option) for option in ("queue", "priority") if option in own

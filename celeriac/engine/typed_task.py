@@ -32,6 +32,9 @@ class Fail(Exception):  # noqa: N818 - it is no error of the program, and users 
 NEVER_RETRIED = (TaskPredicate, SoftTimeLimitExceeded, InvalidArgumentsError, Fail)
 
 
+EXPECTED = (Fail, InvalidArgumentsError)
+
+
 class TypedTask(Task, Generic[P, R]):
     """A Celery task whose arguments are checked and converted by its function's hints.
 
@@ -50,8 +53,8 @@ class TypedTask(Task, Generic[P, R]):
     retries: int | None = None
     # The pause before the first of these; each further one is about twice as long.
     retry_pause = timedelta(seconds=1)
-    # Told in one line, without a traceback.
-    throws = (Fail,)
+    # Told in one line, without a traceback: none of these is a fault of the function.
+    throws = EXPECTED
 
     _contract: Contract | None = None
 
