@@ -121,9 +121,11 @@ def _converting(own: Any) -> Callable[..., Any]:
         except NEVER_RETRIED:
             raise
         except Exception as error:
-            if self.retries is None:
+            retries = _retries(self)
+            if retries is None:
                 raise
-            raise self.retry(exc=error, countdown=_pause(self)) from error
+            pause = _pause(self)
+            raise self.retry(exc=error, countdown=pause, max_retries=retries) from error
 
     function = own.__func__ if isinstance(own, staticmethod) else own
     run.__name__, run.__doc__ = function.__name__, function.__doc__
@@ -137,6 +139,12 @@ def _signature(own: Any) -> inspect.Signature:
         return inspect.signature(own)
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     return inspect.Signature([self, *inspect.signature(own.__func__).parameters.values()])
+
+
+def _retries(task: TypedTask[..., Any]) -> int | None:
+    # Who submitted it may have said how often it is tried; the function's own word comes second.
+    attempts = getattr(task.request, "max_attempts", None)
+    return task.retries if attempts is None else attempts - 1
 
 
 def _pause(task: TypedTask[..., Any]) -> float:

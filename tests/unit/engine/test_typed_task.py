@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.app.task import Context
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from pydantic import BaseModel, Field
 
@@ -174,6 +175,18 @@ def test_an_exception_ends_a_task_that_names_no_retries() -> None:
     assert isinstance(outcome.result, ConnectionError)
 
 
+@pytest.mark.parametrize(("most", "attempts"), [(1, [1]), (2, [1, 2]), (5, [1, 2, 3, 4, 5])])
+def test_who_submits_a_task_may_say_how_often_it_is_tried(
+    monkeypatch: pytest.MonkeyPatch, most: int, attempts: list[int]
+) -> None:
+    # As a worker puts it there from the ledger's row.
+    monkeypatch.setattr(Context, "max_attempts", most, raising=False)
+
+    fragile.apply(args=["error"])
+
+    assert calls == attempts
+
+
 def test_bad_arguments_are_not_tried_again() -> None:
     outcome = fragile.apply(args=[1])
 
@@ -188,7 +201,7 @@ def test_the_pause_before_a_retry_doubles_and_is_spread(monkeypatch: pytest.Monk
     def patient() -> None:
         raise ConnectionError
 
-    def retry(*, exc: Exception, countdown: float) -> None:
+    def retry(*, exc: Exception, countdown: float, max_retries: int) -> None:
         pauses.append(countdown)
         raise exc
 
