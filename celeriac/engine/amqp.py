@@ -117,13 +117,13 @@ def belongs_to_end(collector: Collector, rows: Iterable[NewTask]) -> bool:
     """Whether what is sent now becomes true with the end of the task that runs here.
 
     A retry or a replacement bears that task's own id; Celery marks what it sends for links and
-    chains; what errbacks send is marked by our backend. Anything else a body sends stands at once.
+    chains; what errbacks send is marked by our backend. The parts of a chord that stands with the
+    end must not end before it does. Anything else a body sends stands at once.
     """
-    return (
-        collector.is_ending
-        or bool(_callback_publish_retry.get())
-        or any(task.id == collector.claimed.id for task in rows)
-    )
+    if collector.is_ending or _callback_publish_retry.get():
+        return True
+    chords = {chord.id for chord in collector.chords}
+    return any(task.id == collector.claimed.id or task.chord_id in chords for task in rows)
 
 
 # Options of a publish that say how to talk to the broker, not what the task is.
