@@ -14,6 +14,7 @@ from celeriac.errors import (
     NotFoundError,
     SettingsError,
     UnavailableError,
+    WeakPasswordError,
 )
 
 _UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows where it happened"
@@ -54,7 +55,7 @@ def complaint_about(error: Exception) -> Complaint:
         return Complaint(what=str(error), why="", fix="", exit_code=2)
     for family, exit_code, what in _FAMILIES:
         if isinstance(error, family):
-            return Complaint(what=what, why=_why(error), fix=error.fix, exit_code=exit_code)
+            return Complaint(what=what, why=_why(error), fix=_fix(error), exit_code=exit_code)
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
 
@@ -64,3 +65,10 @@ def _why(error: CeleriacError) -> str:
     if isinstance(error, LedgerUnavailableError | BrokerUnavailableError):
         return f"{error}: {error.reason}"
     return str(error)
+
+
+def _fix(error: CeleriacError) -> str:
+    # The service has no such option; only whoever runs the machine may decide this.
+    if isinstance(error, WeakPasswordError):
+        return "take a better one, or add --allow-weak for a walk-through on a laptop"
+    return error.fix

@@ -15,7 +15,12 @@ from celeriac.service.users import UserService
 
 @click.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice([*Role]), default="submitter", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default="submitter",
+    show_default=True,
+)
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--allow-weak", is_flag=True, help="Take a weak password, for a walk-through.")
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")

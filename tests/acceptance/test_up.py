@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.machine import UpProcess, add_user1, wait_until_ended, walk_through
+from tests.servers.processes import PROJECT, clean_environment, is_alive, wait_until
+from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
+    """Everything on one machine, for tests that leave it as it was."""
+    with UpProcess(tmp_path_factory.mktemp("machine")) as machine:
+        machine.wait_for_log("Ctrl-C", seconds=40)
+        add_user1(machine.settings)
+        yield machine
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[UpProcess]:
+    """Everything on one machine, for one test."""
+    fresh = UpProcess(tmp_path)
+    fresh.start_ready()
+    yield fresh
+    fresh.stop()
+
+
+def run_up(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `celeriac up` that is expected to refuse."""
+    return subprocess.run(
+        [sys.executable, "-m", "celeriac", "up", *arguments],
+        cwd=PROJECT,
+        env=clean_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_one_command_answers_the_three_calls(machine: UpProcess) -> None:
+    assert httpx.get(f"{machine.url}/readyz").status_code == 200
+
+    walk_through(machine.url)
+
+
+def test_the_ready_lines_tell_every_program_with_its_time(machine: UpProcess) -> None:
+    said = machine.log_text()
+
+    for name in ("broker", "ledger", "worker", "web", "flower"):
+        lines = [line for line in said.splitlines() if line.startswith(f"✓ {name}")]
+        assert len(lines) == 1, said
+        assert lines[0].endswith(" s")
+    assert machine.url in said
+    assert "\033[" not in said
+
+
+def test_without_a_user_the_command_that_adds_one_is_told(machine: UpProcess) -> None:
+    assert f"user add NAME --role admin --data {machine.data}" in machine.log_text()
+
+
+def test_no_secret_is_told(machine: UpProcess) -> None:
+    broker_url = (machine.data / "up" / "broker.url").read_text()
+    broker_password = broker_url.split(":")[2].partition("@")[0]
+    logs = [log.read_text() for log in (machine.data / "up").glob("*.log")]
+
+    for text in (machine.log_text(), *logs):
+        assert machine.flower_password() not in text
+        assert broker_password not in text
+
+
+def test_no_secret_stands_in_a_command_line_or_an_open_file(machine: UpProcess) -> None:
+    words = [Path(f"/proc/{pid}/cmdline").read_text() for pid in machine.everyone()]
+    files = [file for file in machine.data.rglob("*") if file.is_file()]
+
+    assert not any(machine.flower_password() in each for each in words)
+    assert all(stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 for file in files), files
+    assert stat.S_IMODE(machine.data.stat().st_mode) == 0o700
+
+
+def test_flower_shows_the_worker_and_the_task_to_whoever_knows_its_password(
+    machine: UpProcess,
+) -> None:
+    flower = f"http://127.0.0.1:{machine.flower_port}"
+    sign_in = ("celeriac", machine.flower_password())
+    task_id = walk_through(machine.url)
+
+    def tasks() -> dict[str, object]:
+        found: dict[str, object] = httpx.get(f"{flower}/api/tasks", auth=sign_in).json()
+        return found
+
+    wait_until(lambda: task_id in tasks(), "Flower shows the task")
+    workers = httpx.get(f"{flower}/workers?json=1", auth=sign_in).json()["data"]
+    assert [worker["hostname"] for worker in workers] == [f"celeriac@{socket.gethostname()}"]
+    assert httpx.get(f"{flower}/workers").status_code == 401
+    assert httpx.get(f"{flower}/workers", auth=("celeriac", "celeriac")).status_code == 401
+
+
+def test_a_second_start_on_the_same_data_folder_is_refused_and_names_the_first(
+    machine: UpProcess,
+) -> None:
+    second = run_up(machine.settings)
+
+    assert second.returncode == 2
+    assert f"process id {machine.pid}" in second.stderr
+    assert str(machine.data) in second.stderr
+    assert len(second.stderr.splitlines()) == 3
+    assert machine.is_running
+
+
+def test_a_worker_that_is_killed_is_started_again(machine: UpProcess) -> None:
+    worker = next(pid for pid in machine.descendants() if "worker" in _command_of(pid))
+    ready_before = machine.log_text().count("✓ worker")
+
+    os.kill(worker, signal.SIGKILL)
+
+    machine.wait_for_log("ended with signal 9")
+    machine.wait_until(
+        lambda: machine.log_text().count("✓ worker") > ready_before, "it is ready", seconds=40
+    )
+    walk_through(machine.url)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_ends_everything_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    machine = UpProcess(tmp_path)
+    machine.start_ready()
+    everyone = machine.everyone()
+
+    machine.signal(number)
+
+    assert machine.wait(seconds=20) == 0, machine.log_text()
+    wait_until_ended(everyone)
+    assert "Traceback" not in machine.log_text()
+    assert not (machine.data / "up" / "broker.url").exists()
+
+
+def test_a_running_task_may_finish_after_ctrl_c(tmp_path: Path) -> None:
+    machine = UpProcess(tmp_path, environment={"CELERIAC_PROCESS_SECONDS": "2"})
+    machine.start_ready()
+    add_user1(machine.settings)
+    form = {"username": "user1", "password": "password1"}
+    token = httpx.post(f"{machine.url}/token", data=form).json()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    task = httpx.post(f"{machine.url}/tasks/process", json={"data": "x"}, headers=bearer).json()
+    where = f"{machine.url}/tasks/{task['task_id']}"
+    wait_until(lambda: httpx.get(where, headers=bearer).json().get("state") == "running", "it runs")
+
+    machine.interrupt()
+    machine.wait(seconds=20)
+    machine.start_ready()
+
+    ended = httpx.get(where, headers=bearer).json()
+    assert (ended["status"], ended["attempt"]) == ("completed", 1)
+    machine.stop()
+
+
+def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:
+    everyone = fresh.everyone()
+    assert len(everyone) > 5
+
+    os.kill(fresh.pid, signal.SIGKILL)
+
+    wait_until_ended(everyone)
+
+
+def test_after_kill_9_the_next_start_works_on_what_is_there(fresh: UpProcess) -> None:
+    add_user1(fresh.settings)
+    fresh.kill()
+
+    fresh.start_ready()
+
+    walk_through(fresh.url)
+    assert "(new)" not in fresh.log_text()
+    assert "user add" not in fresh.log_text()
+
+
+def test_a_taken_port_is_told_with_its_holder_and_the_next_free_one_is_taken(
+    tmp_path: Path,
+) -> None:
+    with (
+        http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as squatter,
+        UpProcess(tmp_path, port=squatter.server_port) as machine,
+    ):
+        machine.wait_for_log("Ctrl-C", seconds=40)
+
+        line = next(each for each in machine.log_text().splitlines() if "is held by" in each)
+
+        taken_instead = int(line.rpartition(" ")[2])
+        assert f"port {squatter.server_port} is held by" in line
+        assert f"(process id {os.getpid()})" in line
+        assert httpx.get(f"http://127.0.0.1:{taken_instead}/readyz").status_code == 200
+
+
+def test_a_broker_that_is_named_is_used_and_none_is_started(tmp_path: Path) -> None:
+    with ValkeyServer(tmp_path / "valkey", password="canary") as valkey:
+        with UpProcess(tmp_path, environment={"CELERIAC_BROKER_URL": valkey.url}) as machine:
+            machine.wait_for_log("Ctrl-C", seconds=40)
+            add_user1(machine.settings)
+
+            walk_through(machine.url)
+
+            assert "(not ours)" in machine.log_text()
+            assert "canary" not in machine.log_text()
+            assert not any("valkey-server" in _command_of(pid) for pid in machine.descendants())
+        assert is_alive(valkey.pid)
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "line"),
+    [
+        (
+            {"CELERIAC_PORT": "70000"},
+            (),
+            "error: CELERIAC_PORT is '70000'; allowed: a port from 0 to 65535",
+        ),
+        ({}, ("--port", "x"), "error: --port is 'x'; allowed: a port from 0 to 65535"),
+        (
+            {"CELERIAC_BROKER_URL": "http://me:canary@host"},
+            (),
+            "error: CELERIAC_BROKER_URL is '***'; allowed: a URL that begins with",
+        ),
+        # As long as a key has to be, and known to everybody.
+        ({"APP_SECRET_KEY": "changeme" * 8}, (), "error: APP_SECRET_KEY is '***'; allowed: "),
+        ({"CELERIAC_HOST": "192.0.2.1"}, (), "error: CELERIAC_HOST is '192.0.2.1'; allowed: "),
+        ({"CELERIAC_HOST": "0.0.0.0"}, (), "error: CELERIAC_HOST is '0.0.0.0'; allowed: "),
+    ],
+)
+def test_a_broken_setting_is_one_line_and_nothing_is_left_running(
+    tmp_path: Path, environment: dict[str, str], arguments: tuple[str, ...], line: str
+) -> None:
+    data = {"CELERIAC_DATA_DIR": str(tmp_path / "data")}
+
+    refused = run_up({**data, **environment}, *arguments)
+
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(line)
+    assert len(refused.stderr.splitlines()) == 1
+    assert "canary" not in refused.stderr
+    assert not (tmp_path / "data" / "up" / "broker.conf").exists()
+
+
+def _command_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from celeriac.cli import main
+from celeriac.cli.user_list import render_json, render_table
+from celeriac.core.user import Role, User
+from celeriac.ledger.open import open_ledger
+from celeriac.service.passwords import Hasher
+
+STRONG = "correct horse battery staple"
+ANA = User(
+    name="ana",
+    role=Role.ADMIN,
+    password_hash="canary",
+    token_version=1,
+    is_disabled=False,
+    created_at=datetime(2026, 11, 22, 15, 0, tzinfo=UTC),
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder, named by the environment."""
+    monkeypatch.setenv("CELERIAC_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("CELERIAC_DATABASE_URL", raising=False)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def standard_input(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the command reads; the test writes it."""
+    given = io.StringIO()
+    monkeypatch.setattr(sys, "stdin", given)
+    return given
+
+
+def give(standard_input: io.StringIO, text: str) -> None:
+    standard_input.write(text)
+    standard_input.seek(0)
+
+
+def find_user(data: Path, name: str) -> User | None:
+    ledger = open_ledger(f"sqlite:///{data / 'ledger.db'}")
+    try:
+        return ledger.users.find(name)
+    finally:
+        ledger.close()
+
+
+def test_a_user_is_added_to_the_ledger_with_a_role_and_the_password_given(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(standard_input, f"{STRONG}\n")
+
+    code = main(["user", "add", "ana", "--role", "admin", "--password-stdin"])
+
+    assert code == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "created ana (admin)\n")
+    user = find_user(data, "ana")
+    assert user is not None
+    assert user.role is Role.ADMIN
+    assert Hasher().verify(STRONG, user.password_hash)
+
+
+def test_a_weak_password_is_refused_with_what_is_wrong_with_it(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(standard_input, "password1")
+
+    code = main(["user", "add", "user1", "--password-stdin"])
+
+    assert code == 6
+    said = capsys.readouterr().err
+    assert said.startswith("error: refused")
+    assert "--allow-weak" in said
+    assert find_user(data, "user1") is None
+
+
+def test_a_weak_password_is_taken_when_it_is_asked_for(
+    data: Path, standard_input: io.StringIO
+) -> None:
+    give(standard_input, "password1")
+
+    code = main(["user", "add", "user1", "--password-stdin", "--allow-weak"])
+
+    assert code == 0
+    user = find_user(data, "user1")
+    assert user is not None
+    assert user.role is Role.SUBMITTER
+
+
+def test_a_name_that_is_taken_is_refused(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(standard_input, STRONG)
+    main(["user", "add", "ana", "--password-stdin"])
+    give(standard_input, STRONG)
+
+    code = main(["user", "add", "ana", "--password-stdin"])
+
+    assert code == 1
+    assert "ana exists already" in capsys.readouterr().err
+
+
+def test_without_a_terminal_the_password_is_not_asked_for(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["user", "add", "ana"])
+
+    assert code == 2
+    assert "--password-stdin" in capsys.readouterr().err
+
+
+def test_users_are_listed_with_tabs_for_a_program(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(standard_input, STRONG)
+    main(["user", "add", "ana", "--password-stdin"])
+    capsys.readouterr()
+
+    code = main(["user", "list"])
+
+    assert code == 0
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads == "NAME\tROLE\tSTATE\tCREATED"
+    assert row.split("\t")[:3] == ["ana", "submitter", "active"]
+
+
+def test_an_unreachable_ledger_is_told_with_exit_code_7(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "ledger.db").mkdir(parents=True)
+
+    code = main(["user", "list"])
+
+    assert code == 7
+    assert capsys.readouterr().err.startswith("error: not reachable")
+
+
+def test_the_json_of_users_holds_no_hash() -> None:
+    facts = json.loads(render_json([ANA]))
+
+    assert facts == [
+        {
+            "name": "ana",
+            "role": "admin",
+            "state": "active",
+            "created_at": "2026-11-22T15:00:00+00:00",
+        }
+    ]
+
+
+def test_the_table_of_users_holds_no_hash() -> None:
+    assert "canary" not in render_table([ANA], is_aligned=True)
