@@ -8,13 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     Insert,
     Table,
     Update,
-    bindparam,
     func,
     literal_column,
     null,
@@ -28,11 +26,11 @@ from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Codec, Doorbell, NewTask, TaskId
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import TEXT, WHOLE, encode, incoming
+from celeriac.ledger.incoming import TEXT, WHOLE, Columns, among, encode, incoming, matched, words
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import NEW_TASK_COLUMNS, doorbell_of, row_from_new_task
-from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import chords, tasks
+from celeriac.ledger.statement import Batch, Given, Statement
+from celeriac.ledger.tables import by_id, chords, tasks
 
 # What a task that comes out of `waiting` takes from its continuation, whatever it had before.
 _TAKEN = (
@@ -73,6 +71,18 @@ def insert_into(dialect: str, table: Table) -> sqlite.Insert:
         # The two classes are not related, but have all that is used here in the same words.
         return cast(sqlite.Insert, postgresql.insert(table))
     return sqlite.insert(table)
+
+
+Row = dict[str, object]
+
+_BORN_COLUMNS: Columns = {**NEW_TASK_COLUMNS, "created_at": WHOLE}
+_CHORD_COLUMNS: Columns = {
+    "id": TEXT,
+    "size": WHOLE,
+    "body": TEXT,
+    "queue": TEXT,
+    "created_at": WHOLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +131,17 @@ class Arrivals:
 
     def __init__(self, database: Database) -> None:
         dialect = database.dialect
-        self._insert = Statement(database, lambda: _insert_statement(dialect))
+        self._dialect = dialect
+        taken = select(tasks.c.id).where(among(dialect, tasks.c.id, "ids"))
+        self._taken = Statement(database, lambda: taken)
+        self._insert = Statement(database, lambda: _insert_set_statement(dialect))
+        self._insert_new = Batch(
+            database, _BORN_COLUMNS, lambda rows: _insert_statement(dialect, rows)
+        )
         self._continue = Statement(database, lambda: _continue_statement(dialect))
-        self._insert_chords = Statement(database, lambda: _chords_statement(dialect))
+        self._insert_chords = Batch(
+            database, _CHORD_COLUMNS, lambda rows: _chords_statement(dialect, rows)
+        )
 
     def put(self, connection: Connection, new: Iterable[NewTask], timing: Timing) -> Arrived:
         """Insert what is new and wake what waits; leave alone whatever else has the id."""
@@ -131,15 +149,16 @@ class Arrivals:
         if not wanted:
             return Arrived({}, tuple(known))
         rows = [_row(task, timing) for task in wanted]
-        given = self._insert.rows(connection, rows=encode(rows), now=timing.micros)
-        done = {row[0] for row in given}
+        done = self._insert_unknown(connection, rows)
         late = [
             row
             for task, row in zip(wanted, rows, strict=True)
             if task.id not in done and not task.is_waiting
         ]
         if late:
-            done.update(row[0] for row in self._continue.rows(connection, rows=encode(late)))
+            ids = words(self._dialect, [str(row["id"]) for row in late])
+            woken = self._continue.rows(connection, rows=encode(late), ids=ids)
+            done.update(row[0] for row in woken)
         doorbells = {
             task.id: doorbell_of(task)
             for task in wanted
@@ -151,11 +170,29 @@ class Arrivals:
     def put_chords(self, connection: Connection, new: Sequence[NewChord], now: int) -> None:
         """Insert chords; one whose id is known is left alone."""
         if new:
-            rows = [
-                {"id": chord.id, "size": chord.size, "body": chord.body, "queue": chord.queue}
+            rows: list[Row] = [
+                {
+                    "id": chord.id,
+                    "size": chord.size,
+                    "body": chord.body,
+                    "queue": chord.queue,
+                    "created_at": now,
+                }
                 for chord in sorted(new, key=lambda chord: chord.id)
             ]
-            self._insert_chords.count(connection, rows=encode(rows), now=now)
+            self._insert_chords.run(connection, rows)
+
+    def _insert_unknown(self, connection: Connection, rows: Sequence[Row]) -> set[str]:
+        """Insert the rows whose id is not known yet, and return these ids."""
+        if self._dialect == "postgresql":
+            return {row[0] for row in self._insert.rows(connection, rows=encode(rows))}
+        # Nobody can insert between the two: SQLite has one writer, and this is it.
+        ids = words(self._dialect, [str(row["id"]) for row in rows])
+        known = {row[0] for row in self._taken.rows(connection, ids=ids)}
+        fresh = [row for row in rows if row["id"] not in known] if known else rows
+        if fresh:
+            self._insert_new.run(connection, fresh)
+        return {str(row["id"]) for row in fresh}
 
 
 def _one_of_each_id(new: Iterable[NewTask]) -> tuple[list[NewTask], list[NewTask]]:
@@ -171,32 +208,37 @@ def _one_of_each_id(new: Iterable[NewTask]) -> tuple[list[NewTask], list[NewTask
     return sorted(chosen.values(), key=lambda task: task.id), again
 
 
-def _row(task: NewTask, timing: Timing) -> dict[str, object]:
+def _row(task: NewTask, timing: Timing) -> Row:
     state = timing.state_of(task)
     is_queued = state is TaskState.QUEUED
     return row_from_new_task(
         task,
         state=state,
+        created_at=timing.micros,
         queued_at=timing.micros if is_queued else None,
         ring_due_at=timing.ring_due_at if is_queued else None,
     )
 
 
-def _insert_statement(dialect: str) -> Insert:
-    rows = incoming(dialect, NEW_TASK_COLUMNS)
+def _insert_set_statement(dialect: str) -> Insert:
+    rows = incoming(dialect, _BORN_COLUMNS)
+    columns = Given({name: rows.c[name] for name in _BORN_COLUMNS}, are_many=True)
+    return _insert_statement(dialect, columns).returning(tasks.c.id)
+
+
+def _insert_statement(dialect: str, rows: Given) -> Insert:
     born: dict[str, ColumnElement[Any]] = {
         "version": literal_column("1"),
         "attempt": literal_column("0"),
         "crashes": literal_column("0"),
         "rings": literal_column("0"),
-        "created_at": _now(),
         "result_codec": literal_column(f"'{Codec.JSON.value}'"),
         "is_ignored": literal_column("FALSE"),
     }
     # Without its WHERE, SQLite would take ON CONFLICT for the ON of a join.
-    chosen = select(*rows.c, *born.values()).where(true())
-    statement = insert_into(dialect, tasks).from_select([*NEW_TASK_COLUMNS, *born], chosen)
-    return statement.on_conflict_do_nothing().returning(tasks.c.id)
+    chosen = select(*rows.values(), *born.values()).where(true())
+    statement = insert_into(dialect, tasks).from_select([*rows, *born], chosen)
+    return statement.on_conflict_do_nothing()
 
 
 def _continue_statement(dialect: str) -> Update:
@@ -204,7 +246,9 @@ def _continue_statement(dialect: str) -> Update:
     kept = {name: func.coalesce(rows.c[name], tasks.c[name]) for name in _KEPT}
     return (
         update(tasks)
-        .where(tasks.c.id == rows.c.id, tasks.c.state == literal_column("'waiting'"))
+        .where(
+            matched(dialect, tasks.c.id, rows), by_id(tasks.c.state == literal_column("'waiting'"))
+        )
         .values(
             **{name: rows.c[name] for name in _TAKEN},
             **kept,
@@ -216,15 +260,7 @@ def _continue_statement(dialect: str) -> Update:
     )
 
 
-def _chords_statement(dialect: str) -> Insert:
-    rows = incoming(dialect, {"id": TEXT, "size": WHOLE, "body": TEXT, "queue": TEXT})
-    chosen = select(
-        rows.c.id, rows.c.size, rows.c.size.label("remaining"), rows.c.body, rows.c.queue, _now()
-    ).where(true())
-    names = ["id", "size", "remaining", "body", "queue", "created_at"]
-    statement = insert_into(dialect, chords).from_select(names, chosen)
+def _chords_statement(dialect: str, rows: Given) -> Insert:
+    chosen = select(*rows.values(), rows["size"]).where(true())
+    statement = insert_into(dialect, chords).from_select([*rows, "remaining"], chosen)
     return statement.on_conflict_do_nothing()
-
-
-def _now() -> BindParameter[int]:
-    return bindparam("now", type_=WHOLE)

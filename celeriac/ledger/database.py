@@ -39,6 +39,16 @@ T = TypeVar("T")
 _ALLOWED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
 # How long a write waits for its turn before the caller hears that the ledger is away.
 _TURN_SECONDS = 10.0
+# A commit that is not on the disk is none, whatever the server's or the role's default.
+# A plan that was kept from the time when a table was small would read all of it when it is large.
+_POSTGRESQL_SESSION = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') IN ('off', 'local');
+SET lock_timeout = '10s';
+SET statement_timeout = '30s';
+SET idle_in_transaction_session_timeout = '60s';
+SET plan_cache_mode = force_custom_plan;
+"""
 # A deadlock or a connection that had died while idle is worth another try; an outage is not.
 _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
@@ -234,13 +244,7 @@ def _postgresql_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         # A commit that is not on the disk is none, whatever the server's or the role's default.
-        connection.execute(
-            "SELECT set_config('synchronous_commit', 'on', false)"
-            " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
-        )
-        connection.execute("SET lock_timeout = '10s'")
-        connection.execute("SET statement_timeout = '30s'")
-        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.execute(_POSTGRESQL_SESSION)
 
     return engine
 

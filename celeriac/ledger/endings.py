@@ -31,10 +31,20 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, TaskId
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import FLAG, TEXT, WHOLE, Columns, encode, incoming, words
+from celeriac.ledger.incoming import (
+    FLAG,
+    TEXT,
+    WHOLE,
+    Columns,
+    among,
+    encode,
+    incoming,
+    matched,
+    words,
+)
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import text_from_error
-from celeriac.ledger.statement import Statement
+from celeriac.ledger.statement import Batch, Given, Statement
 from celeriac.ledger.tables import attempts, chords, tasks
 from celeriac.ledger.verdicts import Finish, Held, Move, judge_upstream
 
@@ -45,6 +55,51 @@ _FIRE_SUFFIX = ":fire"
 
 # In the order of `Held`.
 HELD_COLUMNS: tuple[ColumnElement[Any], ...] = tuple(tasks.c[name] for name in Held._fields)
+
+_FINISH_COLUMNS: Columns = {
+    "id": TEXT,
+    "state": TEXT,
+    "result": TEXT,
+    "result_codec": TEXT,
+    "error": TEXT,
+    "is_ignored": FLAG,
+    "finished_at": WHOLE,
+    "crashes": WHOLE,
+    "last_token": TEXT,
+    "last_ending": TEXT,
+}
+
+# What a move sets, and what it sets only when the task is sent again as another one.
+_MOVED: Columns = {
+    "state": TEXT,
+    "crashes": WHOLE,
+    "queued_at": WHOLE,
+    "ring_due_at": WHOLE,
+    "not_before": WHOLE,
+    "upstream_id": TEXT,
+}
+_RESENT: Columns = {
+    "name": TEXT,
+    "queue": TEXT,
+    "priority": WHOLE,
+    "codec": TEXT,
+    "arguments": TEXT,
+    "headers": TEXT,
+    "retries": WHOLE,
+    "expires_at": WHOLE,
+}
+_MOVE_COLUMNS: Columns = {"id": TEXT, **_MOVED, **_RESENT}
+
+_ATTEMPT_COLUMNS: Columns = {
+    "task_id": TEXT,
+    "number": WHOLE,
+    "lease_token": TEXT,
+    "worker": TEXT,
+    "started_at": WHOLE,
+    "finished_at": WHOLE,
+    "ending": TEXT,
+    "error": TEXT,
+}
 
 _FINAL_WORDS = {
     TaskState.FAILED: "failed",
@@ -69,11 +124,11 @@ class Endings:
     """
 
     def __init__(self, database: Database, arrivals: Arrivals) -> None:
-        dialect = database.dialect
+        dialect = self._dialect = database.dialect
         self._arrivals = arrivals
-        self._finish = Statement(database, lambda: _finish_statement(dialect))
-        self._move = Statement(database, lambda: _move_statement(dialect))
-        self._remember = Statement(database, lambda: _remember_statement(dialect))
+        self._finish = Batch(database, _FINISH_COLUMNS, _finish_statement)
+        self._move = Batch(database, _MOVE_COLUMNS, _move_statement)
+        self._remember = Batch(database, _ATTEMPT_COLUMNS, _remember_statement)
         self._dependents = Statement(database, lambda: _dependents_statement(dialect))
         self._count_parts = Statement(database, lambda: _count_parts_statement(dialect))
         self._headers = Statement(database, lambda: _headers_statement(dialect))
@@ -99,8 +154,8 @@ class Endings:
     def _write_moves(
         self, connection: Connection, moves: Sequence[Move], timing: Timing, found: Consequences
     ) -> None:
-        self._move.count(connection, rows=encode([_move_row(move, timing) for move in moves]))
-        self._remember_attempts(connection, moves)
+        self._move.run(connection, [_move_row(move, timing) for move in moves])
+        self._remember.run(connection, [_attempt_row(move) for move in moves])
         found.doorbells += [_doorbell(move) for move in moves if move.state is TaskState.QUEUED]
 
     def _write_finishes(
@@ -114,20 +169,12 @@ class Endings:
         wave = list(finishes)
         while wave:
             everything += wave
-            self._finish.count(connection, rows=encode([_finish_row(each) for each in wave]))
+            self._finish.run(connection, [_finish_row(each) for each in wave])
             wave = self._find_dependents(connection, wave, timing)
-        self._remember_attempts(connection, everything)
         found.ended += [_ended(each) for each in everything]
         sent = self._fire_chords(connection, everything)
         sent += self._send_for_errbacks(connection, everything)
         found.doorbells += self._arrivals.put(connection, sent, timing).doorbells.values()
-
-    def _remember_attempts(
-        self, connection: Connection, verdicts: Sequence[Finish] | Sequence[Move]
-    ) -> None:
-        rows = [_attempt_row(each, each.ending) for each in verdicts if each.ending is not None]
-        if rows:
-            self._remember.count(connection, rows=encode(rows))
 
     def _find_dependents(
         self, connection: Connection, wave: Sequence[Finish], timing: Timing
@@ -139,7 +186,7 @@ class Endings:
                     causes[upstream] = each
         if not causes:
             return []
-        rows = self._dependents.rows(connection, upstreams=encode(sorted(causes)))
+        rows = self._dependents.rows(connection, upstreams=words(self._dialect, sorted(causes)))
         found = []
         for held in (Held(*row) for row in rows):
             cause = causes[held.upstream_id or ""]
@@ -152,7 +199,8 @@ class Endings:
         if not parts:
             return []
         rows = encode([{"id": chord, "parts": parts[chord]} for chord in sorted(parts)])
-        counted = self._count_parts.rows(connection, rows=rows)
+        ids = words(self._dialect, sorted(parts))
+        counted = self._count_parts.rows(connection, rows=rows, ids=ids)
         # Not only exactly 0: parts that a chord was not told of must not keep its body waiting.
         return [
             _own_task(f"{chord_id}{_FIRE_SUFFIX}", FIRE_CHORD, chord_id, queue)
@@ -173,7 +221,9 @@ class Endings:
             return []
         return [
             _own_task(f"{task_id}:errbacks", CALL_ERRBACKS, task_id, queue)
-            for task_id, queue, headers in self._headers.rows(connection, ids=encode(failed))
+            for task_id, queue, headers in self._headers.rows(
+                connection, ids=words(self._dialect, failed)
+            )
             if orjson.loads(headers).get("errbacks")
         ]
 
@@ -223,12 +273,15 @@ def _finish_row(finish: Finish) -> dict[str, object]:
         "is_ignored": finish.is_ignored,
         "finished_at": finish.finished_at,
         "crashes": finish.crashes,
+        "last_token": finish.held.lease_token,
+        "last_ending": finish.ending,
     }
 
 
 def _move_row(move: Move, timing: Timing) -> dict[str, object]:
     is_queued = move.state is TaskState.QUEUED
-    row: dict[str, object] = {
+    row: dict[str, object] = dict.fromkeys(_MOVE_COLUMNS)
+    row |= {
         "id": move.held.id,
         "state": move.state.value,
         "crashes": move.crashes,
@@ -252,36 +305,26 @@ def _move_row(move: Move, timing: Timing) -> dict[str, object]:
     return row
 
 
-def _attempt_row(verdict: Finish | Move, ending: str) -> dict[str, object]:
-    held = verdict.held
+def _attempt_row(move: Move) -> dict[str, object]:
+    held = move.held
     return {
         "task_id": held.id,
         "number": held.attempt,
         "lease_token": held.lease_token,
         "worker": held.worker or "",
         "started_at": held.started_at,
-        "finished_at": verdict.finished_at,
-        "ending": ending,
-        "error": text_from_error(verdict.error),
+        "finished_at": move.finished_at,
+        "ending": move.ending,
+        "error": text_from_error(move.error),
     }
 
 
-def _finish_statement(dialect: str) -> Update:
-    columns: Columns = {
-        "state": TEXT,
-        "result": TEXT,
-        "result_codec": TEXT,
-        "error": TEXT,
-        "is_ignored": FLAG,
-        "finished_at": WHOLE,
-        "crashes": WHOLE,
-    }
-    rows = incoming(dialect, {"id": TEXT, **columns})
+def _finish_statement(rows: Given) -> Update:
     return (
         update(tasks)
-        .where(tasks.c.id == rows.c.id)
+        .where(rows.is_for(tasks.c.id))
         .values(
-            **{name: rows.c[name] for name in columns},
+            **{name: rows[name] for name in _FINISH_COLUMNS if name != "id"},
             lease_token=null(),
             worker_id=null(),
             upstream_id=null(),
@@ -290,26 +333,13 @@ def _finish_statement(dialect: str) -> Update:
     )
 
 
-def _move_statement(dialect: str) -> Update:
-    columns: Columns = {"state": TEXT, "crashes": WHOLE, "queued_at": WHOLE, "ring_due_at": WHOLE}
-    only_once: Columns = {"not_before": WHOLE, "upstream_id": TEXT}
-    kept: Columns = {
-        "name": TEXT,
-        "queue": TEXT,
-        "priority": WHOLE,
-        "codec": TEXT,
-        "arguments": TEXT,
-        "headers": TEXT,
-        "retries": WHOLE,
-        "expires_at": WHOLE,
-    }
-    rows = incoming(dialect, {"id": TEXT, **columns, **only_once, **kept})
+def _move_statement(rows: Given) -> Update:
     return (
         update(tasks)
-        .where(tasks.c.id == rows.c.id)
+        .where(rows.is_for(tasks.c.id))
         .values(
-            **{name: rows.c[name] for name in (*columns, *only_once)},
-            **{name: func.coalesce(rows.c[name], tasks.c[name]) for name in kept},
+            **{name: rows[name] for name in _MOVED},
+            **{name: func.coalesce(rows[name], tasks.c[name]) for name in _RESENT},
             lease_token=null(),
             worker_id=null(),
             rings=literal_column("0"),
@@ -318,19 +348,8 @@ def _move_statement(dialect: str) -> Update:
     )
 
 
-def _remember_statement(dialect: str) -> Insert:
-    columns: Columns = {
-        "task_id": TEXT,
-        "number": WHOLE,
-        "lease_token": TEXT,
-        "worker": TEXT,
-        "started_at": WHOLE,
-        "finished_at": WHOLE,
-        "ending": TEXT,
-        "error": TEXT,
-    }
-    rows = incoming(dialect, columns)
-    return insert(attempts).from_select([*columns], select(*rows.c))
+def _remember_statement(rows: Given) -> Insert:
+    return insert(attempts).from_select([*rows], select(*rows.values()))
 
 
 def _dependents_statement(dialect: str) -> Select[Any]:
@@ -338,7 +357,7 @@ def _dependents_statement(dialect: str) -> Select[Any]:
         select(*HELD_COLUMNS)
         .where(
             tasks.c.state == literal_column("'waiting'"),
-            tasks.c.upstream_id.in_(words(dialect, "upstreams")),
+            among(dialect, tasks.c.upstream_id, "upstreams"),
         )
         .order_by(tasks.c.id)
         .with_for_update()
@@ -349,7 +368,7 @@ def _count_parts_statement(dialect: str) -> Update:
     rows = incoming(dialect, {"id": TEXT, "parts": WHOLE})
     return (
         update(chords)
-        .where(chords.c.id == rows.c.id)
+        .where(matched(dialect, chords.c.id, rows))
         .values(remaining=chords.c.remaining - rows.c.parts)
         .returning(chords.c.id, chords.c.remaining, chords.c.queue)
     )
@@ -357,5 +376,5 @@ def _count_parts_statement(dialect: str) -> Update:
 
 def _headers_statement(dialect: str) -> Select[Any]:
     return select(tasks.c.id, tasks.c.queue, tasks.c.headers).where(
-        tasks.c.id.in_(words(dialect, "ids"))
+        among(dialect, tasks.c.id, "ids")
     )

@@ -1,16 +1,17 @@
 """Many rows handed to one statement, as one JSON text.
 
-One statement for a whole batch, in the same words on both databases: only how a JSON array becomes
-rows differs, and that is here.
+A statement reads the same on both databases: only how a JSON array becomes rows differs, and that
+is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from sqlalchemy import (
+    ARRAY,
     JSON,
     BigInteger,
     Boolean,
@@ -18,6 +19,8 @@ from sqlalchemy import (
     Double,
     FromClause,
     Text,
+    and_,
+    any_,
     bindparam,
     cast,
     column,
@@ -52,15 +55,34 @@ def incoming(dialect: str, columns: Columns) -> FromClause:
     ).subquery("incoming")
 
 
-def words(dialect: str, parameter: str) -> ColumnElement[Any]:
-    """Return the strings of a parameter, a JSON array, as something to look into with `IN`."""
-    given = bindparam(parameter, type_=Text())
+def among(dialect: str, holder: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    """Return whether a column's value is one of a parameter, made by `words`."""
     if dialect == "postgresql":
-        call = func.json_array_elements_text(cast(given, JSON))
-        found = call.table_valued("value", name="word").render_derived()
-    else:
-        found = func.json_each(given).table_valued("value", name="word")
-    return select(found.c.value).scalar_subquery()
+        # An array tells the planner how many there are, and is looked up in an index.
+        return holder == any_(cast(bindparam(parameter), ARRAY(Text())))
+    given = bindparam(parameter, type_=Text())
+    found = func.json_each(given).table_valued("value", name="word")
+    return holder.in_(select(found.c.value))
+
+
+def words(dialect: str, strings: Sequence[str]) -> Sequence[str] | str:
+    """Return strings as the parameter that `among` reads.
+
+    Raises:
+        ValueError: One of them is no text that SQL can hold.
+    """
+    return list(strings) if dialect == "postgresql" else encode(strings)
+
+
+def matched(dialect: str, key: ColumnElement[Any], rows: FromClause) -> ColumnElement[bool]:
+    """Return whether a table's key is the `id` of one of the incoming rows.
+
+    For PostgreSQL's planner it is said twice: how many rows come out of a JSON text it cannot know,
+    and by its guess it would rather read the table. The parameter `ids` is what `words` makes of
+    the rows' ids.
+    """
+    same = key == rows.c.id
+    return and_(among(dialect, key, "ids"), same) if dialect == "postgresql" else same
 
 
 def has_word(dialect: str, holder: ColumnElement[str], word: str) -> ColumnElement[bool]:
@@ -73,6 +95,31 @@ def has_word(dialect: str, holder: ColumnElement[str], word: str) -> ColumnEleme
     return select(found.c.value).where(found.c.value == word).exists()
 
 
+def dump(rows: object) -> bytes:
+    """Return rows as a JSON text.
+
+    Raises:
+        ValueError: A text among them has half a surrogate pair, which is no Unicode.
+    """
+    try:
+        return orjson.dumps(rows)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def check_text(text: bytes, rows: Iterable[Iterable[object]]) -> None:
+    """Raise when values that were encoded as this JSON text have a NUL among them.
+
+    Raises:
+        ValueError: They have: no SQL text can hold it.
+    """
+    # The escape may also stand in a text that holds JSON itself: then it is only six letters.
+    if b"\\u0000" in text and any(
+        isinstance(value, str) and "\0" in value for row in rows for value in row
+    ):
+        raise ValueError("a text has a NUL character")
+
+
 def encode(rows: Sequence[Mapping[str, object]] | Sequence[str]) -> str:
     """Return rows, or strings, as the JSON text that the statements read.
 
@@ -80,16 +127,6 @@ def encode(rows: Sequence[Mapping[str, object]] | Sequence[str]) -> str:
         ValueError: A text cannot be kept: it has a NUL, which SQL cannot hold, or half a
             surrogate pair, which is no Unicode.
     """
-    try:
-        text = orjson.dumps(rows).decode()
-    except TypeError as error:
-        raise ValueError(str(error)) from error
-    # The escape may also stand in a text that holds JSON itself: then it is only six letters.
-    if "\\u0000" in text and any(_has_nul(row) for row in rows):
-        raise ValueError("a text has a NUL character")
-    return text
-
-
-def _has_nul(row: Mapping[str, object] | str) -> bool:
-    values = (row,) if isinstance(row, str) else row.values()
-    return any(isinstance(value, str) and "\0" in value for value in values)
+    text = dump(rows)
+    check_text(text, ((row,) if isinstance(row, str) else row.values() for row in rows))
+    return text.decode()

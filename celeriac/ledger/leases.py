@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CompoundSelect,
     Connection,
     Select,
     Update,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -29,10 +31,10 @@ from celeriac.errors import LedgerUnavailableError
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import CommitInDoubtError, Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
-from celeriac.ledger.incoming import TEXT, WHOLE, encode, incoming, words
+from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
 from celeriac.ledger.records import CLAIMED_COLUMNS, claimed_from_row, error_from_text
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import attempts, tasks, workers
+from celeriac.ledger.tables import attempts, by_id, tasks, workers
 from celeriac.ledger.verdicts import Held, judge
 from celeriac.ledger.workers import Workers
 
@@ -104,12 +106,8 @@ class Leases(Workers):
         super().__init__(database, endings, clock=clock)
         self._arrivals = arrivals
         self._ring_again = ring_again
-        dialect = database.dialect
-        known = (
-            select(workers.c.name)
-            .where(workers.c.id == bindparam("worker"))
-            .with_for_update(read=True, key_share=True)
-        )
+        dialect = self._dialect = database.dialect
+        known = select(workers.c.name).where(workers.c.id == bindparam("worker"))
         to_stop = select(tasks.c.id).where(
             tasks.c.worker_id == bindparam("worker"),
             tasks.c.state == literal_column("'running'"),
@@ -243,7 +241,8 @@ class Leases(Workers):
         settled: _Settled,
     ) -> None:
         rows = encode([{"id": each.task_id, "lease_token": each.lease_token} for each in outcomes])
-        held = {row[0]: Held(*row) for row in self._hold.rows(connection, rows=rows)}
+        ids = words(self._dialect, [each.task_id for each in outcomes])
+        held = {row[0]: Held(*row) for row in self._hold.rows(connection, rows=rows, ids=ids)}
         kept: list[tuple[Outcome, Held]] = []
         for outcome in outcomes:
             row = held.get(outcome.task_id)
@@ -288,23 +287,20 @@ class Leases(Workers):
     def _claim_all(
         self, connection: Connection, wish: _Wish, timing: Timing, settled: _Settled
     ) -> None:
-        # Kept from being reaped until this commits: a claim in the name of a worker that is gone
-        # would never be given back.
-        known = self._known_worker.first(connection, worker=wish.worker_id)
-        if known is None:
-            settled.is_reaped = True
-            return
         order = sorted(wish.tokens.items())
         rows = self._claim.rows(
             connection,
             rows=encode([{"id": task_id, "token": token} for task_id, token in order]),
-            queues=encode(wish.queues),
-            holder=wish.worker_id,
-            holder_name=known[0],
+            ids=words(self._dialect, [task_id for task_id, _ in order]),
+            queues=words(self._dialect, wish.queues),
+            worker=wish.worker_id,
             now=timing.micros,
         )
         granted = {row[0]: claimed_from_row(row) for row in rows}
         settled.claimed += [granted[task_id] for task_id in wish.tokens if task_id in granted]
+        if not granted:
+            known = self._known_worker.first(connection, worker=wish.worker_id)
+            settled.is_reaped = known is None
 
     def _find_to_stop(self, worker_id: str) -> tuple[TaskId, ...]:
         now = time.monotonic()
@@ -358,8 +354,8 @@ def _hold_statement(dialect: str) -> Select[Any]:
     return (
         select(*HELD_COLUMNS)
         .where(
-            tasks.c.id == rows.c.id,
-            tasks.c.state == literal_column("'running'"),
+            matched(dialect, tasks.c.id, rows),
+            by_id(tasks.c.state == literal_column("'running'")),
             tasks.c.lease_token == rows.c.lease_token,
         )
         .order_by(tasks.c.id)
@@ -367,12 +363,9 @@ def _hold_statement(dialect: str) -> Select[Any]:
     )
 
 
-def _recorded_statement(dialect: str) -> Select[Any]:
+def _recorded_statement(dialect: str) -> CompoundSelect[Any]:
     rows = incoming(dialect, {"id": TEXT, "lease_token": TEXT})
-    return select(
-        tasks.c.id,
-        attempts.c.lease_token,
-        attempts.c.ending,
+    facts = (
         tasks.c.name,
         tasks.c.queue,
         tasks.c.priority,
@@ -381,26 +374,41 @@ def _recorded_statement(dialect: str) -> Select[Any]:
         tasks.c.result,
         tasks.c.result_codec,
         tasks.c.error,
-    ).where(
+    )
+    earlier = select(tasks.c.id, attempts.c.lease_token, attempts.c.ending, *facts).where(
         attempts.c.task_id == rows.c.id,
         attempts.c.lease_token == rows.c.lease_token,
         tasks.c.id == attempts.c.task_id,
     )
+    last = select(tasks.c.id, tasks.c.last_token, tasks.c.last_ending, *facts).where(
+        tasks.c.id == rows.c.id, tasks.c.last_token == rows.c.lease_token
+    )
+    return union_all(earlier, last)
 
 
 def _claim_statement(dialect: str) -> Update:
     rows = incoming(dialect, {"id": TEXT, "token": TEXT})
     now = bindparam("now", type_=WHOLE)
+    # Kept from being reaped until this commits: a claim in the name of a worker that is gone would
+    # never be given back.
+    holder = (
+        select(workers.c.id, workers.c.name)
+        .where(workers.c.id == bindparam("worker", type_=TEXT))
+        .with_for_update(read=True, key_share=True)
+        .cte("holder")
+    )
     due = (
         select(tasks.c.id, rows.c.token)
         .where(
-            tasks.c.id == rows.c.id,
-            # I2: one holder.
-            tasks.c.state == literal_column("'queued'"),
-            # I6: only what this worker serves, whatever a message says.
-            tasks.c.queue.in_(words(dialect, "queues")),
-            tasks.c.cancel_requested_at.is_(None),
-            or_(tasks.c.expires_at.is_(None), tasks.c.expires_at > now),
+            matched(dialect, tasks.c.id, rows),
+            by_id(
+                # I2: one holder.
+                tasks.c.state == literal_column("'queued'"),
+                # I6: only what this worker serves, whatever a message says.
+                among(dialect, tasks.c.queue, "queues"),
+                tasks.c.cancel_requested_at.is_(None),
+                or_(tasks.c.expires_at.is_(None), tasks.c.expires_at > now),
+            ),
         )
         .order_by(tasks.c.id)
         .with_for_update(of=tasks)
@@ -408,12 +416,12 @@ def _claim_statement(dialect: str) -> Update:
     )
     return (
         update(tasks)
-        .where(tasks.c.id == due.c.id)
+        .where(tasks.c.id == due.c.id, holder.c.id.is_not(None))
         .values(
             state=literal_column("'running'"),
             lease_token=due.c.token,
-            worker_id=bindparam("holder", type_=TEXT),
-            worker=bindparam("holder_name", type_=TEXT),
+            worker_id=holder.c.id,
+            worker=holder.c.name,
             attempt=tasks.c.attempt + literal_column("1"),
             started_at=now,
             ring_due_at=literal_column("NULL"),

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, literal_column, or_, select
+from sqlalchemy import (
+    CompoundSelect,
+    Select,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.task import Attempt, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import encode, has_word, words
+from celeriac.ledger.incoming import among, has_word, words
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row
 from celeriac.ledger.statement import Statement
@@ -26,16 +35,11 @@ class TaskReads:
         self._database = database
         dialect = database.dialect
         by_id = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id"))
-        some = select(*TASK_COLUMNS).where(tasks.c.id.in_(words(dialect, "ids")))
+        some = select(*TASK_COLUMNS).where(among(dialect, tasks.c.id, "ids"))
         parts = (
             select(*TASK_COLUMNS)
             .where(tasks.c.chord_id == bindparam("id"))
             .order_by(tasks.c.group_index, tasks.c.id)
-        )
-        tries = (
-            select(*ATTEMPT_COLUMNS)
-            .where(attempts.c.task_id == bindparam("id"))
-            .order_by(attempts.c.number)
         )
         chord = select(chords.c.id, chords.c.size, chords.c.body, chords.c.queue).where(
             chords.c.id == bindparam("id")
@@ -43,7 +47,7 @@ class TaskReads:
         self._find = Statement(database, lambda: by_id)
         self._find_many = Statement(database, lambda: some)
         self._parts = Statement(database, lambda: parts)
-        self._attempts = Statement(database, lambda: tries)
+        self._attempts = Statement(database, _attempts_statement)
         self._chord = Statement(database, lambda: chord)
 
     def find(self, task_id: str) -> Task | None:
@@ -73,8 +77,8 @@ class TaskReads:
         """Return those of some tasks that exist, by their ids."""
         if not ids:
             return {}
-        text = encode(ids)
-        rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=text))
+        given = words(self._database.dialect, ids)
+        rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=given))
         return {task.id: task for task in map(task_from_row, rows)}
 
     def attempts(self, task_id: str) -> tuple[Attempt, ...]:
@@ -113,6 +117,20 @@ class TaskReads:
         if len(rows) <= limit:
             return Page(items=found, next=None)
         return Page(items=found, next=Cursor(created_at=found[-1].created_at, id=found[-1].id))
+
+
+def _attempts_statement() -> CompoundSelect[Any]:
+    earlier = select(*ATTEMPT_COLUMNS).where(attempts.c.task_id == bindparam("id"))
+    last = select(
+        tasks.c.id,
+        tasks.c.attempt,
+        tasks.c.worker,
+        tasks.c.started_at,
+        tasks.c.finished_at,
+        tasks.c.last_ending,
+        tasks.c.error,
+    ).where(tasks.c.id == bindparam("id"), tasks.c.last_ending.is_not(None))
+    return union_all(earlier, last).order_by(literal_column("2"))
 
 
 def _listing(dialect: str, wanted: TaskFilter, after: Cursor | None) -> Select[Any]:

@@ -57,10 +57,16 @@ NEW_TASK_COLUMNS: Columns = {
 
 
 def row_from_new_task(
-    task: NewTask, *, state: TaskState, queued_at: int | None, ring_due_at: int | None
+    task: NewTask,
+    *,
+    state: TaskState,
+    created_at: int,
+    queued_at: int | None,
+    ring_due_at: int | None,
 ) -> dict[str, object]:
-    """Return a new task as a row of `NEW_TASK_COLUMNS`."""
+    """Return a new task as a row of `NEW_TASK_COLUMNS`, and when it was created."""
     return {
+        "created_at": created_at,
         "id": task.id,
         "name": task.name,
         "queue": task.queue,

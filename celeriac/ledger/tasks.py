@@ -21,10 +21,10 @@ from celeriac.errors import (
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
-from celeriac.ledger.incoming import TEXT, encode, incoming, words
+from celeriac.ledger.incoming import TEXT, among, encode, incoming, matched, words
 from celeriac.ledger.reads import TaskReads
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import tasks
+from celeriac.ledger.tables import by_id, tasks
 from celeriac.ledger.verdicts import Finish, Held
 
 
@@ -47,7 +47,7 @@ class Tasks(TaskReads):
         self._ring_again = ring_again
         dialect = database.dialect
         known = select(tasks.c.id, tasks.c.name, tasks.c.codec, tasks.c.arguments).where(
-            tasks.c.id.in_(words(dialect, "ids"))
+            among(dialect, tasks.c.id, "ids")
         )
         held = select(*HELD_COLUMNS).where(tasks.c.id == bindparam("id")).with_for_update()
         self._known = Statement(database, lambda: known)
@@ -162,7 +162,10 @@ class Tasks(TaskReads):
     def _tell(self, rows: Sequence[dict[str, str]]) -> None:
         try:
             text = encode(rows)
-            self._database.write(lambda connection: self._progress.count(connection, rows=text))
+            ids = words(self._database.dialect, [row["id"] for row in rows])
+            self._database.write(
+                lambda connection: self._progress.count(connection, rows=text, ids=ids)
+            )
         except (RefusedRowError, ValueError):
             # What a task tells that cannot be kept is not told; it does not silence the others.
             if len(rows) > 1:
@@ -173,7 +176,8 @@ class Tasks(TaskReads):
     def _check_known(self, connection: Connection, again: Sequence[NewTask]) -> None:
         if not again:
             return
-        rows = self._known.rows(connection, ids=encode(sorted({task.id for task in again})))
+        ids = words(self._database.dialect, sorted({task.id for task in again}))
+        rows = self._known.rows(connection, ids=ids)
         known = {row[0]: tuple(row[1:]) for row in rows}
         for task in again:
             if known.get(task.id) != (task.name, task.arguments.codec.value, task.arguments.text):
@@ -193,8 +197,8 @@ def _progress_statement(dialect: str) -> Update:
     return (
         update(tasks)
         .where(
-            tasks.c.id == rows.c.id,
-            tasks.c.state == literal_column("'running'"),
+            matched(dialect, tasks.c.id, rows),
+            by_id(tasks.c.state == literal_column("'running'")),
             tasks.c.lease_token == rows.c.lease_token,
         )
         .values(progress=rows.c.progress, version=tasks.c.version + literal_column("1"))
