@@ -11,12 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from celery import _state
+
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import FINAL_STATES, TaskState
 from celeriac.core.task import Attempt, Task, TaskId
 from celeriac.errors import TaskAlreadyFinalError
 from celeriac.ledger.open import Ledger, open_ledger
 from tests.effects import Effects, Gates
+
+# Imported once and for all: a library's task belongs to every app.
+from tests.integration.apps import shared as _shared  # noqa: F401
 from tests.servers.processes import PROJECT, wait_until
 from tests.servers.valkey import ValkeyServer
 from tests.servers.workers import WorkerProcess
@@ -158,6 +163,13 @@ class Stage:
         """Return the newest tasks that are in one of some states, at most a page of them."""
         return self.ledger.tasks.list(TaskFilter(states=states), after=None, limit=200).items
 
+    def wait_until_quiet(self) -> None:
+        """Wait until nothing changes any more although tasks are left: they wait at a gate."""
+        before: tuple[Task, ...] = ()
+        while (now := self.unfinished()) != before:
+            before = now
+            time.sleep(0.15)
+
     def wait_for_effect(self, key: str, *, count: int = 1, seconds: float = 15) -> None:
         """Wait until a task function has left that many lines under a key."""
         wait_until(
@@ -182,6 +194,9 @@ def load_client(environment: Mapping[str, str]) -> Any:
 
     Not an import: each stage has settings of its own, and a module is imported once per process.
     """
+    # Celery gives every task of every app to all apps of the process, and two modules of one name
+    # would quarrel over it.
+    known = set(_state._on_app_finalizers)
     file = PROJECT.joinpath(*APP.split(".")).with_suffix(".py")
     specification = importlib.util.spec_from_file_location(APP, file)
     assert specification is not None
@@ -194,4 +209,5 @@ def load_client(environment: Mapping[str, str]) -> Any:
     finally:
         os.environ.clear()
         os.environ.update(before)
+        _state._on_app_finalizers.intersection_update(known)
     return module

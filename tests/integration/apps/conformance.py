@@ -293,6 +293,18 @@ def replace_by_group(self: Task, x: int) -> Any:
 
 
 @app.task(bind=True)
+def replace_by_waiting_chain(self: Task, gate: str) -> Any:
+    """Let a chain take this one's place that waits at a gate."""
+    return self.replace(chain(wait_for.si(gate), echo.s()))
+
+
+@app.task(bind=True)
+def replace_by_waiting_group(self: Task, gate: str) -> Any:
+    """Let a group take this one's place of which one part waits at a gate."""
+    return self.replace(group(wait_for.si(gate), add.s(1, 1)))
+
+
+@app.task(bind=True)
 def replace_by_failing_chain(self: Task) -> Any:
     """Let a chain take this one's place that fails."""
     return self.replace(chain(add.s(1, 1), boom.s()))
