@@ -34,6 +34,8 @@ class Member:
         self._was_ready = False
         self._was_slow = False
         self._endings = 0
+        self._last_words: list[str] = []
+        self._log_start = 0
         self._start_at = time.monotonic()
         self._log = LogReader(program.log)
 
@@ -92,6 +94,8 @@ class Member:
 
     def _start(self) -> None:
         self.program.prepare()
+        log = self.program.log
+        self._log_start = log.stat().st_size if log.exists() else 0
         self._child = Child(self.program, self._guardian)
 
     def _look_whether_ready(self, child: Child) -> None:
@@ -111,8 +115,11 @@ class Member:
         self._was_slow = False
         self._endings = 1 if lived > _LONG_LIFE else self._endings + 1
         name, log = self.program.name, self.program.log
-        for line in tail(log):
+        last_words = tail(log, since_bytes=self._log_start)
+        # Started again, it mostly ends with the same words.
+        for line in last_words if last_words != self._last_words else ():
             self._say(line)
+        self._last_words = last_words
         if not self._was_ready and self._endings >= _FIRST_STARTS:
             raise ProgramFailedError(name, code, str(log))
         pause = pause_before_restart(self._endings)

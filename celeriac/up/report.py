@@ -18,6 +18,8 @@ _COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
 _WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
 # How Celery, uvicorn and Flower mark a line that somebody should see.
 _LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^\[[WEC] \d{6}")
+# The inside of Python's import, the lines under a line of code, and nothing at all.
+_TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 200
 
 
@@ -133,12 +135,19 @@ def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[
     return shown
 
 
-def tail(log: Path, lines: int = 15) -> list[str]:
-    """Return the last lines of a log, indented."""
+def tail(log: Path, *, since_bytes: int = 0, lines: int = 8) -> list[str]:
+    """Return the last lines of a log that tell something, indented.
+
+    Args:
+        log: The file.
+        since_bytes: Where the words begin that count.
+        lines: At most so many.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 16_384))
+            file.seek(max(since_bytes, log.stat().st_size - 16_384))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [f"    {line[:_LONGEST]}" for line in text.splitlines()[-lines:]]
+    telling = [line for line in text.splitlines() if not _TELLS_NOTHING.search(line)]
+    return [f"    {line[:_LONGEST]}" for line in telling[-lines:]]

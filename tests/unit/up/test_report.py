@@ -166,7 +166,27 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("".join(f"line {number}\n" for number in range(5000)))
 
-    assert tail(log, 2) == ["    line 4998", "    line 4999"]
+    assert tail(log, lines=2) == ["    line 4998", "    line 4999"]
+
+
+def test_the_tail_of_a_traceback_leaves_out_what_tells_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text(
+        "Traceback (most recent call last):\n"
+        '  File "<frozen importlib._bootstrap>", line 1204, in _gcd_import\n'
+        '  File "celery_app.py", line 11\n'
+        "    this is no python\n"
+        "               ^^^^^^\n"
+        "SyntaxError: invalid syntax\n"
+        "\n"
+    )
+
+    assert [line.strip() for line in tail(log)] == [
+        "Traceback (most recent call last):",
+        'File "celery_app.py", line 11',
+        "this is no python",
+        "SyntaxError: invalid syntax",
+    ]
 
 
 def test_the_tail_of_no_log_is_empty(tmp_path: Path) -> None:
