@@ -84,6 +84,14 @@ _CHORD_COLUMNS: Columns = {
     "created_at": WHOLE,
 }
 
+# What a waiting row waits for, and where its end counts.
+_HANGS_BY: Columns = {
+    "upstream_id": TEXT,
+    "chord_id": TEXT,
+    "group_id": TEXT,
+    "group_index": WHOLE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -139,6 +147,7 @@ class Arrivals:
             database, _BORN_COLUMNS, lambda rows: _insert_statement(dialect, rows)
         )
         self._continue = Statement(database, lambda: _continue_statement(dialect))
+        self._rehang = Statement(database, lambda: _rehang_statement(dialect))
         self._insert_chords = Batch(
             database, _CHORD_COLUMNS, lambda rows: _chords_statement(dialect, rows)
         )
@@ -150,15 +159,14 @@ class Arrivals:
             return Arrived({}, tuple(known))
         rows = [_row(task, timing) for task in wanted]
         done = self._insert_unknown(connection, rows)
-        late = [
-            row
-            for task, row in zip(wanted, rows, strict=True)
-            if task.id not in done and not task.is_waiting
-        ]
-        if late:
-            ids = words(self._dialect, [str(row["id"]) for row in late])
-            woken = self._continue.rows(connection, rows=encode(late), ids=ids)
-            done.update(row[0] for row in woken)
+        late = [pair for pair in zip(wanted, rows, strict=True) if pair[0].id not in done]
+        # A body whose chord is sent now waits for the chord, and no longer for the link before.
+        for statement, is_waiting in ((self._continue, False), (self._rehang, True)):
+            these = [row for task, row in late if task.is_waiting is is_waiting]
+            if these:
+                ids = words(self._dialect, [str(row["id"]) for row in these])
+                changed = statement.rows(connection, rows=encode(these), ids=ids)
+                done.update(row[0] for row in changed)
         doorbells = {
             task.id: doorbell_of(task)
             for task in wanted
@@ -256,6 +264,18 @@ def _continue_statement(dialect: str) -> Update:
             rings=literal_column("0"),
             version=tasks.c.version + literal_column("1"),
         )
+        .returning(tasks.c.id)
+    )
+
+
+def _rehang_statement(dialect: str) -> Update:
+    rows = incoming(dialect, {"id": TEXT, **_HANGS_BY})
+    return (
+        update(tasks)
+        .where(
+            matched(dialect, tasks.c.id, rows), by_id(tasks.c.state == literal_column("'waiting'"))
+        )
+        .values(**{name: rows.c[name] for name in _HANGS_BY})
         .returning(tasks.c.id)
     )
 
