@@ -3,8 +3,15 @@
 Add your own tasks below; worker and API know them at their next start.
 """
 
-from celeriac import create_celery
+import sys
 
-app = create_celery(
-    include=["celeriac.samples.text", "celeriac.samples.numbers", "celeriac.samples.flaky"]
-)
+from celeriac import create_celery
+from celeriac.errors import SettingsError
+
+try:
+    app = create_celery(
+        include=["celeriac.samples.text", "celeriac.samples.numbers", "celeriac.samples.flaky"]
+    )
+except SettingsError as error:
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(2) from None

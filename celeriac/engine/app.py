@@ -38,7 +38,14 @@ def create_celery(
         SettingsError: A setting is broken.
     """
     settings = settings or Settings.from_environment()
-    app = Celery(name, broker=settings.broker_url, include=list(include), set_as_current=True)
+    app = Celery(
+        name,
+        broker=settings.broker_url,
+        include=list(include),
+        loader="celeriac.engine.loader:TolerantLoader",
+    )
+    # In every thread of the process: a web thread that submits a shared task means this app.
+    app.set_default()
     app.conf.update(
         task_default_queue="default",
         task_acks_late=True,

@@ -20,6 +20,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult
 from kombu.exceptions import EncodeError
 
+from celeriac import errors
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, Task, TaskError, TaskId
@@ -27,6 +28,7 @@ from celeriac.engine import codec
 from celeriac.engine.amqp import belongs_to_end
 from celeriac.engine.collector import current_collector
 from celeriac.engine.messages import placeholders
+from celeriac.engine.typed_task import Fail
 from celeriac.errors import InvalidArgumentsError, TaskNotFoundError
 
 logger = logging.getLogger(__name__)
@@ -156,6 +158,7 @@ class LedgerBackend(BaseBackend):
     def error_of(self, exc: BaseException, traceback: Any = None) -> TaskError:
         """Return an exception as the ledger keeps it."""
         shown = self.prepare_exception(exc, serializer="json")
+        is_expected = isinstance(exc, Fail | InvalidArgumentsError)
         kind = ErrorKind.EXCEPTION
         if isinstance(exc, SoftTimeLimitExceeded | TimeLimitExceeded):
             kind = ErrorKind.TIMEOUT
@@ -167,7 +170,8 @@ class LedgerBackend(BaseBackend):
             module=_storable(shown["exc_module"] or ""),
             message=_storable(str(exc)),
             arguments=json.dumps(shown["exc_message"], default=repr),
-            traceback=_storable(str(traceback)) if traceback else "",
+            # An expected failure is told in one line.
+            traceback=_storable(str(traceback)) if traceback and not is_expected else "",
         )
 
     def call_errbacks(self, request: Any, exc: BaseException, traceback: Any = None) -> None:
@@ -288,6 +292,10 @@ class LedgerBackend(BaseBackend):
         )
 
     def _rebuild(self, type_name: str, module: str, arguments: Any) -> BaseException:
+        ours = getattr(errors, type_name, None) if module == errors.__name__ else None
+        if isinstance(ours, type) and issubclass(ours, errors.CeleriacError):
+            # Our errors are made from facts; what was kept is the sentence.
+            return ours.__new__(ours, *arguments)
         # Only modules that are imported already are looked into, and only exceptions built.
         rebuilt: BaseException = self.exception_to_python(
             {"exc_type": type_name, "exc_module": module, "exc_message": arguments}

@@ -117,6 +117,7 @@ def request_of(
         "group_index": claimed.group_index,
         "retries": claimed.retries,
         "attempt": claimed.attempt,
+        "max_attempts": claimed.max_attempts,
         "timelimit": [claimed.timeout_seconds, claimed.soft_timeout_seconds],
         "root_id": claimed.root_id or claimed.id,
         "parent_id": claimed.parent_id,
@@ -145,9 +146,7 @@ def request_of(
     return request
 
 
-def placeholders(
-    step: Mapping[str, Any], *, upstream_id: str, queue: str
-) -> tuple[NewTask, ...]:
+def placeholders(step: Mapping[str, Any], *, upstream_id: str, queue: str) -> tuple[NewTask, ...]:
     """Return `waiting` rows for every id under a step of a canvas whose turn has not come.
 
     Celery has fixed these ids, and whoever holds the canvas's result may ask for any of them.

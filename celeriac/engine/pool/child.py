@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,28 +35,34 @@ logger = logging.getLogger(__name__)
 
 
 class Channel:
-    """The child's end of the socket: jobs come in, ends and questions go out."""
+    """The child's end of the socket: jobs come in, ends and questions go out.
+
+    A thread reads, so that the parent can have back what waits behind a long task.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._unpacker = wire.Unpacker()
-        self._jobs: deque[Any] = deque()
+        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._write_lock = threading.Lock()
         # A task's own threads may ask, too; one question at a time has the socket.
-        self._lock = threading.RLock()
+        self._ask_lock = threading.Lock()
         self._asked = 0
+        self._reader = threading.Thread(target=self._read, name="celeriac-channel", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._reader.start()
 
     def next_job(self) -> Any | None:
         """Wait for a job; None when there will be no more."""
-        while not self._jobs:
-            for message in self._read():
-                self._take(message)
-        job = self._jobs.popleft()
-        return job if job[0] == "run" else None
+        return self._jobs.get()
 
     def tell(self, *message: Any) -> None:
         """Tell the parent something that needs no answer."""
-        with self._lock:
-            self._socket.sendall(wire.pack(message))
+        data = wire.pack(message)
+        with self._write_lock:
+            self._socket.sendall(data)
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """Ask the parent, and wait for its answer.
@@ -64,27 +70,44 @@ class Channel:
         Raises:
             CeleriacError: What the parent's ledger raised.
         """
-        with self._lock:
+        with self._ask_lock:
             self._asked += 1
-            self._socket.sendall(wire.pack(["call", self._asked, method, arguments]))
+            self.tell("call", self._asked, method, arguments)
             while True:
-                for message in self._read():
-                    answer = self._take(message)
-                    if answer is not None:
-                        return _answer_of(answer)
+                answer = self._answers.get()
+                # A soft limit may have cut off the wait for the answer before this one.
+                if answer[1] == self._asked:
+                    return _answer_of(answer)
 
-    def _take(self, message: Any) -> Any | None:
-        if message[0] == "reply":
-            return message
-        self._jobs.append(message)
-        return None
+    def _read(self) -> None:
+        unpacker = wire.Unpacker()
+        while data := self._socket.recv(262144):
+            for message in unpacker.feed(data):
+                self._take(message)
+        # The parent is gone, and with it everybody who would want to know how this ends.
+        os._exit(0)
 
-    def _read(self) -> list[Any]:
-        data = self._socket.recv(262144)
-        if not data:
-            # The parent is gone, and with it everybody who would want to know how this ends.
-            os._exit(0)
-        return self._unpacker.feed(data)
+    def _take(self, message: Any) -> None:
+        kind = message[0]
+        if kind == "run":
+            self._jobs.put(message)
+        elif kind == "reply":
+            self._answers.put(message)
+        elif kind == "recall":
+            self._recall()
+        elif kind == "stop":
+            self._jobs.put(None)
+
+    def _recall(self) -> None:
+        """Give back what has not begun; taken from the queue, it cannot begin any more."""
+        recalled: list[str] = []
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            recalled.append(job[1]["id"])
+        self.tell("recalled", recalled)
 
 
 def _answer_of(message: Any) -> Any:
@@ -168,6 +191,7 @@ def run_child(app: Any, hostname: str, sock: socket.socket, number: int) -> None
     executor.prepare()
     soft_limit = SoftLimit()
     signals.worker_process_init.send(sender=hostname)
+    channel.start()
     channel.tell("ready")
     code = 0
     try:

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,6 +31,9 @@ from celeriac.engine.pool.runner import Events, Runner
 
 logger = logging.getLogger(__name__)
 
+# A task that runs for longer lets nothing wait behind it.
+_LONG_SECONDS = 0.05
+
 
 class Child:
     """One child as its parent sees it."""
@@ -40,6 +43,8 @@ class Child:
         self.slot = slot
         self.pid = 0
         self.is_ready = False
+        # It was asked for what has not begun, and has not answered.
+        self.is_recalling = False
         # What it was handed and has not ended, in order: it runs the first.
         self.jobs: deque[Job] = deque()
         self._unpacker = wire.Unpacker()
@@ -82,11 +87,9 @@ class ProcessRunner:
 
     name = "processes"
 
-    def __init__(self, server: forkserver.ForkServer, slots: int, answers: Answers,
-                 report: Callable[[TaskId, str, str], None]) -> None:  # fmt: skip
+    def __init__(self, server: forkserver.ForkServer, slots: int, answers: Answers) -> None:
         self._server = server
         self._answers = answers
-        self._report = report
         self._pacer = Pacer()
         self._events: Events
         self._selector: selectors.BaseSelector
@@ -112,14 +115,13 @@ class ProcessRunner:
 
     def room(self) -> int:
         """Return how many more jobs the children take."""
-        each = self._pacer.handed()
-        return sum(max(0, each - len(child.jobs)) for child in self._usable())
+        return sum(self._room_in(child) for child in self._usable())
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Give each job to the child that has the fewest."""
-        children = list(self._usable())
         for job in jobs:
-            child = min(children, key=lambda each: len(each.jobs))
+            # Those with no room last: there is always one that has some.
+            child = min(self._usable(), key=lambda each: (self._room_in(each) < 1, len(each.jobs)))
             child.jobs.append(job)
             if len(child.jobs) == 1:
                 self._events.began(job, child.pid, child.slot)
@@ -146,6 +148,7 @@ class ProcessRunner:
                 job.is_soft_told = True
                 os.kill(child.pid, signal.SIGUSR1)
             if job.began is not None:
+                self._recall(child, job.began, now, due)
                 if job.soft_seconds is not None and not job.is_soft_told:
                     due.append(job.began + job.soft_seconds)
                 if job.hard_seconds is not None and not job.is_timed_out:
@@ -153,7 +156,7 @@ class ProcessRunner:
         return min(due, default=None)
 
     def give_back(self) -> list[Job]:
-        """Return nothing: what a child was handed, it will run or leave when it is killed."""
+        """Return nothing yet: what children have not begun comes back when they answer."""
         self._is_stopping = True
         return []
 
@@ -185,6 +188,33 @@ class ProcessRunner:
             "timeouts": (),
             "max-tasks-per-child": "N/A",
         }
+
+    def _room_in(self, child: Child) -> int:
+        if child.is_recalling or (child.jobs and self._is_long(child.jobs[0])):
+            return 0
+        return max(0, self._pacer.handed() - len(child.jobs))
+
+    def _is_long(self, job: Job) -> bool:
+        return job.began is not None and time.monotonic() - job.began > _LONG_SECONDS
+
+    def _recall(self, child: Child, began: float, now: float, due: list[float]) -> None:
+        """Have back what waits behind a task that turned out to be long: others may be free."""
+        if len(child.jobs) < 2 or child.is_recalling:
+            return
+        if self._is_stopping or now >= began + _LONG_SECONDS:
+            child.is_recalling = True
+            child.send(["recall"])
+            self._watch(child)
+        else:
+            due.append(began + _LONG_SECONDS)
+
+    def _recalled(self, child: Child, task_ids: list[str]) -> None:
+        child.is_recalling = False
+        wanted = frozenset(task_ids)
+        jobs = [job for job in child.jobs if job.id in wanted]
+        for job in jobs:
+            child.jobs.remove(job)
+        self._events.returned(jobs)
 
     # ---- children come and go
 
@@ -244,7 +274,9 @@ class ProcessRunner:
             child.send(self._answers.answer(message[1], message[2], message[3]))
             self._watch(child)
         elif kind == "progress":
-            self._report(TaskId(message[1]), message[2], message[3])
+            self._events.progressed(TaskId(message[1]), message[2], message[3])
+        elif kind == "recalled":
+            self._recalled(child, message[1])
         elif kind == "ready":
             child.is_ready = True
 
@@ -304,10 +336,4 @@ class ProcessPool(LedgerPool):
     def create_runner(self) -> Runner:
         """Fork the fork server while this process has one thread."""
         server = forkserver.start(partial(run_child, self.app, self._hostname))
-        engine = self._engine
-        return ProcessRunner(
-            server,
-            self.limit,
-            Answers(engine.road),
-            lambda task_id, token, text: engine.road.report(task_id, token, text),
-        )
+        return ProcessRunner(server, self.limit, Answers(self._engine.road))

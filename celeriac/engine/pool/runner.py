@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from celeriac.core.outcome import Outcome
+from celeriac.core.task import TaskId
 from celeriac.engine.executor import Report
 from celeriac.engine.pool.job import Job
 
@@ -19,6 +20,12 @@ class Events(Protocol):
 
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """A job's attempt is over."""
+
+    def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
+        """A running job tells how far it is."""
+
+    def returned(self, jobs: Iterable[Job]) -> None:
+        """Jobs that were handed over and have not begun are to be handed over again."""
 
 
 class Runner(Protocol):

@@ -13,9 +13,12 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from celery import states
+from celery.worker import state as worker_state
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import ClaimedTask, TaskId
@@ -36,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # How often a running task is looked up for a wish to cancel it.
 _CANCEL_SECONDS = 0.25
+# When nothing has begun or ended for so long, what is claimed and waits is given to others.
+_STUCK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -83,10 +88,13 @@ class PoolThread:
         self._ready: deque[Job] = deque()
         self._held: dict[str, Job] = {}
         self._ends: list[_End] = []
+        self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
         self._worker: NewWorker | None = None
         self._slots: SlotFile | None = None
         self._beat_at = 0.0
         self._look_at = 0.0
+        # When a task last began or ended here.
+        self._moved_at = 0.0
         self._failures = 0
 
     # ---- from other threads
@@ -129,13 +137,22 @@ class PoolThread:
 
     def began(self, job: Job, pid: int, slot: int) -> None:
         """Note that a job truly runs."""
-        job.began = time.monotonic()
+        job.began = self._moved_at = time.monotonic()
         if self._slots is not None:
             self._slots.set(slot, job.id)
         self._told.accepted(job.request, pid, job.began)
 
+    def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
+        """Take what a task tells of itself; only the latest is written."""
+        self._progress[task_id] = (task_id, lease_token, progress)
+
+    def returned(self, jobs: Iterable[Job]) -> None:
+        """Take back jobs that wait behind a long one."""
+        self._ready.extendleft(reversed(list(jobs)))
+
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
+        self._moved_at = time.monotonic()
         if outcome.ending not in (Ending.LOST, Ending.RETURNED):
             self._pacer.saw(report.runtime_seconds)
         self._ends.append(_End(outcome, job, report))
@@ -198,7 +215,9 @@ class PoolThread:
         while self._interrupts:
             self._interrupt(self._interrupts.popleft())
         if self._is_stopping.is_set():
-            self._give_back()
+            self._stop_taking()
+        elif self._ready:
+            self._weed()
 
     def _interrupt(self, task_id: str) -> None:
         job = self._held.get(task_id)
@@ -207,11 +226,27 @@ class PoolThread:
         job.is_interrupted = True
         if job in self._ready:
             self._ready.remove(job)
-            self._end_here(job, Ending.CANCELLED, "REVOKED")
+            self._end_here(job, Ending.CANCELLED, states.REVOKED)
         else:
             self._runner.interrupt(task_id)
 
-    def _give_back(self) -> None:
+    def _weed(self) -> None:
+        """Let go of what is held here and cannot run soon, or shall not run at all."""
+        for job in [each for each in self._ready if each.id in worker_state.revoked]:
+            self._ready.remove(job)
+            self._end_here(job, Ending.CANCELLED, states.REVOKED)
+        if self._is_stuck():
+            # Every slot has a long task: another worker may be free.
+            while self._ready:
+                self._end_here(self._ready.popleft(), Ending.RETURNED, states.IGNORED)
+
+    def _is_stuck(self) -> bool:
+        return (
+            len(self._held) >= self._runner.slots
+            and time.monotonic() - self._moved_at > _STUCK_SECONDS
+        )
+
+    def _stop_taking(self) -> None:
         """Return what has not begun; and, when killed, what has."""
         unbegun = [*self._ready, *self._runner.give_back()]
         self._ready.clear()
@@ -219,7 +254,7 @@ class PoolThread:
         if self._is_killed.is_set():
             unbegun.extend(self._runner.kill())
         for job in unbegun:
-            self._end_here(job, Ending.RETURNED, "IGNORED")
+            self._end_here(job, Ending.RETURNED, states.IGNORED)
 
     def _end_here(self, job: Job, ending: Ending, state: str) -> None:
         outcome = Outcome(
@@ -236,6 +271,9 @@ class PoolThread:
             ledger = self._engine.ledger
             worker_id = self._join_or_beat(ledger)
             self._cancel()
+            if self._progress:
+                ledger.tasks.set_progress(list(self._progress.values()))
+                self._progress.clear()
             self._exchange(ledger, worker_id)
         except UnavailableError as error:
             self._failures += 1
@@ -309,7 +347,9 @@ class PoolThread:
     def _wanted(self) -> list[TaskId]:
         if self._is_stopping.is_set():
             return []
-        room = self._runner.slots + self._pacer.ahead(self._runner.slots) - len(self._held)
+        slots = self._runner.slots
+        ahead = 0 if self._is_stuck() else self._pacer.ahead(slots)
+        room = slots + ahead - len(self._held)
         return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
 
     def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
