@@ -1,0 +1,54 @@
+"""Celery apps on a ledger and a broker of their own, and what a worker of theirs is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, _state, concurrency
+
+from celeriac.core.task import Arguments, ClaimedTask, NewTask, TaskId
+from celeriac.engine import codec
+from celeriac.engine.app import create_celery
+from celeriac.settings import Settings
+
+
+@contextmanager
+def open_app(folder: Path, *, broker_url: str = "memory://", **settings: Any) -> Iterator[Celery]:
+    """Give an app that keeps everything in a folder, and leave the process as it was found."""
+    default, current = _state.default_app, _state._tls.current_app
+    aliases = dict(concurrency.ALIASES)
+    app = create_celery(Settings(data_dir=folder, broker_url=broker_url, **settings), name=__name__)
+    app.set_current()
+    try:
+        yield app
+    finally:
+        app.celeriac.close()
+        app.close()
+        concurrency.ALIASES.update(aliases)
+        _state.default_app, _state._tls.current_app = default, current
+
+
+def make_arguments(*args: Any, **kwargs: Any) -> Arguments:
+    """Return arguments as they are kept."""
+    return codec.dump_arguments(args, kwargs)
+
+
+def claim_of(task: NewTask, **changes: Any) -> ClaimedTask:
+    """Return what a worker would get by claiming a task for the first time."""
+    facts: dict[str, Any] = {"lease_token": "lease", "attempt": 1, "crashes": 0}
+    for field in fields(ClaimedTask):
+        if hasattr(task, field.name):
+            facts[field.name] = getattr(task, field.name)
+    return ClaimedTask(**{**facts, **changes})
+
+
+def make_claimed(
+    name: str, *args: Any, task_id: str = "task-1", headers: str = "{}", **changes: Any
+) -> ClaimedTask:
+    """Return a claimed task."""
+    task = NewTask(id=TaskId(task_id), name=name, arguments=make_arguments(*args), headers=headers)
+    return claim_of(task, **changes)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from celery.worker import state as worker_state
+
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.task import TaskId
+from celeriac.engine.executor import Report
+from celeriac.engine.pool.told import Told
+
+
+class Request:
+    """Celery's Request as far as the pool speaks to it, remembering what it was told."""
+
+    name = task_name = "add"
+
+    def __init__(self, task_id: str = "task-1", *, is_revoked: bool = False) -> None:
+        self.id = task_id
+        self.acknowledged = False
+        self.acknowledgements = 0
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.accepted: list[tuple[int, float]] = []
+        self._is_revoked = is_revoked
+
+    def acknowledge(self) -> None:
+        """Tell the broker, once."""
+        self.acknowledged = True
+        self.acknowledgements += 1
+
+    def on_accepted(self, pid: int, at: float) -> None:
+        """Note which process runs it."""
+        self.accepted.append((pid, at))
+
+    def revoked(self) -> bool:
+        """Whether Celery's own revoke has told of it."""
+        return self._is_revoked
+
+    def send_event(self, kind: str, **facts: Any) -> None:
+        """Note an event."""
+        self.events.append((kind, facts))
+
+
+def _call(function: Any, *args: Any) -> None:
+    function(*args)
+
+
+TOLD = Told(_call)
+
+
+@pytest.fixture(autouse=True)
+def clean_state() -> Iterator[None]:
+    worker_state.reset_state()
+    yield
+    worker_state.reset_state()
+
+
+def _end(request: Request, ending: Ending, state: str) -> None:
+    outcome = Outcome(
+        task_id=TaskId(request.id),
+        lease_token="lease",
+        ending=ending,
+        finished_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    TOLD.ended(request, outcome, Report(state=state, runtime_seconds=0.5, shown="42"))
+
+
+def test_nothing_is_called_but_posted_to_the_main_thread() -> None:
+    posted: list[Any] = []
+    request = Request()
+
+    Told(lambda *call: posted.append(call)).claimed(request)
+
+    assert request.acknowledgements == 0
+    assert len(posted) == 1
+
+
+def test_a_claimed_task_is_acknowledged_and_stays_reserved() -> None:
+    request = Request()
+    worker_state.task_reserved(request)
+
+    TOLD.claimed(request)
+
+    assert request.acknowledgements == 1
+    assert worker_state.requests[request.id] is request
+
+
+def test_an_acknowledged_doorbell_is_not_acknowledged_again() -> None:
+    request = Request()
+    TOLD.claimed(request)
+
+    TOLD.claimed(request)
+
+    assert request.acknowledgements == 1
+
+
+def test_a_refused_doorbell_is_acknowledged_and_forgotten() -> None:
+    request = Request()
+    worker_state.task_reserved(request)
+
+    TOLD.refused(request)
+
+    assert request.acknowledgements == 1
+    assert not worker_state.requests
+    assert not worker_state.reserved_requests
+
+
+def test_a_second_doorbell_leaves_the_running_task_in_celerys_sight() -> None:
+    running, second = Request(), Request()
+    worker_state.task_reserved(running)
+    worker_state.task_reserved(second)
+
+    TOLD.duplicate(second, running)
+
+    assert second.acknowledgements == 1
+    assert worker_state.requests[running.id] is running
+    assert list(worker_state.reserved_requests) == [running]
+
+
+def test_a_task_that_runs_is_accepted_by_its_process() -> None:
+    request = Request()
+
+    TOLD.accepted(request, 123, 4.5)
+
+    assert request.accepted == [(123, 4.5)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "state", "event"),
+    [
+        (Ending.COMPLETED, "SUCCESS", "task-succeeded"),
+        # Celery has no event for it; without any Flower would show it running for ever.
+        (Ending.COMPLETED, "IGNORED", "task-succeeded"),
+        (Ending.FAILED, "FAILURE", "task-failed"),
+        (Ending.FAILED, "REJECTED", "task-failed"),
+        (Ending.RETRIED, "RETRY", "task-retried"),
+        (Ending.RETURNED, "RETRY", "task-retried"),
+        (Ending.CANCELLED, "REVOKED", "task-revoked"),
+    ],
+)
+def test_celerys_event_tells_how_a_task_ended(ending: Ending, state: str, event: str) -> None:
+    request = Request()
+    worker_state.task_reserved(request)
+
+    _end(request, ending, state)
+
+    assert [kind for kind, _ in request.events] == [event]
+    assert not worker_state.requests
+
+
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        (Ending.RETURNED, "IGNORED"),
+        (Ending.REPLACED, "IGNORED"),
+        (Ending.LOST, "FAILURE"),
+    ],
+)
+def test_no_event_tells_of_a_task_that_will_run_again(ending: Ending, state: str) -> None:
+    request = Request()
+
+    _end(request, ending, state)
+
+    assert request.events == []
+
+
+def test_a_task_that_celery_itself_revoked_is_told_of_once() -> None:
+    request = Request(is_revoked=True)
+
+    _end(request, Ending.CANCELLED, "REVOKED")
+
+    assert request.events == []
+
+
+def test_a_task_that_has_ended_is_not_active_any_more() -> None:
+    request = Request()
+    worker_state.task_accepted(request)
+
+    _end(request, Ending.COMPLETED, "SUCCESS")
+
+    assert list(worker_state.active_requests) == []
