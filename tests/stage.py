@@ -79,6 +79,8 @@ class Stage:
     ) -> None:
         for worker in self.workers:
             worker.stop()
+        # A program of the user's ends without this; a test process goes on.
+        self.client.app.celeriac.close()
         self.client.app.close()
         self.ledger.close()
 

@@ -101,12 +101,13 @@ def test_children_die_with_their_worker(stage: Stage, key: str) -> None:
 
 def test_another_worker_takes_over_what_a_killed_one_ran(stage: Stage, key: str) -> None:
     stage.worker.start_ready()
-    result = stage.client.linger.delay(key, 1.0)
+    result = stage.client.wait_for.delay(key)
     stage.wait_for_effect(f"{key}:start")
     other = stage.add_worker("other")
     other.start_ready()
 
     stage.worker.kill()
+    stage.gates.open(key)
 
     assert result.get(timeout=20) == key
     task = stage.get(result.id)
@@ -114,11 +115,12 @@ def test_another_worker_takes_over_what_a_killed_one_ran(stage: Stage, key: str)
     assert (task.attempt, task.crashes) == (2, 1)
     assert stage.endings(result.id) == ["lost", "completed"]
     assert len(stage.effects.of(f"{key}:start")) == 2
+    assert len(stage.effects.of(key)) == 1
 
 
 def test_late_word_of_a_worker_that_was_given_up_is_not_heard(stage: Stage, key: str) -> None:
     stage.worker.start_ready()
-    result = stage.client.linger.delay(key, 1.0)
+    result = stage.client.wait_for.delay(key)
     stage.wait_for_effect(f"{key}:start")
     other = stage.add_worker("other")
     other.start_ready()
@@ -127,7 +129,9 @@ def test_late_word_of_a_worker_that_was_given_up_is_not_heard(stage: Stage, key:
         os.kill(pid, signal.SIGSTOP)
 
     # The other one takes over, and is through before the first one wakes.
-    assert result.get(timeout=30) == key
+    stage.wait_for_effect(f"{key}:start", count=2, seconds=30)
+    stage.gates.open(key)
+    assert result.get(timeout=15) == key
     ended = stage.get(result.id)
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
