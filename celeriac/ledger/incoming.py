@@ -95,6 +95,14 @@ def has_word(dialect: str, holder: ColumnElement[str], word: str) -> ColumnEleme
     return select(found.c.value).where(found.c.value == word).exists()
 
 
+def is_sound(text: str) -> bool:
+    """Return whether a text can stand in a table; nothing is ever found under one that cannot."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
+
+
 def dump(rows: object) -> bytes:
     """Return rows as a JSON text.
 

@@ -31,7 +31,7 @@ from celeriac.errors import LedgerUnavailableError
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import CommitInDoubtError, Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
-from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
+from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, is_sound, matched, words
 from celeriac.ledger.records import CLAIMED_COLUMNS, claimed_from_row, error_from_text
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, by_id, tasks, workers
@@ -162,9 +162,11 @@ class Leases(Workers):
             for token, task_id in doubted.items()
         ]
         ids = tuple(dict.fromkeys(wanted))
-        wish = _Wish(worker_id, dict(zip(ids, _tokens(len(ids)), strict=True)), tuple(queues))
+        # A message may name anything; what cannot be an id is refused like one that is not known.
+        sound = ids if is_sound("".join(ids)) else tuple(filter(is_sound, ids))
+        wish = _Wish(worker_id, dict(zip(sound, _tokens(len(sound)), strict=True)), tuple(queues))
         settled = _Settled()
-        if outcomes or returned or ids:
+        if outcomes or returned or sound:
             try:
                 settled = self._settle((*returned, *outcomes), wish)
             except LedgerUnavailableError as error:

@@ -21,7 +21,7 @@ from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.task import Attempt, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import among, has_word, words
+from celeriac.ledger.incoming import among, has_word, is_sound, words
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row
 from celeriac.ledger.statement import Statement
@@ -56,7 +56,7 @@ class TaskReads:
         Raises:
             LedgerUnavailableError: The database did not answer.
         """
-        if "\0" in task_id:
+        if not is_sound(task_id):
             return None
         row = self._database.read(lambda connection: self._find.first(connection, id=task_id))
         return None if row is None else task_from_row(row)
@@ -75,14 +75,17 @@ class TaskReads:
 
     def find_many(self, ids: Sequence[TaskId]) -> dict[TaskId, Task]:
         """Return those of some tasks that exist, by their ids."""
-        if not ids:
+        sound = [task_id for task_id in ids if is_sound(task_id)]
+        if not sound:
             return {}
-        given = words(self._database.dialect, ids)
+        given = words(self._database.dialect, sound)
         rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=given))
         return {task.id: task for task in map(task_from_row, rows)}
 
     def attempts(self, task_id: str) -> tuple[Attempt, ...]:
         """Return the ended attempts of a task, first to last."""
+        if not is_sound(task_id):
+            return ()
         rows = self._database.read(lambda connection: self._attempts.rows(connection, id=task_id))
         return tuple(attempt_from_row(row) for row in rows)
 
@@ -110,6 +113,9 @@ class TaskReads:
         """
         if not 1 <= limit <= MAX_PAGE_SIZE:
             raise InvalidOptionError("limit", f"must be 1 to {MAX_PAGE_SIZE}")
+        asked = (wanted.name, wanted.queue, wanted.tag, wanted.submitted_by)
+        if not all(is_sound(text) for text in asked if text is not None):
+            return Page(items=(), next=None)
         # One more than asked for: whether there is a next page is known without counting.
         query = _listing(self._database.dialect, wanted, after).limit(limit + 1)
         rows = self._database.read(lambda connection: connection.execute(query).fetchall())

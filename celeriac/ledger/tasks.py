@@ -21,7 +21,7 @@ from celeriac.errors import (
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
-from celeriac.ledger.incoming import TEXT, among, encode, incoming, matched, words
+from celeriac.ledger.incoming import TEXT, among, encode, incoming, is_sound, matched, words
 from celeriac.ledger.reads import TaskReads
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import by_id, tasks
@@ -136,7 +136,7 @@ class Tasks(TaskReads):
             finish = Finish(held, TaskState.CANCELLED, timing.micros, crashes=held.crashes)
             self._endings.settle(connection, [finish], timing)
 
-        if "\0" in task_id:
+        if not is_sound(task_id):
             raise TaskNotFoundError(task_id)
         self._database.write(act)
         return self.get(task_id)

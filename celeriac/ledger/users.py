@@ -12,6 +12,7 @@ from celeriac.core.user import Role, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
 from celeriac.ledger.arrivals import insert_into
 from celeriac.ledger.database import Database, RefusedRowError
+from celeriac.ledger.incoming import is_sound
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import users
@@ -105,7 +106,7 @@ class Users:
 
     def find(self, name: str) -> User | None:
         """Return a user, None when nobody has this name."""
-        if "\0" in name:
+        if not is_sound(name):
             return None
         row = self._database.read(lambda connection: self._find.first(connection, user=name))
         return None if row is None else _user_from_row(row)
