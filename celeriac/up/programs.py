@@ -131,6 +131,8 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
         environment={**kept, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
         folder=around.project,
         log=around.log_of("flower"),
+        # It warns of every worker that was too busy to answer its questions at once.
+        has_news=False,
         find_ready=find_ready,
     )
 

@@ -16,11 +16,12 @@ _FACTS = 56
 _GREEN, _YELLOW, _RED, _FAINT, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
 _COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
 _WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
-# How Celery, uvicorn and Flower mark a line that somebody should see.
-_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^\[[WEC] \d{6}")
+# How Celery and uvicorn mark a line that somebody should see. Task modules are imported before
+# either has set up its log: what is said of them stands there without a mark.
+_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^A task module cannot be imported")
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
-_LONGEST = 200
+_LONGEST = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

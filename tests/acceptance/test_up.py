@@ -253,5 +253,45 @@ def test_a_broken_setting_is_one_line_and_nothing_is_left_running(
     assert not (tmp_path / "data" / "up" / "broker.conf").exists()
 
 
+def test_a_task_module_that_cannot_be_imported_is_told_with_file_and_line_and_the_others_run(
+    tmp_path: Path,
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "broken_tasks.py").write_text("x = 1\nimport no_such_module\n")
+    (project / "main.py").write_text((PROJECT / "main.py").read_text())
+    (project / "celery_app.py").write_text(
+        "from celeriac import create_celery\n"
+        "app = create_celery(include=['broken_tasks', 'celeriac.samples.text'])\n"
+    )
+    paths = {"PYTHONPATH": str(PROJECT)}
+
+    with UpProcess(tmp_path, project=project, environment=paths) as machine:
+        machine.wait_for_log("Ctrl-C", seconds=40)
+        add_user1(machine.settings)
+
+        walk_through(machine.url)
+
+        lines = [each for each in machine.log_text().splitlines() if "no_such_module" in each]
+        assert any(
+            each.startswith("! worker") and str(project / "broken_tasks.py") in each
+            for each in lines
+        ), machine.log_text()
+        assert "line 2" in "".join(lines)
+
+
+def test_an_app_that_cannot_be_imported_is_told_and_nothing_stays(tmp_path: Path) -> None:
+    (tmp_path / "celery_app.py").write_text("this is no python\n")
+    (tmp_path / "main.py").write_text("import celery_app\n")
+    machine = UpProcess(tmp_path, project=tmp_path, environment={"PYTHONPATH": str(PROJECT)})
+
+    machine.start()
+
+    assert machine.wait(seconds=60) == 1
+    assert "SyntaxError" in machine.log_text()
+    assert machine.log_text().splitlines()[-3].startswith("error: not done")
+    assert not (machine.data / "up" / "broker.url").exists()
+
+
 def _command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
