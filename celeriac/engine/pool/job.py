@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from celeriac.core.task import ClaimedTask
@@ -29,6 +30,10 @@ class Job:
     def id(self) -> str:
         """The task's id."""
         return self.claimed.id
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether it should have begun before now."""
+        return self.claimed.expires_at is not None and self.claimed.expires_at <= now
 
     def soft_due(self, now: float) -> bool:
         """Whether its soft limit is over and it has not been told."""

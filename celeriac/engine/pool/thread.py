@@ -235,6 +235,11 @@ class PoolThread:
         for job in [each for each in self._ready if each.id in worker_state.revoked]:
             self._ready.remove(job)
             self._end_here(job, Ending.CANCELLED, states.REVOKED)
+        now = self._told.now()
+        for job in [each for each in self._ready if each.has_expired(now)]:
+            # Queued again, it is past its time: the ledger lets nobody claim it and expires it.
+            self._ready.remove(job)
+            self._end_here(job, Ending.RETURNED, states.IGNORED)
         if self._is_stuck():
             # Every slot has a long task: another worker may be free.
             while self._ready:
