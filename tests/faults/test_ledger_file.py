@@ -9,12 +9,14 @@ from celeriac.core.task import Arguments, Codec, NewTask, TaskId
 from celeriac.ledger.open import open_ledger
 from tests.servers.processes import PROJECT, Process, clean_environment
 
-ADD = """
+ELSEWHERE = """
 import sys
 from tests.faults.test_ledger_file import new_task
 from celeriac.ledger.open import open_ledger
-ledger = open_ledger(sys.argv[1])
-ledger.tasks.insert([new_task(sys.argv[2])])
+url, to_add, *to_find = sys.argv[1:]
+ledger = open_ledger(url)
+ledger.tasks.insert([new_task(to_add)])
+print(*ledger.tasks.find_many(to_find))
 ledger.close()
 """
 
@@ -25,16 +27,17 @@ def new_task(task_id: str) -> NewTask:
     return NewTask(id=TaskId(task_id), name="any", arguments=arguments)
 
 
-def add_elsewhere(url: str, task_id: str, folder: Path) -> None:
-    """Add a task from a process that opens the ledger, and is through with it."""
-    adding = Process(
-        [sys.executable, "-c", ADD, url, task_id],
+def add_and_find_elsewhere(folder: Path, url: str, to_add: str, *to_find: str) -> set[str]:
+    """Add a task in a process that opens the ledger and closes it; return what it found there."""
+    process = Process(
+        [sys.executable, "-c", ELSEWHERE, url, to_add, *to_find],
         log=folder / "elsewhere.log",
         environment=clean_environment({"PYTHONPATH": str(PROJECT)}),
     )
-    adding.start()
-    if adding.wait() != 0:
-        raise adding.failed("could not add a task")
+    process.start()
+    if process.wait() != 0:
+        raise process.failed("could not use the ledger")
+    return set(process.log_text().split())
 
 
 def test_nothing_is_lost_between_two_ledgers_of_a_process_and_another_process(
@@ -48,14 +51,15 @@ def test_nothing_is_lost_between_two_ledgers_of_a_process_and_another_process(
     second = open_ledger(url)
     second.tasks.insert([new_task("second")])
 
-    add_elsewhere(url, "elsewhere", tmp_path)
+    add_and_find_elsewhere(tmp_path, url, "elsewhere")
     first.tasks.insert([new_task("third")])
     second.tasks.insert([new_task("fourth")])
+    ids = {"first", "second", "elsewhere", "third", "fourth"}
+    # Asked before the ledgers are closed: a process that is killed never closes them.
+    found_elsewhere = add_and_find_elsewhere(tmp_path, url, "last", *ids)
+    found_here = set(first.tasks.find_many([TaskId(each) for each in (*ids, "last")]))
     first.close()
     second.close()
 
-    ids = [TaskId(each) for each in ("first", "second", "elsewhere", "third", "fourth")]
-    with_fresh_eyes = open_ledger(url)
-    found = with_fresh_eyes.tasks.find_many(ids)
-    with_fresh_eyes.close()
-    assert sorted(found) == sorted(ids)
+    assert found_elsewhere == ids
+    assert found_here == ids | {"last"}
