@@ -20,6 +20,8 @@ LEAST_KEY_BYTES = 32
 _SECRET_BYTES = 48
 # Fewer different characters than this is no random key, however long it is.
 _LEAST_DISTINCT = 8
+# How long another process may take to write its secret where there are no hard links.
+_PATIENCE_SECONDS = 2.0
 _KEY_VARIABLE = "APP_SECRET_KEY"
 _KEY_RULE = f"random keys of at least {LEAST_KEY_BYTES} bytes, with commas between them"
 
@@ -141,8 +143,8 @@ def _write_new(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path, *, patience_seconds: float = 2.0) -> str:
-    deadline = time.monotonic() + patience_seconds
+def _read(path: Path) -> str:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         text = path.read_text(encoding="ascii", errors="replace").strip()
         if len(text) >= LEAST_KEY_BYTES or time.monotonic() > deadline:

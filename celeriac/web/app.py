@@ -48,6 +48,11 @@ class CeleryApp(Protocol):
         """Its engine."""
         ...
 
+    @property
+    def loader(self) -> Any:
+        """What imports its task modules."""
+        ...
+
 
 class LateLedger:
     """An engine's ledger, opened by whoever asks first.
@@ -89,6 +94,8 @@ def create_web(celery: CeleryApp) -> FastAPI:
         SettingsError: A setting is broken, such as a key that is short or well known.
     """
     engine = celery.celeriac
+    # A worker does so by itself; whoever only submits must know the tasks too.
+    celery.loader.import_default_modules()
     parts = compose(engine, Catalogue(celery), Workers(engine))
     return create_app(parts, start=engine.start_background, stop=engine.stop_background)
 

@@ -19,7 +19,7 @@ from celeriac.errors import RateLimitedError
 if TYPE_CHECKING:
     from limits import RateLimitItem
     from limits.aio.strategies import SlidingWindowCounterRateLimiter
-    from redis.asyncio import Redis
+    from redis.asyncio import ConnectionPool
 
 Answer = TypeVar("Answer")
 Question = Callable[["SlidingWindowCounterRateLimiter", "Rule", str], Awaitable[Answer]]
@@ -86,7 +86,7 @@ class Limiter:
         self._url = broker_url if broker_url.startswith(_BROKERS) else ""
         self._monotonic = monotonic
         self._away_until = 0.0
-        self._client: Redis | None = None
+        self._pool: ConnectionPool | None = None
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._local: SlidingWindowCounterRateLimiter | None = None
 
@@ -109,10 +109,10 @@ class Limiter:
 
     async def close(self) -> None:
         """Close the connections to the broker."""
-        client, self._client = self._client, None
+        pool, self._pool = self._pool, None
         self._shared = None
-        if client is not None:
-            await client.aclose()
+        if pool is not None:
+            await pool.disconnect()
 
     async def _ask(self, question: Question[Answer], rule: Rule, key: str) -> Answer:
         if self._url and self._monotonic() >= self._away_until:
@@ -132,24 +132,23 @@ class Limiter:
         if self._shared is None:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import SlidingWindowCounterRateLimiter
-            from redis.asyncio import ConnectionPool, Redis
+            from redis.asyncio import ConnectionPool
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
 
-            pool = ConnectionPool.from_url(
+            self._pool = ConnectionPool.from_url(
                 self._url,
                 socket_timeout=_PATIENCE_SECONDS,
                 socket_connect_timeout=_PATIENCE_SECONDS,
                 # Once, at once: a pooled connection may have been closed by a broker's restart.
                 retry=Retry(NoBackoff(), 1),
             )
-            self._client = Redis(connection_pool=pool)
             storage = RedisStorage(
                 f"async+{self._url}",
                 implementation="redispy",
                 key_prefix=_KEY_PREFIX,
                 # Hinted as if every option were a plain value.
-                connection_pool=pool,  # type: ignore[arg-type]
+                connection_pool=self._pool,  # type: ignore[arg-type]
             )
             self._shared = SlidingWindowCounterRateLimiter(storage)
         return self._shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -78,6 +78,7 @@ def describe(app: FastAPI, task_types: Iterable[TaskType]) -> dict[str, Json]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     schemas = document["components"]["schemas"]
+    _drop_invented(document)
     schemas.update(_model_schemas())
     generic = document["paths"][_SUBMIT_PATH]["post"]
     for task_type in task_types:
@@ -87,6 +88,16 @@ def describe(app: FastAPI, task_types: Iterable[TaskType]) -> dict[str, Json]:
         own = _operation(generic, task_type, _hoist(task_type, schemas))
         document["paths"][f"/tasks/{quote(task_type.name, safe='')}"] = {"post": own}
     return document
+
+
+def _drop_invented(document: dict[str, Json]) -> None:
+    """Take out the refusals that FastAPI supposes wherever a path has a parameter."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def _model_schemas() -> dict[str, Json]:
@@ -138,12 +149,3 @@ def _target(key: str, value: Json, prefix: str) -> Json:
         # A discriminator names its branches by reference, too.
         return {each: _target("$ref", target, prefix) for each, target in value.items()}
     return _refer(value, prefix)
-
-
-def operation_ids(document: dict[str, Json]) -> Sequence[str]:
-    """Return every operation's id."""
-    return [
-        operation["operationId"]
-        for operations in document["paths"].values()
-        for operation in operations.values()
-    ]

@@ -150,19 +150,25 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
 
 def field_problems(errors: Sequence[Mapping[str, Any]]) -> tuple[FieldProblem, ...]:
     """Return what is wrong with each parameter, in words that name no library."""
-    found = []
+    found: dict[FieldProblem, None] = {}
     for error in errors:
-        # The first part says where the parameter stood: query, path, header.
-        place = "/".join(_escape(str(part)) for part in error["loc"][1:])
-        text = str(error["msg"]).removeprefix("Value error, ")
+        # A parameter that may be left out could also be nothing, which no query string can say.
+        if error["type"] == "none_required":
+            continue
+        # The first part says where the parameter stood (query, path, header), the next its name;
+        # then come its place in a list and names of the validator's own.
+        _, name, *rest = error["loc"]
+        place = to_pointer(name, *(step for step in rest if isinstance(step, int)))
         is_unknown = error["type"] == "extra_forbidden"
+        text = str(error["msg"]).removeprefix("Value error, ")
         detail = "there is no such parameter" if is_unknown else text
-        found.append(FieldProblem(pointer=f"/{place}", detail=detail))
+        found[FieldProblem(pointer=place, detail=detail)] = None
     return tuple(found)
 
 
-def _escape(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
+def to_pointer(*steps: str | int) -> str:
+    """Return a JSON pointer (RFC 6901) from its steps."""
+    return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in steps)
 
 
 def _instance(request: Request) -> str:

@@ -49,12 +49,16 @@ def _without_nul(value: str) -> str:
     return value
 
 
-# Without null in the schema: a query string cannot say it.
 Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_to_utc)]
 Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_without_nul)]
-OptionalMoment = Moment | SkipJsonSchema[None]
-OptionalText = Text | SkipJsonSchema[None]
+Queue = Annotated[str, Field(pattern=QUEUE_PATTERN)]
+Priority = Annotated[int, Field(ge=0, le=MOST_PRIORITY)]
+Delay = Annotated[float, Field(ge=0, le=MOST_AHEAD.total_seconds(), allow_inf_nan=False)]
+Timeout = Annotated[float, Field(gt=0, le=MOST_TIMEOUT.total_seconds(), allow_inf_nan=False)]
+Attempts = Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)]
 Tag = Annotated[str, Field(min_length=1, max_length=MOST_TAG_CHARACTERS)]
+# A query string cannot say null, so the schema does not offer it.
+Absent = SkipJsonSchema[None]
 
 
 class SubmitQuery(BaseModel):
@@ -63,40 +67,25 @@ class SubmitQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     queue: Annotated[
-        str | SkipJsonSchema[None],
-        Field(pattern=QUEUE_PATTERN, description="Where it waits; the task's own if not given."),
+        Queue | Absent, Field(description="Where it waits; the task's own if not given.")
     ] = None
-    priority: Annotated[int, Field(ge=0, le=MOST_PRIORITY, description="0 to 9, 9 first.")] = (
-        DEFAULT_PRIORITY
-    )
+    priority: Annotated[Priority, Field(description="0 to 9, 9 first.")] = DEFAULT_PRIORITY
     delay_seconds: Annotated[
-        float | SkipJsonSchema[None],
-        Field(
-            ge=0,
-            le=MOST_AHEAD.total_seconds(),
-            allow_inf_nan=False,
-            description="How long it waits before it is queued.",
-        ),
+        Delay | Absent, Field(description="How long it waits before it is queued.")
     ] = None
     not_before: Annotated[
-        OptionalMoment,
+        Moment | Absent,
         Field(description="The moment before which it is not queued; in place of a delay."),
     ] = None
     expires_at: Annotated[
-        OptionalMoment, Field(description="The moment after which it is not begun.")
+        Moment | Absent, Field(description="The moment after which it is not begun.")
     ] = None
     max_attempts: Annotated[
-        int | SkipJsonSchema[None],
-        Field(ge=1, le=MOST_ATTEMPTS, description="Attempts in all; the task's own if not given."),
+        Attempts | Absent, Field(description="Attempts in all; the task's own if not given.")
     ] = None
     timeout_seconds: Annotated[
-        float | SkipJsonSchema[None],
-        Field(
-            gt=0,
-            le=MOST_TIMEOUT.total_seconds(),
-            allow_inf_nan=False,
-            description="The limit of one attempt; the task's own if not given.",
-        ),
+        Timeout | Absent,
+        Field(description="The limit of one attempt; the task's own if not given."),
     ] = None
     tag: Annotated[
         list[Tag], Field(max_length=MOST_TAGS, description="A word to find it by; repeatable.")
@@ -107,13 +96,11 @@ class SubmitQuery(BaseModel):
         return SubmitOptions(
             queue=self.queue,
             priority=self.priority,
-            delay=None if self.delay_seconds is None else timedelta(seconds=self.delay_seconds),
+            delay=_duration(self.delay_seconds),
             not_before=self.not_before,
             expires_at=self.expires_at,
             max_attempts=self.max_attempts,
-            timeout=None
-            if self.timeout_seconds is None
-            else timedelta(seconds=self.timeout_seconds),
+            timeout=_duration(self.timeout_seconds),
             tags=tuple(self.tag),
         )
 
@@ -127,11 +114,11 @@ class ListQuery(BaseModel):
         list[TaskState],
         Field(max_length=len(TaskState), description="Only tasks in this state; repeatable."),
     ] = []
-    name: Annotated[OptionalText, Field(description="Only tasks of this task name.")] = None
-    queue: Annotated[OptionalText, Field(description="Only tasks of this queue.")] = None
-    tag: Annotated[OptionalText, Field(description="Only tasks with this tag.")] = None
+    name: Annotated[Text | Absent, Field(description="Only tasks of this task name.")] = None
+    queue: Annotated[Text | Absent, Field(description="Only tasks of this queue.")] = None
+    tag: Annotated[Text | Absent, Field(description="Only tasks with this tag.")] = None
     since: Annotated[
-        OptionalMoment, Field(description="Only tasks created at or after this moment.")
+        Moment | Absent, Field(description="Only tasks created at or after this moment.")
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, description="At most this many tasks.")] = (
         50
@@ -149,6 +136,10 @@ class ListQuery(BaseModel):
             tag=self.tag,
             since=self.since,
         )
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def once_except(*repeatable: str) -> Callable[[Request], Awaitable[None]]:

@@ -28,7 +28,7 @@ def list_task_types(who: SignedIn, task_types: TaskTypes) -> TaskTypesOut:
 @router.get(
     "/task-types/{name}",
     operation_id="get_task_type",
-    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 422, 429, 503)},
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 429, 503)},
 )
 def get_task_type(
     name: Annotated[str, Path(description="The task's name.")],

@@ -71,7 +71,7 @@ async def submit_task(
     "/tasks/{task_id}",
     operation_id="get_task",
     dependencies=[Depends(refuse_name)],
-    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 405, 422, 429, 503)},
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 405, 429, 503)},
 )
 async def get_task(
     task_id: Annotated[str, Path(description="The task's id.")], who: SignedIn, tasks: Tasks
@@ -100,7 +100,7 @@ def list_tasks(
 @router.post(
     "/tasks/{task_id}/cancel",
     operation_id="cancel_task",
-    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 409, 422, 429, 503)},
+    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 409, 429, 503)},
 )
 def cancel_task(
     task_id: Annotated[str, Path(description="The task's id.")], who: SignedIn, tasks: Tasks

@@ -1,0 +1,48 @@
+"""What every refusal must be."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+# Nothing of what stands behind the API is told to a caller.
+_SECRETS = (
+    "traceback",
+    "sqlalchemy",
+    "sqlite",
+    "psycopg",
+    "pydantic",
+    "starlette",
+    "fastapi",
+    "celery",
+    "select ",
+    "insert ",
+    ".py",
+    "db.internal",
+)
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Check that a response is one problem, whole and discreet, and return its body."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["code"] == code
+    assert body["type"] == "about:blank"
+    assert body["title"] == HTTPStatus(status).phrase
+    assert body["detail"]
+    assert body["instance"] == response.request.url.raw_path.partition(b"?")[0].decode()
+    assert not [word for word in _SECRETS if word in response.text.lower()]
+    if status in (401, 403):
+        assert response.headers["www-authenticate"].startswith("Bearer")
+    if status in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1
+    return body
+
+
+def pointers(body: dict[str, Any]) -> list[str]:
+    """Return which fields a problem names."""
+    return [each["pointer"] for each in body["errors"]]

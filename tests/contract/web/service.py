@@ -1,0 +1,173 @@
+"""The HTTP service on a free port, in a thread of the tests, with a ledger of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import httpx
+import uvicorn
+from fastapi import FastAPI
+
+from celeriac.core.user import Role
+from celeriac.ledger.open import Ledger
+from celeriac.service.access import AccessService
+from celeriac.service.passwords import Hasher
+from celeriac.service.task_types import TaskTypeService
+from celeriac.service.tasks import TaskService
+from celeriac.service.tokens import Tokens, derive_key
+from celeriac.service.users import UserService
+from celeriac.settings import Settings
+from celeriac.web.app import create_app
+from celeriac.web.limits import Limiter
+from celeriac.web.page_tokens import PageTokens
+from celeriac.web.parts import Limits, Parts
+from tests.fakes import (
+    NOON,
+    Clock,
+    ListedCatalogue,
+    RecordingPublisher,
+    RecordingWorkers,
+    open_test_ledger,
+    process_type,
+)
+from tests.servers.processes import wait_until
+
+KEY = "the-first-key-has-48-random-bytes-in-real-life-1"
+PASSWORD = "four walnut umbrellas dancing"
+# Weak on purpose: what is tested here is not the hash.
+HASHER = Hasher(memory_kib=64, passes=1)
+UNLIMITED = {"rate_limit": "100000/second", "login_limit": "100000/second"}
+
+
+class Away:
+    """Stands where the ledger stood, and answers as a database that is away."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+class SwitchedLedger:
+    """A real ledger that can be taken away and given back."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.real = ledger
+        self.error: Exception | None = None
+
+    @property
+    def tasks(self) -> Any:
+        """The tasks, or the error."""
+        return Away(self.error) if self.error else self.real.tasks
+
+    @property
+    def leases(self) -> Any:
+        """The leases, or the error."""
+        return Away(self.error) if self.error else self.real.leases
+
+    @property
+    def users(self) -> Any:
+        """The users, or the error."""
+        return Away(self.error) if self.error else self.real.users
+
+    def ping(self) -> None:
+        """Answer, or raise the error."""
+        if self.error:
+            raise self.error
+        self.real.ping()
+
+
+class Served:
+    """An ASGI app behind a real server."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        config = uvicorn.Config(app, port=0, log_config=None, **options)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        wait_until(lambda: self._server.started, "the server has started", pause=0.005)
+        self.port = int(self._server.servers[0].sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End the server."""
+        self._server.should_exit = True
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+
+class Service:
+    """The service with everything a test may look at."""
+
+    def __init__(self, folder: Path, *, broker_url: str = "memory://", **settings: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.clock = Clock(NOON)
+        self.publisher = RecordingPublisher()
+        self.workers = RecordingWorkers()
+        self.ledger = open_test_ledger(folder, clock=self.clock)
+        self.switched = SwitchedLedger(self.ledger)
+        self.settings = Settings(
+            data_dir=folder, broker_url=broker_url, **{**UNLIMITED, **settings}
+        )
+        self.started: list[str] = []
+        self.app = self._compose(ListedCatalogue(process_type(), process_type(name="report")))
+        self._served = Served(self.app)
+        self.url = self._served.url
+        self._clients: list[httpx.Client] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for client in self._clients:
+            client.close()
+        self._served.stop()
+        self.ledger.close()
+
+    def client(self, token: str | None = None, **headers: str) -> httpx.Client:
+        """Return a client that sends a token, or none."""
+        sent = {**({"Authorization": f"Bearer {token}"} if token else {}), **headers}
+        client = httpx.Client(base_url=self.url, headers=sent, timeout=20, trust_env=False)
+        self._clients.append(client)
+        return client
+
+    def add_user(self, name: str, role: Role = Role.SUBMITTER) -> str:
+        """Add a user and return a token of theirs."""
+        user = UserService(self.ledger, HASHER).add_user(name, PASSWORD, role=role)
+        return self.tokens.issue(user).text
+
+    def signed_in(self, name: str, role: Role = Role.SUBMITTER) -> httpx.Client:
+        """Add a user and return a client of theirs."""
+        return self.client(self.add_user(name, role))
+
+    def _compose(self, catalogue: ListedCatalogue) -> FastAPI:
+        ledger = self.switched
+        self.tokens = Tokens([KEY], lifetime=timedelta(minutes=15), now=self.clock)
+        self.limiter = Limiter(self.settings.broker_url)
+        parts = Parts(
+            settings=self.settings,
+            tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
+            task_types=TaskTypeService(catalogue),
+            access=AccessService(ledger, HASHER, self.tokens),
+            page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
+            limiter=self.limiter,
+            limits=Limits.from_settings(self.settings),
+            hash_threads=anyio.CapacityLimiter(2),
+            ping_ledger=ledger.ping,
+        )
+        return create_app(parts, start=self._note("start"), stop=self._note("stop"))
+
+    def _note(self, word: str) -> Callable[[], None]:
+        return lambda: self.started.append(word)
