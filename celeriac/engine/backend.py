@@ -89,8 +89,8 @@ class LedgerBackend(BaseBackend):
         if collector is None:
             self._refuse("mark_as_failure", task_id)
             return
-        if collector.claimed.id == task_id:
-            collector.error = self.error_of(exc, traceback)
+        if collector.claimed.id == task_id and not collector.fail(self.error_of(exc, traceback)):
+            return
         if request is not None and call_errbacks and request.errbacks:
             self._call_task_errbacks(request, exc, traceback)
 
@@ -166,12 +166,12 @@ class LedgerBackend(BaseBackend):
             kind = ErrorKind.REJECTED
         return TaskError(
             kind=kind,
-            type=_storable(shown["exc_type"]),
-            module=_storable(shown["exc_module"] or ""),
-            message=_storable(str(exc)),
+            type=codec.storable(shown["exc_type"]),
+            module=codec.storable(shown["exc_module"] or ""),
+            message=codec.storable(_sentence(exc)),
             arguments=json.dumps(shown["exc_message"], default=repr),
             # An expected failure is told in one line.
-            traceback=_storable(str(traceback)) if traceback and not is_expected else "",
+            traceback=codec.storable(str(traceback)) if traceback and not is_expected else "",
         )
 
     def call_errbacks(self, request: Any, exc: BaseException, traceback: Any = None) -> None:
@@ -184,11 +184,11 @@ class LedgerBackend(BaseBackend):
         if collector is None:
             super()._call_task_errbacks(request, exc, traceback)
             return
-        collector.is_ending = True
+        before, collector.is_ending = collector.is_ending, True
         try:
             super()._call_task_errbacks(request, exc, traceback)
         finally:
-            collector.is_ending = False
+            collector.is_ending = before
 
     def _fail_chain(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: the ledger fails whatever waits for a task that failed."""
@@ -360,9 +360,12 @@ def leaves(result: Any) -> Iterator[str]:
             yield from leaves(part)
 
 
-def _storable(text: str) -> str:
-    # A database's text holds no NUL and no lone surrogate; an exception's may.
-    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+def _sentence(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:
+        # A user's code like any other, and its task has failed already.
+        return f"{type(exc).__qualname__}, which cannot be shown"
 
 
 def _group_key(group_id: str) -> str:

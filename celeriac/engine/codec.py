@@ -62,3 +62,8 @@ def load_arguments(arguments: Arguments) -> tuple[list[Json], dict[str, Json]]:
     """Read what `dump_arguments` wrote."""
     args, kwargs = load(arguments.codec, arguments.text)
     return args, kwargs
+
+
+def storable(text: str) -> str:
+    """Return a text without what no database and no wire takes: NUL and lone surrogates."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

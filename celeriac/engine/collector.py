@@ -22,7 +22,9 @@ class Collector:
     claimed: ClaimedTask
     result: str | None = None
     result_codec: Codec = Codec.JSON
+    # Why it failed, or wants another attempt.
     error: TaskError | None = None
+    has_failed: bool = False
     # The task sent again under its own id: a retry, or a replacement by one task.
     resend: NewTask | None = None
     continuations: list[NewTask] = field(default_factory=list)
@@ -37,6 +39,26 @@ class Collector:
         else:
             self.continuations.append(task)
         self.continuations.extend(placeholders)
+
+    def fail(self, error: TaskError) -> bool:
+        """Take why the task failed, and let go of what would have followed its success.
+
+        Returns:
+            Whether this is news: Celery's tracer tells of a failure again when a handler of it
+            fails, too.
+        """
+        if self.has_failed:
+            return False
+        self.has_failed = True
+        self.error = error
+        if not self.is_ending:
+            self.drop_continuations()
+        return True
+
+    def drop_continuations(self) -> None:
+        """Let go of what was to follow: the task has not come to that end."""
+        self.continuations.clear()
+        self.chords.clear()
 
     def own_placeholder(self) -> NewTask | None:
         """Return the row that says this task waits for the canvas that replaced it, if any."""

@@ -64,15 +64,15 @@ class Executor:
             return self._unknown(claimed)
         try:
             args, kwargs = codec.load_arguments(claimed.arguments)
+            request = request_of(
+                claimed,
+                args,
+                kwargs,
+                hostname=self._hostname,
+                is_zero_first=self._app.celeriac.is_zero_first_for(claimed.name),
+            )
         except (ValueError, TypeError) as error:
-            return self._rejected(claimed, f"the arguments cannot be read: {error}")
-        request = request_of(
-            claimed,
-            args,
-            kwargs,
-            hostname=self._hostname,
-            is_zero_first=self._app.celeriac.is_zero_first_for(claimed.name),
-        )
+            return self._rejected(claimed, f"the task cannot be read: {error}")
         trace = task.__trace__ or self._build(claimed.name, task)
         with collecting(claimed) as collector:
             try:
@@ -80,6 +80,10 @@ class Executor:
             except Reject as reject:
                 # Raised by a handler after the body; Celery lets it out.
                 return self._end_rejected(collector, reject)
+            except Exception as error:
+                # The worker's boundary. The tracer lets out what the user's own handlers of a
+                # failure raise; that must not cost a process.
+                return self._end_failure(collector, error, 0.0)
         return self._end(collector, result, info, runtime or 0.0, shown or "")
 
     def _end(
@@ -100,7 +104,9 @@ class Executor:
         self, collector: Collector, runtime: float, shown: str
     ) -> tuple[Outcome, Report]:
         if collector.resend is not None:
-            # retry(throw=False): the body went on and returned, but what it sent wins.
+            # retry(throw=False): the body went on and returned, but what it sent wins. What was to
+            # follow follows the next attempt.
+            collector.drop_continuations()
             outcome = self._outcome(collector, Ending.RETRIED, resend=collector.resend)
             return outcome, Report(state=states.RETRY, runtime_seconds=runtime)
         outcome = self._outcome(
@@ -109,13 +115,15 @@ class Executor:
             result=collector.result,
             result_codec=collector.result_codec,
         )
-        return outcome, Report(state=states.SUCCESS, runtime_seconds=runtime, shown=shown)
+        return outcome, Report(
+            state=states.SUCCESS, runtime_seconds=runtime, shown=codec.storable(shown)
+        )
 
     def _end_retry(self, collector: Collector, info: Any, runtime: float) -> tuple[Outcome, Report]:
         report = Report(
             state=states.RETRY,
             runtime_seconds=runtime,
-            shown=safe_repr(info.retval.exc),
+            shown=codec.storable(safe_repr(info.retval.exc)),
             traceback=collector.error.traceback if collector.error else "",
         )
         if collector.resend is None:
@@ -137,7 +145,7 @@ class Executor:
         return self._outcome(collector, Ending.COMPLETED, is_ignored=True), report
 
     def _end_rejected(self, collector: Collector, reject: Any) -> tuple[Outcome, Report]:
-        reason = str(getattr(reject, "reason", None) or "rejected by the task")
+        reason = codec.storable(str(getattr(reject, "reason", None) or "rejected by the task"))
         report = Report(state=states.REJECTED, shown=reason)
         if getattr(reject, "requeue", False):
             return self._outcome(collector, Ending.RETURNED), report
@@ -158,7 +166,7 @@ class Executor:
         report = Report(
             state=states.FAILURE,
             runtime_seconds=runtime,
-            shown=safe_repr(exc),
+            shown=codec.storable(safe_repr(exc)),
             traceback=error.traceback,
         )
         return outcome, report
