@@ -54,10 +54,10 @@ def test_one_command_in_a_fresh_clone_answers_and_the_second_time_it_does_so_at_
     assert first_start.wait() == 0
     wait_until_ended(everyone)
 
-    # Another program may keep the machine busy for a moment: the best of three counts.
-    took = min(_start_and_stop(first_start) for _ in range(3))
+    # Another program may keep the machine busy for a moment: one start in five has to show it.
+    tries = (_start_and_stop(first_start) for _ in range(5))
 
-    assert took < SECOND_START_SECONDS
+    assert any(took < SECOND_START_SECONDS for took in tries), first_start.log_text()
     assert "installing" not in first_start.log_text()
 
 
