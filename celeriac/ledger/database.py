@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from celeriac.errors import LedgerUnavailableError, SettingsError
+from celeriac.errors import InvalidOptionError, LedgerUnavailableError, SettingsError
 from celeriac.ledger.line import LineTooLongError, WritersLine
 from celeriac.settings import mask_url
 
@@ -54,8 +54,12 @@ _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
 
 
-class RefusedRowError(Exception):
+class RefusedRowError(InvalidOptionError):
     """The database refused what was to be written: something in it is wrong, not the database."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("value", f"cannot be kept: {reason}")
+        self.reason = reason
 
 
 class CommitInDoubtError(LedgerUnavailableError):

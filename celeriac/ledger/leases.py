@@ -200,7 +200,7 @@ class Leases(Workers):
             return self._database.write(lambda connection: self._step(connection, outcomes, wish))
         except RefusedRowError as error:
             if not outcomes:
-                raise LedgerUnavailableError(f"a claim was refused: {error}") from error
+                raise LedgerUnavailableError(f"a claim was refused: {error.reason}") from error
             if len(outcomes) == 1:
                 return self._settle_as_failure(outcomes[0], wish, error)
         middle = len(outcomes) // 2
@@ -214,7 +214,7 @@ class Leases(Workers):
     ) -> _Settled:
         logger.error(
             "the end of a task cannot be recorded as it is; it is recorded as a failure",
-            extra={"task_id": outcome.task_id, "reason": str(refusal)},
+            extra={"task_id": outcome.task_id, "reason": refusal.reason},
         )
         failure = _failure_instead_of(outcome)
 
@@ -224,7 +224,9 @@ class Leases(Workers):
         try:
             return self._database.write(act)
         except RefusedRowError as error:
-            raise LedgerUnavailableError(f"not even a failure was recorded: {error}") from error
+            raise LedgerUnavailableError(
+                f"not even a failure was recorded: {error.reason}"
+            ) from error
 
     def _step(self, connection: Connection, outcomes: Sequence[Outcome], wish: _Wish) -> _Settled:
         timing = Timing.rung_by_caller(self._clock(), self._ring_again)

@@ -88,7 +88,7 @@ class Tasks(TaskReads):
         try:
             return self._database.write(act)
         except RefusedRowError as error:
-            raise InvalidOptionError("task", f"cannot be kept: {error}") from error
+            raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
 
     def insert_each(
         self, tasks: Sequence[NewTask]

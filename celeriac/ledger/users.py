@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, literal_column, select, update
 from celeriac.core.user import Role, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
 from celeriac.ledger.arrivals import insert_into
-from celeriac.ledger.database import Database, RefusedRowError
+from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import is_sound
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
@@ -75,6 +75,8 @@ class Users:
             UserExistsError: A user of this name exists.
             InvalidOptionError: The name cannot be kept.
         """
+        if not is_sound(name):
+            raise InvalidOptionError("name", "cannot be kept")
         user = User(
             name=name,
             role=role,
@@ -96,11 +98,7 @@ class Users:
             )
             return row is not None
 
-        try:
-            is_new = self._database.write(act)
-        except RefusedRowError as error:
-            raise InvalidOptionError("name", "cannot be kept") from error
-        if not is_new:
+        if not self._database.write(act):
             raise UserExistsError(name)
         return user
 
@@ -164,6 +162,8 @@ class Users:
         self._change(self._sign_out, name)
 
     def _change(self, statement: Statement, name: str, **values: object) -> None:
+        if not is_sound(name):
+            raise UserNotFoundError(name)
         count = self._database.write(
             lambda connection: statement.count(connection, user=name, **values)
         )

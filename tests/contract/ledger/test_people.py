@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from celeriac.core.api_key import ApiKey
+from celeriac.core.user import Role, User
+from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
+from celeriac.ledger.open import Ledger
+from tests.fakes import Clock
+
+
+def test_a_user_comes_back_as_it_was_added(ledger: Ledger, clock: Clock) -> None:
+    added = ledger.users.add("ada", "hash", Role.OPERATOR)
+
+    assert added == User(
+        name="ada",
+        role=Role.OPERATOR,
+        password_hash="hash",
+        token_version=1,
+        is_disabled=False,
+        created_at=clock(),
+    )
+    assert ledger.users.find("ada") == added
+    assert "hash" not in repr(added)
+
+
+def test_a_name_is_given_once(ledger: Ledger) -> None:
+    ledger.users.add("ada", "first", Role.VIEWER)
+
+    with pytest.raises(UserExistsError):
+        ledger.users.add("ada", "second", Role.ADMIN)
+
+    found = ledger.users.find("ada")
+    assert found is not None
+    assert (found.password_hash, found.role) == ("first", Role.VIEWER)
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "\0", "\ud800"])
+def test_an_unknown_user_is_not_found(ledger: Ledger, name: str) -> None:
+    assert ledger.users.find(name) is None
+
+
+@pytest.mark.parametrize("name", ["\0", "\ud800"])
+def test_a_name_that_cannot_be_kept_is_refused(ledger: Ledger, name: str) -> None:
+    with pytest.raises(InvalidOptionError):
+        ledger.users.add(name, "hash", Role.VIEWER)
+    with pytest.raises(UserNotFoundError):
+        ledger.users.disable(name)
+
+
+def test_users_are_listed_by_name(ledger: Ledger) -> None:
+    for name in ("bob", "Zoë", "ada"):
+        ledger.users.add(name, "hash", Role.VIEWER)
+
+    assert [user.name for user in ledger.users.list()] == ["Zoë", "ada", "bob"]
+
+
+def test_whatever_changes_a_users_rights_ends_the_tokens_given_out(ledger: Ledger) -> None:
+    users = ledger.users
+    users.add("ada", "hash", Role.VIEWER)
+    users.add("bob", "hash", Role.VIEWER)
+    changes = [
+        lambda: users.set_password("ada", "other"),
+        lambda: users.set_role("ada", Role.ADMIN),
+        lambda: users.disable("ada"),
+        lambda: users.enable("ada"),
+        lambda: users.sign_out("ada"),
+    ]
+
+    for number, change in enumerate(changes, start=2):
+        change()
+        found = users.find("ada")
+        assert found is not None
+        assert found.token_version == number
+        assert found.is_disabled == (number == 4)
+
+    ada = users.find("ada")
+    assert ada is not None
+    assert (ada.password_hash, ada.role) == ("other", Role.ADMIN)
+    bob = users.find("bob")
+    assert bob is not None
+    assert bob.token_version == 1
+
+
+def test_a_stronger_hash_of_the_same_password_ends_no_token(ledger: Ledger) -> None:
+    ledger.users.add("ada", "weak", Role.VIEWER)
+
+    ledger.users.rehash_password("ada", "weak", "strong")
+    # Changed meanwhile: what was read is out of date.
+    ledger.users.rehash_password("ada", "weak", "late")
+
+    found = ledger.users.find("ada")
+    assert found is not None
+    assert (found.password_hash, found.token_version) == ("strong", 1)
+
+
+def test_only_a_known_user_can_be_changed(ledger: Ledger) -> None:
+    with pytest.raises(UserNotFoundError):
+        ledger.users.set_password("nobody", "hash")
+    with pytest.raises(UserNotFoundError):
+        ledger.users.disable("nobody")
+
+
+def make_key(clock: Clock, key_id: str = "k1", user: str = "ada") -> ApiKey:
+    return ApiKey(
+        id=key_id,
+        user=user,
+        label="build server",
+        prefix="cel_ab",
+        role=Role.SUBMITTER,
+        created_at=clock(),
+        expires_at=clock() + timedelta(days=90),
+    )
+
+
+def test_a_key_is_found_by_its_hash(ledger: Ledger, clock: Clock) -> None:
+    key = make_key(clock)
+
+    ledger.keys.add(key, "sha256")
+
+    assert ledger.keys.find_by_hash("sha256") == key
+    assert ledger.keys.find_by_hash("other") is None
+    assert ledger.keys.list("ada") == (key,)
+    assert ledger.keys.list("bob") == ()
+
+
+def test_a_key_is_revoked_once(ledger: Ledger, clock: Clock) -> None:
+    ledger.keys.add(make_key(clock), "sha256")
+    clock.advance(hours=1)
+
+    assert ledger.keys.revoke("k1")
+    assert not ledger.keys.revoke("k1")
+    assert not ledger.keys.revoke("nobody")
+    found = ledger.keys.find_by_hash("sha256")
+    assert found is not None
+    assert found.revoked_at == clock()
+
+
+def test_a_keys_use_is_noted_to_the_hour(ledger: Ledger, clock: Clock) -> None:
+    ledger.keys.add(make_key(clock), "sha256")
+
+    def use() -> ApiKey:
+        key = ledger.keys.find_by_hash("sha256")
+        assert key is not None
+        ledger.keys.note_use(key)
+        found = ledger.keys.find_by_hash("sha256")
+        assert found is not None
+        return found
+
+    first = use().last_used_at
+    clock.advance(minutes=59)
+    same = use().last_used_at
+    clock.advance(minutes=2)
+    later = use().last_used_at
+
+    assert first == same
+    assert later == clock()
+
+
+def test_the_audit_trail_is_read_newest_first(ledger: Ledger, clock: Clock) -> None:
+    ledger.audit.add("ada", "user.add", "bob", {"role": "viewer"})
+    clock.advance(seconds=1)
+    ledger.audit.add("bob", "task.cancel", "t\0\ud800")
+
+    newest, oldest = ledger.audit.list()
+
+    assert (newest.actor, newest.action, newest.at) == ("bob", "task.cancel", clock())
+    assert (newest.subject, newest.facts) == ("t\ufffd?", {})
+    assert (oldest.subject, oldest.facts) == ("bob", {"role": "viewer"})
+    assert ledger.audit.list(before=newest.id) == (oldest,)
+    assert ledger.audit.list(limit=1) == (newest,)
+
+
+def test_a_setting_is_kept_until_it_is_removed(ledger: Ledger) -> None:
+    settings = ledger.settings
+
+    settings.put("paused", '["q"]', by="ada")
+    settings.put("paused", "[]")
+    settings.put("other", "1")
+
+    assert settings.find("paused") == "[]"
+    assert settings.find("unknown") is None
+    assert settings.list() == {"other": "1", "paused": "[]"}
+    assert settings.remove("paused")
+    assert not settings.remove("paused")
+    assert settings.find("paused") is None
