@@ -85,12 +85,8 @@ _CHORD_COLUMNS: Columns = {
 }
 
 # What a waiting row waits for, and where its end counts.
-_HANGS_BY: Columns = {
-    "upstream_id": TEXT,
-    "chord_id": TEXT,
-    "group_id": TEXT,
-    "group_index": WHOLE,
-}
+_COUNTS_IN: Columns = {"chord_id": TEXT, "group_id": TEXT, "group_index": WHOLE}
+_HANGS_BY: Columns = {"upstream_id": TEXT, **_COUNTS_IN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +271,11 @@ def _rehang_statement(dialect: str) -> Update:
         .where(
             matched(dialect, tasks.c.id, rows), by_id(tasks.c.state == literal_column("'waiting'"))
         )
-        .values(**{name: rows.c[name] for name in _HANGS_BY})
+        .values(
+            upstream_id=rows.c.upstream_id,
+            # Whoever sends it again need not know that its end counts somewhere.
+            **{name: func.coalesce(rows.c[name], tasks.c[name]) for name in _COUNTS_IN},
+        )
         .returning(tasks.c.id)
     )
 

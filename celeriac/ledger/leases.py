@@ -246,16 +246,18 @@ class Leases(Workers):
     ) -> None:
         rows = encode([{"id": each.task_id, "lease_token": each.lease_token} for each in outcomes])
         ids = words(self._dialect, [each.task_id for each in outcomes])
-        held = {row[0]: Held(*row) for row in self._hold.rows(connection, rows=rows, ids=ids)}
+        held = {
+            (said, row[0]): Held(*row)
+            for said, *row in self._hold.rows(connection, rows=rows, ids=ids)
+        }
         kept: list[tuple[Outcome, Held]] = []
         for outcome in outcomes:
-            row = held.get(outcome.task_id)
-            if row is not None and row.lease_token == outcome.lease_token:
-                # Taken out: a second outcome of one lease is late.
-                del held[outcome.task_id]
-                kept.append((outcome, row))
-            else:
+            # Taken out: a second outcome of one lease is late.
+            row = held.pop((outcome.lease_token, outcome.task_id), None)
+            if row is None:
                 settled.lost.append(outcome)
+            else:
+                kept.append((outcome, row))
         chords = [chord for outcome, _ in kept for chord in outcome.chords]
         self._arrivals.put_chords(connection, chords, timing.micros)
         # Only of leases that were held: what a lost attempt sent on was sent by another one too.
@@ -356,7 +358,7 @@ def _hold_statement(dialect: str) -> Select[Any]:
     # I2: here, and nowhere else, it is checked that an attempt still holds what it completes. From
     # here to the end of the transaction nobody else can change these rows.
     return (
-        select(*HELD_COLUMNS)
+        select(rows.c.lease_token, *HELD_COLUMNS)
         .where(
             matched(dialect, tasks.c.id, rows),
             by_id(tasks.c.state == literal_column("'running'")),

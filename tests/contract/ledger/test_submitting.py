@@ -134,6 +134,16 @@ def test_a_placeholder_for_a_known_id_changes_nothing(desk: Desk) -> None:
     assert (desk.state("a"), desk.get("a").name) == (TaskState.QUEUED, "sample.add")
 
 
+def test_a_waiting_task_that_is_sent_again_hangs_on_its_new_upstream(desk: Desk) -> None:
+    desk.put(new("a"), waiting("body", "a", chord_id="outer", group_index=3))
+
+    desk.put(waiting("body", "c"), chords=[new_chord("c", 1)])
+
+    assert (desk.state("body"), desk.get("body").upstream_id) == (TaskState.WAITING, "c")
+    # Its end still counts where it counted.
+    assert [part.id for part in desk.ledger.tasks.group("outer")] == ["body"]
+
+
 def test_a_task_and_its_own_placeholder_in_one_batch_are_the_task(desk: Desk) -> None:
     doorbells = desk.ledger.tasks.insert([waiting("a", "b"), new("a")])
 
