@@ -21,6 +21,8 @@ def open_app(folder: Path, *, broker_url: str = "memory://", **settings: Any) ->
     """Give an app that keeps everything in a folder, and leave the process as it was found."""
     default, current = _state.default_app, _state._tls.current_app
     aliases = dict(concurrency.ALIASES)
+    # Celery gives every task of every app to all apps that are made later.
+    shared = set(_state._on_app_finalizers)
     app = create_celery(Settings(data_dir=folder, broker_url=broker_url, **settings), name=__name__)
     app.set_current()
     try:
@@ -29,6 +31,7 @@ def open_app(folder: Path, *, broker_url: str = "memory://", **settings: Any) ->
         app.celeriac.close()
         app.close()
         concurrency.ALIASES.update(aliases)
+        _state._on_app_finalizers.intersection_update(shared)
         _state.default_app, _state._tls.current_app = default, current
 
 
@@ -52,3 +55,34 @@ def make_claimed(
     """Return a claimed task."""
     task = NewTask(id=TaskId(task_id), name=name, arguments=make_arguments(*args), headers=headers)
     return claim_of(task, **changes)
+
+
+class Request:
+    """Celery's Request as far as the pool speaks to it, remembering what it was told."""
+
+    name = task_name = "add"
+
+    def __init__(self, task_id: str = "task-1", *, is_revoked: bool = False) -> None:
+        self.id = task_id
+        self.acknowledged = False
+        self.acknowledgements = 0
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.accepted: list[tuple[int, float]] = []
+        self._is_revoked = is_revoked
+
+    def acknowledge(self) -> None:
+        """Tell the broker, once."""
+        self.acknowledged = True
+        self.acknowledgements += 1
+
+    def on_accepted(self, pid: int, at: float) -> None:
+        """Note which process runs it."""
+        self.accepted.append((pid, at))
+
+    def revoked(self) -> bool:
+        """Whether Celery's own revoke has told of it."""
+        return self._is_revoked
+
+    def send_event(self, kind: str, **facts: Any) -> None:
+        """Note an event."""
+        self.events.append((kind, facts))

@@ -105,10 +105,11 @@ def call_errbacks(app: Any, task_id: str) -> None:
 def register(app: Celery) -> None:
     """Make these tasks known to an app, under the names that the ledger inserts."""
 
-    @app.task(name=FIRE_CHORD, ignore_result=True, throws=(ChordError,))
+    # Not shared: another app of this process has a ledger of its own, and tasks for it.
+    @app.task(name=FIRE_CHORD, shared=False, ignore_result=True, throws=(ChordError,))
     def _fire_chord(chord_id: str) -> None:
         fire_chord(app, chord_id)
 
-    @app.task(name=CALL_ERRBACKS, ignore_result=True)
+    @app.task(name=CALL_ERRBACKS, shared=False, ignore_result=True)
     def _call_errbacks(task_id: str) -> None:
         call_errbacks(app, task_id)

@@ -11,37 +11,7 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import TaskId
 from celeriac.engine.executor import Report
 from celeriac.engine.pool.told import Told
-
-
-class Request:
-    """Celery's Request as far as the pool speaks to it, remembering what it was told."""
-
-    name = task_name = "add"
-
-    def __init__(self, task_id: str = "task-1", *, is_revoked: bool = False) -> None:
-        self.id = task_id
-        self.acknowledged = False
-        self.acknowledgements = 0
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self.accepted: list[tuple[int, float]] = []
-        self._is_revoked = is_revoked
-
-    def acknowledge(self) -> None:
-        """Tell the broker, once."""
-        self.acknowledged = True
-        self.acknowledgements += 1
-
-    def on_accepted(self, pid: int, at: float) -> None:
-        """Note which process runs it."""
-        self.accepted.append((pid, at))
-
-    def revoked(self) -> bool:
-        """Whether Celery's own revoke has told of it."""
-        return self._is_revoked
-
-    def send_event(self, kind: str, **facts: Any) -> None:
-        """Note an event."""
-        self.events.append((kind, facts))
+from tests.engines import Request
 
 
 def _call(function: Any, *args: Any) -> None:
