@@ -24,8 +24,8 @@ class Wakeup:
         """Make it readable; callable from any thread and from a signal handler."""
         try:
             self._writer.send(b"x")
-        except BlockingIOError:
-            # Full of wake-ups already.
+        except OSError:
+            # Full of wake-ups already; or closed, and nobody waits any more.
             return
 
     def clear(self) -> None:

@@ -133,3 +133,12 @@ def test_a_wakeup_takes_more_wakes_than_its_socket_holds_and_is_quiet_when_clear
     assert hub.turn() == 1
     assert hub.turn(0.0) == 0
     wakeup.close()
+
+
+def test_a_wakeup_that_is_closed_wakes_nobody() -> None:
+    wakeup = Wakeup()
+    wakeup.close()
+
+    wakeup.wake()
+
+    assert wakeup.fileno() == -1
