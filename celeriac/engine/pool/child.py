@@ -101,12 +101,18 @@ class Channel:
     def _recall(self) -> None:
         """Give back what has not begun; taken from the queue, it cannot begin any more."""
         recalled: list[str] = []
+        is_over = False
         while True:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
                 break
-            recalled.append(job[1]["id"])
+            if job is None:
+                is_over = True
+            else:
+                recalled.append(job[1]["id"])
+        if is_over:
+            self._jobs.put(None)
         self.tell("recalled", recalled)
 
 
