@@ -9,14 +9,12 @@ import http.client
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from celeriac.core.worker import Worker
-from celeriac.errors import LedgerUnavailableError
-from celeriac.ledger.open import Ledger
 from celeriac.settings import Settings
 from celeriac.up.children import Program
 from celeriac.up.ports import address_to_ask
@@ -45,8 +43,15 @@ class Surroundings:
         return self.folder / f"{name}.log"
 
 
-def worker_program(around: Surroundings, ledger: Ledger) -> Program:
-    """Return a worker that serves the queues of the settings."""
+def worker_program(
+    around: Surroundings, *, list_workers: Callable[[], Sequence[Worker]]
+) -> Program:
+    """Return a worker that serves the queues of the settings.
+
+    Args:
+        around: What it is started with.
+        list_workers: Who has joined, as far as this can be told now.
+    """
     settings = around.settings
     node = f"celeriac@{socket.gethostname()}"
     # Without a pool of processes (Windows) tasks run one after the other.
@@ -58,11 +63,7 @@ def worker_program(around: Surroundings, ledger: Ledger) -> Program:
     slots = settings.concurrency if _HAS_PROCESSES else 1
 
     def find_ready(pid: int) -> str | None:
-        try:
-            workers = ledger.leases.workers()
-        except LedgerUnavailableError:
-            return None
-        if not has_joined(workers, pid=pid, node=node):
+        if not has_joined(list_workers(), pid=pid, node=node):
             return None
         return f"{slots} at a time   queues {', '.join(settings.queues)}"
 

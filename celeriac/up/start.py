@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import celeriac
-from celeriac.core.user import Role
+from celeriac.core.user import Role, User
 from celeriac.errors import ProjectMissingError, SettingsError
-from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, mask_url
 from celeriac.up.broker import EmbeddedBroker, answers
-from celeriac.up.children import Program
+from celeriac.up.late_ledger import LateLedger
 from celeriac.up.lock import DataFolderLock
-from celeriac.up.ports import ChosenPort, choose_port
+from celeriac.up.ports import choose_port
 from celeriac.up.programs import (
     FLOWER_PASSWORD_FILE,
     FLOWER_USER,
@@ -94,13 +92,25 @@ class Machine:
         self._printer = printer
         self._began = began
         self._broker: EmbeddedBroker | None = None
+        self._ledger = LateLedger(around.settings.ledger_url)
 
     def run(self) -> None:
         """Start everything, keep it running, end it in order."""
         try:
             self._start_broker()
-            with closing(self._open_ledger()) as ledger:
-                self._run_programs(ledger)
+            if self._around.settings.host not in _LOOPBACK:
+                self._check_open_host()
+            url = self._start_worker_and_web()
+            # While they import what they need.
+            took = self._ledger.open()
+            words = ledger_words(self._around.settings.ledger_url)
+            self._printer.say(ready_line("ledger", words, took))
+            self._supervisor.wait_until_ready()
+            # Last: with it the service would be ready a third later on two processors.
+            self._start_flower()
+            self._supervisor.wait_until_ready()
+            self._tell_ready(url)
+            self._supervisor.run()
         except StopRequestedError:
             pass
         finally:
@@ -108,6 +118,7 @@ class Machine:
             self._supervisor.stop()
             if self._broker is not None:
                 self._broker.forget()
+            self._ledger.close()
             self._printer.say("  stopped")
 
     def _start_broker(self) -> None:
@@ -121,50 +132,44 @@ class Machine:
             if broker.stop_orphan():
                 self._printer.say(warning_line("broker", "stopped the one an earlier start left"))
             self._broker = broker
-            self._supervisor.start([broker.program()], until_ready=True)
+            self._supervisor.start([broker.program()])
+            self._supervisor.wait_until_ready()
             url = broker.url
         self._around = replace(
             self._around, environment=environment_for(settings, environment, broker_url=url)
         )
 
-    def _open_ledger(self) -> Ledger:
-        began = time.monotonic()
-        settings = self._around.settings
-        ledger = open_ledger(settings.ledger_url)
-        took = timedelta(seconds=time.monotonic() - began)
-        self._printer.say(ready_line("ledger", ledger_words(settings.ledger_url), took))
-        return ledger
+    def _check_open_host(self) -> None:
+        host = self._around.settings.host
+        self._ledger.open()
+        refuse_without_admin(host, self._ledger.list_users())
+        open_to_all = f"listens on {host} without TLS: put a proxy with TLS before it"
+        self._printer.say(warning_line("web", open_to_all))
 
-    def _run_programs(self, ledger: Ledger) -> None:
+    def _start_worker_and_web(self) -> str:
         settings = self._around.settings
-        if settings.host not in _LOOPBACK:
-            refuse_without_admin(settings.host, ledger)
-            open_to_all = f"listens on {settings.host} without TLS: put a proxy with TLS before it"
-            self._printer.say(warning_line("web", open_to_all))
-        web = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
-        flower = self._choose("flower", "127.0.0.1", settings.flower_port, "CELERIAC_FLOWER_PORT")
+        port = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
+        worker = worker_program(self._around, list_workers=self._ledger.list_workers)
+        self._supervisor.start([worker, web_program(self._around, host=settings.host, port=port)])
+        return web_url(settings.host, port)
+
+    def _start_flower(self) -> None:
+        wanted = self._around.settings.flower_port
+        port = self._choose("flower", "127.0.0.1", wanted, "CELERIAC_FLOWER_PORT")
         password = obtain_secret(self._around.folder, FLOWER_PASSWORD_FILE)
-        programs: list[Program] = [
-            worker_program(self._around, ledger),
-            web_program(self._around, host=settings.host, port=web.port),
-            flower_program(self._around, port=flower.port, password=password),
-        ]
-        self._supervisor.start(programs, until_ready=False)
-        self._supervisor.run(
-            when_ready=lambda: self._tell_ready(ledger, web_url(settings.host, web.port))
-        )
+        self._supervisor.start([flower_program(self._around, port=port, password=password)])
 
-    def _choose(self, name: str, host: str, wanted: int, variable: str) -> ChosenPort:
+    def _choose(self, name: str, host: str, wanted: int, variable: str) -> int:
         chosen = choose_port(host, wanted, variable=variable)
         if chosen.taken is not None:
             holder = str(chosen.holder or "another program")
             self._printer.say(
                 taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port)
             )
-        return chosen
+        return chosen.port
 
-    def _tell_ready(self, ledger: Ledger, url: str) -> None:
-        has_users = bool(ledger.users.list())
+    def _tell_ready(self, url: str) -> None:
+        has_users = bool(self._ledger.list_users())
         hint = user_hint(self._around.project, self._around.settings.data_dir)
         secret = self._around.folder / FLOWER_PASSWORD_FILE
         self._printer.say(
@@ -240,12 +245,12 @@ def refuse_memory_broker(url: str) -> None:
         raise SettingsError("CELERIAC_BROKER_URL", url, allowed)
 
 
-def refuse_without_admin(host: str, ledger: Ledger) -> None:
+def refuse_without_admin(host: str, users: Iterable[User]) -> None:
     """Refuse to listen for other machines while nobody could steer the service.
 
     Raises:
         SettingsError: There is no admin.
     """
-    if not any(user.role is Role.ADMIN for user in ledger.users.list()):
+    if not any(user.role is Role.ADMIN for user in users):
         allowed = "127.0.0.1, until `user add NAME --role admin` has made an admin"
         raise SettingsError("CELERIAC_HOST", host, allowed)

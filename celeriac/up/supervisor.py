@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from queue import Empty, SimpleQueue
@@ -56,41 +57,26 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def start(self, programs: Sequence[Program], *, until_ready: bool) -> None:
-        """Start programs, all at once.
-
-        Args:
-            programs: What to start.
-            until_ready: Return when all of them are ready, not at once.
-
-        Raises:
-            ProgramFailedError: One ended again and again.
-            StopRequestedError: Somebody asked us to end meanwhile.
-        """
-        started = [Member(program, self._guardian, self._say) for program in programs]
-        self._groups.append(started)
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start programs, all at once; they are not waited for."""
+        self._groups.append([Member(each, self._guardian, self._say) for each in programs])
         self._look()
-        while until_ready and not all(member.is_ready for member in started):
-            self._wait_and_look()
 
-    def run(self, *, when_ready: Callable[[], None]) -> None:
-        """Keep everything running until somebody asks us to end.
-
-        Args:
-            when_ready: Called once, when every program has become ready.
+    def wait_until_ready(self) -> None:
+        """Return when everything that was started is ready.
 
         Raises:
             ProgramFailedError: One ended again and again and never was ready.
+            StopRequestedError: Somebody asked us to end meanwhile.
         """
-        was_ready = False
-        try:
+        while not all(member.is_ready for member in self._members):
+            self._wait_and_look()
+
+    def run(self) -> None:
+        """Keep everything running until somebody asks us to end."""
+        with contextlib.suppress(StopRequestedError):
             while True:
-                if not was_ready and all(member.is_ready for member in self._members):
-                    was_ready = True
-                    when_ready()
                 self._wait_and_look()
-        except StopRequestedError:
-            return
 
     def stop(self) -> None:
         """End everything, what was started last first.

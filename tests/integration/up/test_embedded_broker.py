@@ -17,7 +17,8 @@ from celeriac.up.supervisor import Supervisor
 def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     broker = EmbeddedBroker(tmp_path, environment=os.environ)
     supervisor = Supervisor(lambda _line: None)
-    supervisor.start([broker.program()], until_ready=True)
+    supervisor.start([broker.program()])
+    supervisor.wait_until_ready()
     yield broker
     supervisor.stop()
 

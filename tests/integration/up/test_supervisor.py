@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ class Stage:
         }
         return Program(**{**facts, **changes})
 
+    def start(self, programs: Sequence[Program]) -> None:
+        """Start programs and wait until they are ready."""
+        self.supervisor.start(programs)
+        self.supervisor.wait_until_ready()
+
     def run_until(self, condition: Any) -> None:
         """Run the supervisor until something is true, then press Ctrl-C."""
 
@@ -68,7 +73,7 @@ class Stage:
 
         finger = threading.Thread(target=press)
         finger.start()
-        self.supervisor.run(when_ready=lambda: self.said.append("all ready"))
+        self.supervisor.run()
         finger.join()
 
     def text(self) -> str:
@@ -85,26 +90,25 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 def test_a_program_that_is_ready_is_told_and_its_warnings_are_shown(stage: Stage) -> None:
-    stage.supervisor.start([stage.program("one", SLEEPER)], until_ready=True)
+    stage.start([stage.program("one", SLEEPER)])
 
     stage.run_until(lambda: "awake" in stage.text())
 
     assert "✓ one" in stage.text()
-    assert "all ready" in stage.said
 
 
 def test_ctrl_c_ends_every_program(stage: Stage) -> None:
     programs = [stage.program("one", SLEEPER), stage.program("two", SLEEPER)]
-    stage.supervisor.start(programs, until_ready=True)
+    stage.start(programs)
 
-    stage.run_until(lambda: "all ready" in stage.said)
+    stage.run_until(lambda: True)
     stage.supervisor.stop()
 
     assert not any(is_alive(pid) for pids in stage.pids.values() for pid in pids)
 
 
 def test_a_program_that_was_killed_is_started_again_and_it_is_told(stage: Stage) -> None:
-    stage.supervisor.start([stage.program("one", SLEEPER)], until_ready=True)
+    stage.start([stage.program("one", SLEEPER)])
     first = stage.pids["one"][0]
 
     os.kill(first, signal.SIGKILL)
@@ -116,7 +120,7 @@ def test_a_program_that_was_killed_is_started_again_and_it_is_told(stage: Stage)
 
 def test_what_a_killed_program_started_ends_with_it(stage: Stage) -> None:
     note = stage.folder / "grandchild"
-    stage.supervisor.start([stage.program("one", PARENT, str(note))], until_ready=True)
+    stage.start([stage.program("one", PARENT, str(note))])
     wait_until(lambda: note.exists() and note.read_text(), "the grandchild runs")
     grandchild = int(note.read_text())
 
@@ -130,7 +134,7 @@ def test_a_program_that_never_gets_ready_gives_up_with_its_last_words(stage: Sta
     failing = stage.program("web", FAILING, find_ready=lambda _pid: None)
 
     with pytest.raises(ProgramFailedError, match="the web ended with exit code 3") as failed:
-        stage.supervisor.start([failing], until_ready=True)
+        stage.start([failing])
 
     # It ended three times with the same words.
     assert stage.text().count("cannot find my things") == 1
@@ -143,7 +147,7 @@ def test_a_program_that_does_not_end_is_killed(
     monkeypatch.setattr("celeriac.up.supervisor._HURRIED", timedelta(seconds=0.2))
     note = stage.folder / "deaf"
     deaf = stage.program("deaf", STUBBORN, str(note), grace=timedelta(seconds=0.2))
-    stage.supervisor.start([deaf], until_ready=True)
+    stage.start([deaf])
     wait_until(note.exists, "it is deaf")
 
     stage.supervisor.stop()
@@ -156,7 +160,7 @@ def test_a_signal_before_everything_is_ready_ends_the_start(stage: Stage) -> Non
     os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(StopRequestedError):
-        stage.supervisor.start([slow], until_ready=True)
+        stage.start([slow])
 
 
 def test_what_was_started_last_ends_first(stage: Stage) -> None:
@@ -172,7 +176,7 @@ def test_what_was_started_last_ends_first(stage: Stage) -> None:
     )
     for name in ("broker", "worker"):
         program = stage.program(name, code, str(order), name)
-        stage.supervisor.start([program], until_ready=True)
+        stage.start([program])
         wait_until((stage.folder / name).exists, f"{name} listens")
 
     stage.supervisor.stop()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -27,25 +27,15 @@ from tests.servers.processes import PROJECT
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-class LedgerWithUsers:
-    """A ledger that holds users and nothing else."""
-
-    def __init__(self, *roles: Role) -> None:
-        self.users = self
-        self._users = tuple(
-            User(
-                name=role.value,
-                role=role,
-                password_hash="",
-                token_version=1,
-                is_disabled=False,
-                created_at=MOMENT,
-            )
-            for role in roles
-        )
-
-    def list(self) -> tuple[User, ...]:
-        return self._users
+def make_user(role: Role) -> User:
+    return User(
+        name=role.value,
+        role=role,
+        password_hash="",
+        token_version=1,
+        is_disabled=False,
+        created_at=MOMENT,
+    )
 
 
 def make_worker(**changes: Any) -> Worker:
@@ -152,11 +142,11 @@ def test_a_broker_of_another_kind_is_not_asked() -> None:
 @pytest.mark.parametrize("roles", [(), (Role.VIEWER, Role.OPERATOR)])
 def test_other_machines_are_not_served_before_there_is_an_admin(roles: tuple[Role, ...]) -> None:
     with pytest.raises(SettingsError, match=r"until .* has made an admin"):
-        refuse_without_admin("0.0.0.0", cast("Any", LedgerWithUsers(*roles)))
+        refuse_without_admin("0.0.0.0", [make_user(role) for role in roles])
 
 
 def test_other_machines_are_served_when_there_is_an_admin() -> None:
-    refuse_without_admin("0.0.0.0", cast("Any", LedgerWithUsers(Role.ADMIN)))
+    refuse_without_admin("0.0.0.0", [make_user(Role.ADMIN)])
 
 
 @pytest.mark.parametrize(
