@@ -21,8 +21,10 @@ class Ending(StrEnum):
     REPLACED = "replaced"
     # The process died under it: queued again, or failed once it crashed too often.
     LOST = "lost"
-    # The worker gives it back unrun, or is shutting down: queued again, no crash counted.
+    # The task asked to be queued again as it is (Celery's Reject with requeue).
     RETURNED = "returned"
+    # The worker gives it back before its function began: as if it had never been claimed.
+    UNBEGUN = "unbegun"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Outcome:
     result_codec: Codec = Codec.JSON
     error: TaskError | None = None
     is_ignored: bool = False
+    # For LOST: the task itself may have brought its process down, and is charged with a crash.
+    is_suspect: bool = True
     # For RETRIED the task as it shall run next (same id), for REPLACED the row as it shall wait.
     resend: NewTask | None = None
     # Tasks that come into being, or out of `waiting`, with this end.

@@ -27,6 +27,7 @@ from celeriac.core.task import Codec, Task, TaskError, TaskId
 from celeriac.engine import codec
 from celeriac.engine.amqp import belongs_to_end
 from celeriac.engine.collector import current_collector
+from celeriac.engine.failures import exception_facts
 from celeriac.engine.messages import placeholders
 from celeriac.engine.typed_task import Fail
 from celeriac.errors import InvalidArgumentsError, TaskNotFoundError
@@ -278,18 +279,7 @@ class LedgerBackend(BaseBackend):
 
     def exception_of(self, task: Task) -> BaseException:
         """Return why a task ended without a result, as the exception a caller gets."""
-        if task.state is TaskState.EXPIRED:
-            return self._rebuild("TaskRevokedError", "celery.exceptions", ["expired"])
-        if task.state is TaskState.CANCELLED:
-            return self._rebuild("TaskRevokedError", "celery.exceptions", ["revoked"])
-        error = task.error
-        if error is None:
-            return self._rebuild("Exception", "builtins", ["failed"])
-        return self._rebuild(
-            error.type or "Exception",
-            error.module or "builtins",
-            json.loads(error.arguments) or [error.message],
-        )
+        return self._rebuild(*exception_facts(task.state, task.error))
 
     def _rebuild(self, type_name: str, module: str, arguments: Any) -> BaseException:
         ours = getattr(errors, type_name, None) if module == errors.__name__ else None

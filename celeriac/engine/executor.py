@@ -188,7 +188,7 @@ class Executor:
         outcome = Outcome(
             task_id=claimed.id,
             lease_token=claimed.lease_token,
-            ending=Ending.RETURNED,
+            ending=Ending.UNBEGUN,
             finished_at=self._now(),
         )
         return outcome, Report(state=states.IGNORED)

@@ -21,6 +21,7 @@ from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, is_redis
+from celeriac.engine.failures import exception_facts
 
 logger = logging.getLogger(__name__)
 
@@ -168,17 +169,12 @@ def _meta(ended: Ended) -> dict[str, Any]:
     if state is TaskState.COMPLETED and ended.result is not None:
         # As Celery's own backend writes it: typed values stand as typed JSON in both.
         result = json.loads(ended.result)
-    elif ended.error is not None:
-        result = {
-            "exc_type": ended.error.type or "Exception",
-            "exc_message": json.loads(ended.error.arguments) or [ended.error.message],
-            "exc_module": ended.error.module or "builtins",
-        }
     elif state is not TaskState.COMPLETED:
+        facts = exception_facts(state, ended.error)
         result = {
-            "exc_type": "TaskRevokedError",
-            "exc_message": [str(state)],
-            "exc_module": "celery.exceptions",
+            "exc_type": facts.type,
+            "exc_message": facts.arguments,
+            "exc_module": facts.module,
         }
     return {
         "task_id": ended.task_id,

@@ -260,7 +260,12 @@ def _make_file(path: Path) -> None:
     # The log beside it gets the same rights from SQLite. Nobody else may read arguments or results.
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Never opened where it exists: closing it again would drop every POSIX lock that this
+        # process holds on it, SQLite's own among them, and another process that leaves would take
+        # itself for the last one and delete the log under the others.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
     except OSError as error:
         raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
 

@@ -72,6 +72,7 @@ _FINISH_COLUMNS: Columns = {
 # What a move sets, and what it sets only when the task is sent again as another one.
 _MOVED: Columns = {
     "state": TEXT,
+    "attempt": WHOLE,
     "crashes": WHOLE,
     "queued_at": WHOLE,
     "ring_due_at": WHOLE,
@@ -155,7 +156,9 @@ class Endings:
         self, connection: Connection, moves: Sequence[Move], timing: Timing, found: Consequences
     ) -> None:
         self._move.run(connection, [_move_row(move, timing) for move in moves])
-        self._remember.run(connection, [_attempt_row(move) for move in moves])
+        begun = [_attempt_row(move) for move in moves if move.ending is not None]
+        if begun:
+            self._remember.run(connection, begun)
         found.doorbells += [_doorbell(move) for move in moves if move.state is TaskState.QUEUED]
 
     def _write_finishes(
@@ -284,6 +287,7 @@ def _move_row(move: Move, timing: Timing) -> dict[str, object]:
     row |= {
         "id": move.held.id,
         "state": move.state.value,
+        "attempt": move.held.attempt - (1 if move.ending is None else 0),
         "crashes": move.crashes,
         "queued_at": timing.micros if is_queued else None,
         "ring_due_at": timing.ring_due_at if is_queued else None,

@@ -156,7 +156,7 @@ class Leases(Workers):
             Outcome(
                 task_id=task_id,
                 lease_token=token,
-                ending=Ending.RETURNED,
+                ending=Ending.UNBEGUN,
                 finished_at=self._clock(),
             )
             for token, task_id in doubted.items()

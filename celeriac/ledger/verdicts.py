@@ -60,7 +60,9 @@ class Move:
     held: Held
     state: TaskState
     finished_at: int
-    ending: str
+    # The word under which the attempt is remembered; None when its function never began, so that
+    # it does not count as one.
+    ending: str | None
     error: TaskError | None = None
     crashes: int = 0
     # What it shall run as from now on; None leaves everything as it is.
@@ -73,7 +75,10 @@ def judge(outcome: Outcome, held: Held, timing: Timing) -> Finish | Move:
         case Ending.COMPLETED | Ending.FAILED | Ending.CANCELLED:
             return _final(outcome, held)
         case Ending.LOST:
-            return judge_lost(held, timing, at=to_micros(outcome.finished_at))
+            at = to_micros(outcome.finished_at)
+            return judge_lost(held, timing, at=at, is_suspect=outcome.is_suspect)
+        case Ending.UNBEGUN:
+            return _unbegun(outcome, held)
         case Ending.RETURNED:
             return _again(outcome, held, TaskState.QUEUED)
         case Ending.RETRIED:
@@ -156,6 +161,13 @@ def _final(outcome: Outcome, held: Held) -> Finish:
         crashes=held.crashes,
         needs_errbacks=outcome.needs_errbacks,
     )
+
+
+def _unbegun(outcome: Outcome, held: Held) -> Finish | Move:
+    finished_at = to_micros(outcome.finished_at)
+    if held.cancel_requested_at is not None:
+        return Finish(held, TaskState.CANCELLED, finished_at, "cancelled", crashes=held.crashes)
+    return Move(held, TaskState.QUEUED, finished_at, None, crashes=held.crashes)
 
 
 def _again(outcome: Outcome, held: Held, state: TaskState) -> Finish | Move:

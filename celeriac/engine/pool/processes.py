@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -43,6 +44,7 @@ class Child:
         self.slot = slot
         self.pid = 0
         self.is_ready = False
+        self.is_buried = False
         # It was asked for what has not begun, and has not answered.
         self.is_recalling = False
         # What it was handed and has not ended, in order: it runs the first.
@@ -81,6 +83,24 @@ class Child:
             return None
         return self._unpacker.feed(data) if data else None
 
+    def last_words(self) -> list[Any]:
+        """Return whatever it told before it died."""
+        told: list[Any] = []
+        while True:
+            try:
+                data = self.socket.recv(1 << 20)
+            except OSError:
+                # Nothing more, and no end either: something that it started holds the socket.
+                return told
+            if not data:
+                return told
+            told.extend(self._unpacker.feed(data))
+
+    def signal(self, number: int) -> None:
+        """Send it a signal; one that has just ended does not get it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
 
 class ProcessRunner:
     """Hands tasks to children and takes their outcomes."""
@@ -98,6 +118,7 @@ class ProcessRunner:
         self._children: dict[int, Child] = {}
         self._wanted = slots
         self._is_stopping = False
+        self._has_server = True
 
     @property
     def slots(self) -> int:
@@ -132,7 +153,7 @@ class ProcessRunner:
         """Kill the child that runs a task; what waits behind it goes to others."""
         for child in self._children.values():
             if child.jobs and child.jobs[0].id == task_id:
-                os.kill(child.pid, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
 
     def tick(self, now: float) -> float | None:
         """Tell children of soft limits, and kill those whose task is over its hard limit."""
@@ -143,10 +164,10 @@ class ProcessRunner:
             job = child.jobs[0]
             if job.hard_due(now):
                 job.is_timed_out = True
-                os.kill(child.pid, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
             elif job.soft_due(now):
                 job.is_soft_told = True
-                os.kill(child.pid, signal.SIGUSR1)
+                child.signal(signal.SIGUSR1)
             if job.began is not None:
                 self._recall(child, job.began, now, due)
                 if job.soft_seconds is not None and not job.is_soft_told:
@@ -165,7 +186,7 @@ class ProcessRunner:
         jobs = [job for child in self._children.values() for job in child.jobs]
         for child in self._children.values():
             child.jobs.clear()
-            os.kill(child.pid, signal.SIGKILL)
+            child.signal(signal.SIGKILL)
         return jobs
 
     def stop(self) -> None:
@@ -177,7 +198,8 @@ class ProcessRunner:
         while self._children and time.monotonic() < deadline:
             for key, _ in self._selector.select(0.1):
                 key.data()
-        self._selector.unregister(self._server.socket)
+        if self._has_server:
+            self._selector.unregister(self._server.socket)
         self._server.close()
 
     def facts(self) -> dict[str, Any]:
@@ -234,6 +256,7 @@ class ProcessRunner:
             # Without it no child can be made any more, and its death has killed them all.
             logger.critical("the fork server is gone; this worker ends")
             self._selector.unregister(self._server.socket)
+            self._has_server = False
             worker_state.should_terminate = 1
             return
         for message in messages:
@@ -258,6 +281,9 @@ class ProcessRunner:
             self._selector.modify(child.socket, wanted, key.data)
 
     def _hear(self, child: Child) -> None:
+        if child.is_buried:
+            # Its death was told in the same turn as its last words, which are taken already.
+            return
         self._watch(child)
         messages = child.receive()
         if messages is None:
@@ -292,17 +318,16 @@ class ProcessRunner:
         child = self._children.pop(pid, None)
         if child is None:
             return
-        while messages := child.receive():
-            for message in messages:
-                self._take(child, message)
+        for message in child.last_words():
+            self._take(child, message)
         if child.socket.fileno() in {key.fd for key in self._selector.get_map().values()}:
             self._selector.unregister(child.socket)
         child.socket.close()
+        child.is_buried = True
         if child.jobs:
             self._charge(child.jobs.popleft(), status)
-        for job in child.jobs:
-            # They had not begun: given back for whoever is free.
-            self._events.ended(job, _ended(job, Ending.RETURNED), Report(state=states.IGNORED))
+        # The others had not begun: for whichever child is free.
+        self._events.returned(child.jobs)
         if not self._is_stopping:
             self._fork(child.slot)
 

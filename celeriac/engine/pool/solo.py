@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,11 +182,12 @@ class SoloRunner:
             self._running = None
             if stopped.is_timeout:
                 return timed_out(job)
-            ending = Ending.CANCELLED if job.is_interrupted else Ending.RETURNED
-            return _ended(job, ending), Report(state=states.REVOKED)
+            if job.is_interrupted:
+                return _ended(job, Ending.CANCELLED), Report(state=states.REVOKED)
+            return _cut_off(job), Report(state=states.IGNORED)
         except (WorkerShutdown, WorkerTerminate):
             # A signal asked the worker to end at once, in the middle of the task.
-            self._report(job, _ended(job, Ending.RETURNED), Report(state=states.IGNORED))
+            self._report(job, _cut_off(job), Report(state=states.IGNORED))
             raise
         except BaseException as error:
             # The worker's boundary. SystemExit, MemoryError and the like: in a process of its own
@@ -195,6 +197,11 @@ class SoloRunner:
                 extra={"task_id": job.id, "error": type(error).__name__},
             )
             return _ended(job, Ending.LOST), Report(state=states.FAILURE, shown=repr(error))
+
+
+def _cut_off(job: Job) -> Outcome:
+    # By this worker's end, for which no task is to blame.
+    return replace(_ended(job, Ending.LOST), is_suspect=False)
 
 
 def _ended(job: Job, ending: Ending) -> Outcome:

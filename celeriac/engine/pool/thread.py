@@ -160,6 +160,14 @@ class PoolThread:
     # ---- the loop
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:
+            # The worker's boundary: without this thread it would sit there and run nothing.
+            logger.critical("the pool's thread failed; this worker ends", exc_info=True)
+            worker_state.should_terminate = 1
+
+    def _work(self) -> None:
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._wakeup.clear)
         self._runner.start(self, self._selector)
         while not self._is_over():
@@ -239,11 +247,11 @@ class PoolThread:
         for job in [each for each in self._ready if each.has_expired(now)]:
             # Queued again, it is past its time: the ledger lets nobody claim it and expires it.
             self._ready.remove(job)
-            self._end_here(job, Ending.RETURNED, states.IGNORED)
+            self._end_here(job, Ending.UNBEGUN, states.IGNORED)
         if self._is_stuck():
             # Every slot has a long task: another worker may be free.
             while self._ready:
-                self._end_here(self._ready.popleft(), Ending.RETURNED, states.IGNORED)
+                self._end_here(self._ready.popleft(), Ending.UNBEGUN, states.IGNORED)
 
     def _is_stuck(self) -> bool:
         return (
@@ -256,17 +264,23 @@ class PoolThread:
         unbegun = [*self._ready, *self._runner.give_back()]
         self._ready.clear()
         self._waiting.clear()
+        begun: list[Job] = []
         if self._is_killed.is_set():
-            unbegun.extend(self._runner.kill())
+            for job in self._runner.kill():
+                (unbegun if job.began is None else begun).append(job)
         for job in unbegun:
-            self._end_here(job, Ending.RETURNED, states.IGNORED)
+            self._end_here(job, Ending.UNBEGUN, states.IGNORED)
+        for job in begun:
+            # Cut off by this worker's end, for which no task is to blame.
+            self._end_here(job, Ending.LOST, states.IGNORED, is_suspect=False)
 
-    def _end_here(self, job: Job, ending: Ending, state: str) -> None:
+    def _end_here(self, job: Job, ending: Ending, state: str, *, is_suspect: bool = True) -> None:
         outcome = Outcome(
             task_id=job.claimed.id,
             lease_token=job.claimed.lease_token,
             ending=ending,
             finished_at=self._told.now(),
+            is_suspect=is_suspect,
         )
         self._ends.append(_End(outcome, job, Report(state=state)))
 
