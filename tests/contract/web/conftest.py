@@ -6,12 +6,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.contract.web.service import Service
+from tests.contract.web.service import Server, Service
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with Service(tmp_path) as service:
+def service(tmp_path: Path, server: Server) -> Iterator[Service]:
+    with Service(tmp_path, server) as service:
         yield service
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +44,8 @@ KEY = "the-first-key-has-48-random-bytes-in-real-life-1"
 PASSWORD = "four walnut umbrellas dancing"
 # Weak on purpose: what is tested here is not the hash.
 HASHER = Hasher(memory_kib=64, passes=1)
+# Made once: it takes longer to make than a request takes to be served.
+_NO_TLS = httpx.create_ssl_context(verify=False, trust_env=False)
 UNLIMITED = {"rate_limit": "100000/second", "login_limit": "100000/second"}
 
 
@@ -84,29 +88,58 @@ class SwitchedLedger:
         self.real.ping()
 
 
-class Served:
-    """An ASGI app behind a real server."""
+class Server:
+    """A real server in a thread, which serves one app after another."""
 
-    def __init__(self, app: Any, **options: Any) -> None:
-        config = uvicorn.Config(app, port=0, log_config=None, **options)
+    def __init__(self) -> None:
+        self.app: FastAPI | None = None
+        self._loop = asyncio.new_event_loop()
+        config = uvicorn.Config(
+            self._serve, port=0, log_config=None, lifespan="off", interface="asgi3"
+        )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run)
+        self._thread = threading.Thread(target=self._run)
         self._thread.start()
         wait_until(lambda: self._server.started, "the server has started", pause=0.005)
-        self.port = int(self._server.servers[0].sockets[0].getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
 
-    def stop(self) -> None:
+    def begin(self, app: FastAPI) -> None:
+        """Start an app and serve it from now on."""
+        self.app = app
+        self._lifespan = app.router.lifespan_context(app)
+        self._wait(self._lifespan.__aenter__())
+
+    def end(self) -> None:
+        """Stop the app that is served."""
+        self._wait(self._lifespan.__aexit__(None, None, None))
+        self.app = None
+
+    def close(self) -> None:
         """End the server."""
         self._server.should_exit = True
         self._thread.join(timeout=20)
         assert not self._thread.is_alive()
 
+    def _run(self) -> None:
+        with closing(self._loop):
+            self._loop.run_until_complete(self._server.serve())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+
+    def _wait(self, what: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(timeout=20)
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
 
 class Service:
     """The service with everything a test may look at."""
 
-    def __init__(self, folder: Path, *, broker_url: str = "memory://", **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, server: Server, *, broker_url: str = "memory://", **settings: Any
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = Clock(NOON)
         self.publisher = RecordingPublisher()
@@ -118,11 +151,12 @@ class Service:
         )
         self.started: list[str] = []
         self.app = self._compose(ListedCatalogue(process_type(), process_type(name="report")))
-        self._served = Served(self.app)
-        self.url = self._served.url
+        self._server = server
+        self.url = server.url
         self._clients: list[httpx.Client] = []
 
     def __enter__(self) -> Self:
+        self._server.begin(self.app)
         return self
 
     def __exit__(
@@ -133,13 +167,13 @@ class Service:
     ) -> None:
         for client in self._clients:
             client.close()
-        self._served.stop()
+        self._server.end()
         self.ledger.close()
 
     def client(self, token: str | None = None, **headers: str) -> httpx.Client:
         """Return a client that sends a token, or none."""
         sent = {**({"Authorization": f"Bearer {token}"} if token else {}), **headers}
-        client = httpx.Client(base_url=self.url, headers=sent, timeout=20, trust_env=False)
+        client = httpx.Client(base_url=self.url, headers=sent, verify=_NO_TLS, timeout=20)
         self._clients.append(client)
         return client
 

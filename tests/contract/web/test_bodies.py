@@ -239,4 +239,4 @@ def test_a_hostile_body_is_answered_quickly(
     ada.post("/tasks/process", content=content, headers=JSON)
 
     # The whole process: client, server and the tests. The parser alone takes far less.
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from celeriac.errors import LedgerUnavailableError
 from tests.contract.web.problem import assert_problem
-from tests.contract.web.service import Service
+from tests.contract.web.service import Server, Service
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,10 @@ def test_every_answer_says_how_it_is_to_be_taken(stranger: httpx.Client, ada: ht
         assert "strict-transport-security" not in answer.headers
 
 
-def test_the_engines_background_lives_as_long_as_the_service(service: Service) -> None:
-    assert service.started == ["start"]
-
-    service._served.stop()
+def test_the_engines_background_lives_as_long_as_the_service(
+    tmp_path: Path, server: Server
+) -> None:
+    with Service(tmp_path, server) as service:
+        assert service.started == ["start"]
 
     assert service.started == ["start", "stop"]

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import threading
+
 import httpx
 import pytest
 
 from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import PASSWORD, Service
+from tests.fakes import make_user
+from tests.servers.processes import wait_until
 
 
 def test_a_name_and_its_password_give_a_token_that_lets_in(
@@ -99,3 +103,32 @@ def test_json_is_no_form(stranger: httpx.Client) -> None:
 
     body = assert_problem(response, 415, "unsupported_media_type")
     assert body["fix"] == "send Content-Type: application/x-www-form-urlencoded"
+
+
+def test_a_crowd_of_sign_ins_leaves_the_other_routes_alone(
+    service: Service, ada: httpx.Client
+) -> None:
+    access = service.app.state.parts.access
+    go_on = threading.Event()
+    # As slow as an attacker could wish; a hash takes a fiftieth of a second.
+    access.sign_in = lambda *_: go_on.wait(30) and service.tokens.issue(make_user())
+    seen: list[httpx.Response] = []
+
+    def sign_in() -> None:
+        form = {"username": "ada", "password": PASSWORD}
+        seen.append(service.client().post("/token", data=form))
+
+    crowd = [threading.Thread(target=sign_in) for _ in range(60)]
+    for each in crowd:
+        each.start()
+    # Two are served, fifty wait, and the rest is sent away.
+    wait_until(lambda: len(seen) == 8, "eight were sent away")
+    submitted = ada.post("/tasks/process", json={"data": "x"})
+    go_on.set()
+    for each in crowd:
+        each.join()
+
+    assert submitted.status_code == 202
+    assert submitted.elapsed.total_seconds() < 5
+    assert [response.status_code for response in seen] == [503] * 8 + [200] * 52
+    assert_problem(seen[0], 503, "busy")
