@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from kombu.exceptions import OperationalError
+
 EPOCH_KEY = "celeriac:epoch"
 _SOCKET_SECONDS = 5.0
 
@@ -26,7 +28,13 @@ def connect_once(app: Any) -> Any:
 
 def broker_errors(connection: Any) -> tuple[type[BaseException], ...]:
     """Return what is raised when the broker is away or refuses."""
-    return (*connection.connection_errors, *connection.channel_errors, OSError)
+    # kombu raises its own OperationalError while it connects, whatever the transport raised.
+    return (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        OperationalError,
+        OSError,
+    )
 
 
 def is_redis(app: Any) -> bool:

@@ -47,7 +47,6 @@ def sign_in(client: httpx.Client) -> None:
     client.headers["Authorization"] = f"Bearer {answer['access_token']}"
 
 
-@pytest.mark.xfail(strict=True, reason="the publisher takes kombu's OperationalError for a bug")
 def test_a_task_is_accepted_although_the_broker_is_away(client: httpx.Client) -> None:
     accepted = client.post("/tasks/process", json={"data": "example data"})
 
