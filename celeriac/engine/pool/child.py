@@ -81,9 +81,13 @@ class Channel:
 
     def _read(self) -> None:
         unpacker = wire.Unpacker()
-        while data := self._socket.recv(262144):
-            for message in unpacker.feed(data):
-                self._take(message)
+        try:
+            while data := self._socket.recv(262144):
+                for message in unpacker.feed(data):
+                    self._take(message)
+        except ConnectionError:
+            # It went without having read all that was written to it.
+            logger.debug("the parent hung up")
         # The parent is gone, and with it everybody who would want to know how this ends.
         os._exit(0)
 

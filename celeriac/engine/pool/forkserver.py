@@ -44,6 +44,9 @@ class ForkServer:
             data = self.socket.recv(65536)
         except BlockingIOError:
             return []
+        except ConnectionError as error:
+            # It was killed before it had read what it was asked for.
+            raise EOFError from error
         if not data:
             raise EOFError
         return self._unpacker.feed(data)

@@ -195,7 +195,7 @@ class ProcessRunner:
         for child in self._children.values():
             child.send(["stop"])
         deadline = time.monotonic() + 5.0
-        while self._children and time.monotonic() < deadline:
+        while self._is_waiting_for_children() and time.monotonic() < deadline:
             for key, _ in self._selector.select(0.1):
                 key.data()
         if self._has_server:
@@ -210,6 +210,9 @@ class ProcessRunner:
             "timeouts": (),
             "max-tasks-per-child": "N/A",
         }
+
+    def _is_waiting_for_children(self) -> bool:
+        return self._has_server and bool(self._children or self._forking)
 
     def _room_in(self, child: Child) -> int:
         if child.is_recalling or (child.jobs and self._is_long(child.jobs[0])):
@@ -264,6 +267,9 @@ class ProcessRunner:
                 child = self._forking.popleft()
                 child.pid = message[1]
                 self._children[child.pid] = child
+                if self._is_stopping:
+                    # It was asked for before: nobody else tells it.
+                    child.send(["stop"])
                 self._watch(child)
             else:
                 self._bury(message[1], message[2])
@@ -307,6 +313,9 @@ class ProcessRunner:
             child.is_ready = True
 
     def _end(self, child: Child, outcome: Outcome, report: Report) -> None:
+        if not child.jobs:
+            # Killed: its task was given back before this word of it was heard.
+            return
         job = child.jobs.popleft()
         self._pacer.saw(report.runtime_seconds)
         self._events.ended(job, outcome, report)

@@ -228,6 +228,17 @@ def test_what_the_parents_ledger_raised_is_raised_in_the_task(
     assert str(error) == "the sentence"
 
 
+def test_a_child_ends_with_a_parent_that_has_not_heard_all_of_it(
+    ends: tuple[Parent, Channel],
+) -> None:
+    _, channel = ends
+
+    channel.tell("progress", "a", "lease", "{}")
+
+    # The fixture hangs up, and expects the child's end.
+    assert channel._reader.is_alive()
+
+
 # ---- the road over the pipe, with a parent that has a ledger
 
 

@@ -199,5 +199,18 @@ def test_whoever_listens_is_told_that_the_server_is_gone() -> None:
     server.close()
 
 
+def test_whoever_listens_is_told_so_too_when_the_server_had_not_heard_it() -> None:
+    server = forkserver.start(_wait)
+    os.kill(server.pid, signal.SIGSTOP)
+    _fork(server).close()
+    os.kill(server.pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(server.pid), "it is gone", pause=0.002)
+
+    with pytest.raises(EOFError):
+        server.messages()
+
+    server.close()
+
+
 def test_a_server_that_has_nothing_to_tell_keeps_nobody_waiting(server: ForkServer) -> None:
     assert server.messages() == []
