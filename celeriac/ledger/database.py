@@ -158,8 +158,11 @@ class Database:
         with self._line_lock:
             if self._line is None:
                 path = Path(self.url.database or "")
-                _make_file(path)
-                self._line = WritersLine(path)
+                try:
+                    _make_file(path)
+                    self._line = WritersLine(path)
+                except OSError as error:
+                    raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
             return self._line
 
     def _transact(self, connection: Connection, act: Callable[[Connection], T], doubt: _Doubt) -> T:
@@ -258,16 +261,14 @@ def _postgresql_engine(url: URL) -> Engine:
 
 def _make_file(path: Path) -> None:
     # The log beside it gets the same rights from SQLite. Nobody else may read arguments or results.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Never opened where it exists: closing it again would drop every POSIX lock that this
         # process holds on it, SQLite's own among them, and another process that leaves would take
         # itself for the last one and delete the log under the others.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return
-    except OSError as error:
-        raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

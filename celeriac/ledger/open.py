@@ -76,5 +76,9 @@ def open_ledger(
         LedgerUnavailableError: The database did not answer, or a newer Celeriac has changed it.
     """
     database = Database(url)
-    bring_up_to_date(database)
+    try:
+        bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
     return Ledger(database, clock=clock, ring_again=ring_again)

@@ -166,7 +166,7 @@ def _final(outcome: Outcome, held: Held) -> Finish:
 def _unbegun(outcome: Outcome, held: Held) -> Finish | Move:
     finished_at = to_micros(outcome.finished_at)
     if held.cancel_requested_at is not None:
-        return Finish(held, TaskState.CANCELLED, finished_at, "cancelled", crashes=held.crashes)
+        return Finish(held, TaskState.CANCELLED, finished_at, crashes=held.crashes)
     return Move(held, TaskState.QUEUED, finished_at, None, crashes=held.crashes)
 
 

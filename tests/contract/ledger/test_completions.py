@@ -186,12 +186,18 @@ def test_a_replaced_task_ends_as_the_continuation_of_what_took_its_place(desk: D
     assert desk.endings("a") == ["replaced", "completed"]
 
 
-def test_a_task_given_back_unrun_is_queued_again_and_not_charged(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("ending", "attempt", "endings"), [(Ending.RETURNED, 1, ["returned"]), (Ending.UNBEGUN, 0, [])]
+)
+def test_a_task_given_back_is_queued_again_and_not_charged(
+    desk: Desk, ending: Ending, attempt: int, endings: list[str]
+) -> None:
     held = desk.begin("a", at_most_once=True)
 
-    exchange = desk.end(held, Ending.RETURNED)
+    exchange = desk.end(held, ending)
 
     assert (desk.state("a"), desk.get("a").crashes) == (TaskState.QUEUED, 0)
+    assert (desk.get("a").attempt, desk.endings("a")) == (attempt, endings)
     assert [bell.task_id for bell in exchange.doorbells] == ["a"]
 
 
@@ -202,6 +208,13 @@ def test_a_task_whose_process_died_is_queued_again_and_charged(desk: Desk) -> No
 
     assert (desk.state("a"), desk.get("a").crashes) == (TaskState.QUEUED, 1)
     assert [bell.task_id for bell in exchange.doorbells] == ["a"]
+
+
+def test_a_task_that_is_above_suspicion_is_not_charged_for_its_process(desk: Desk) -> None:
+    desk.end(desk.begin("a", max_crashes=1), Ending.LOST, is_suspect=False)
+
+    assert (desk.state("a"), desk.get("a").crashes) == (TaskState.QUEUED, 0)
+    assert desk.endings("a") == ["lost"]
 
 
 def test_a_task_whose_process_died_too_often_is_given_up(desk: Desk) -> None:
@@ -226,7 +239,9 @@ def test_an_at_most_once_task_whose_process_died_is_never_run_again(desk: Desk) 
     assert (desk.state("a"), error.kind) == (TaskState.FAILED, ErrorKind.INDETERMINATE)
 
 
-@pytest.mark.parametrize("ending", [Ending.LOST, Ending.RETURNED, Ending.RETRIED, Ending.REPLACED])
+@pytest.mark.parametrize(
+    "ending", [Ending.LOST, Ending.RETURNED, Ending.UNBEGUN, Ending.RETRIED, Ending.REPLACED]
+)
 def test_a_task_that_was_asked_to_stop_does_not_go_on(desk: Desk, ending: Ending) -> None:
     held = desk.begin("a")
     desk.ledger.tasks.request_cancel("a")
