@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 _MOST_RUNG = 20_000
 _RUNNING_SHORT = _MOST_RUNG // 2
 
+_EPOCH_SETTING = "broker.epoch"
+
 
 class Ringer:
     """Compares what is queued in the ledger with what lies in the broker."""
@@ -23,8 +25,9 @@ class Ringer:
         self._engine = engine
         self._view = view
         self._monotonic = monotonic
-        # None until the broker was seen, and again whenever it was away.
+        # Read from the ledger before the first look: this janitor may be one of many before it.
         self._epoch: str | None = None
+        self._was_away = False
         self._forgotten: set[str] = set()
 
     def forget(self, queue: str) -> None:
@@ -46,23 +49,29 @@ class Ringer:
                 "the broker is away; the janitor rings when it is back",
                 extra={"error": type(error).__name__},
             )
-            self._epoch = None
+            self._was_away = True
             self._view.close()
 
     def _look(self, ledger: Ledger) -> None:
         epoch = self._view.epoch()
-        if epoch == self._epoch:
+        if self._epoch is None:
+            self._epoch = ledger.settings.find(_EPOCH_SETTING)
+        if epoch == self._epoch and not self._was_away:
             return
-        # New to this janitor, wiped, replaced or back: nobody knows which doorbells it has. Those
-        # that it has twice cost a refused claim.
+        # Wiped, replaced, or back after doorbells could not be rung: nobody knows which ones it
+        # has. Those that it has twice cost a refused claim.
         due = ledger.sweeps.ring_all_due()
-        if self._epoch is not None and due:
-            logger.warning("the broker forgot its doorbells", extra={"queued": due})
-        self._epoch = epoch
+        if due:
+            logger.warning("the broker may lack doorbells", extra={"queued": due})
+        if epoch != self._epoch:
+            ledger.settings.put(_EPOCH_SETTING, epoch)
+        self._epoch, self._was_away = epoch, False
 
     def _top_up(self, ledger: Ledger, queue: str, count: int) -> None:
         length = self._view.queue_length(queue)
-        if length >= min(count, _RUNNING_SHORT):
+        # What workers have fetched lies in no list: one that is half as long as it should be is
+        # not short yet, and rings no doorbell twice.
+        if length >= min((count + 1) // 2, _RUNNING_SHORT):
             return
         doorbells = ledger.sweeps.due_to_ring(
             queue, limit=_MOST_RUNG - length, again=self._engine.settings.ring_again
