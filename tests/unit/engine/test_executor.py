@@ -450,7 +450,7 @@ def test_what_follows_a_task_follows_the_attempt_that_is_its_last(
 def test_an_unknown_task_is_given_back_for_a_worker_that_knows_it(executor: Executor) -> None:
     outcome, report = executor.run(make_claimed("of.tomorrow"))
 
-    assert outcome.ending is Ending.RETURNED
+    assert outcome.ending is Ending.UNBEGUN
     assert report.state == "IGNORED"
 
 

@@ -125,6 +125,7 @@ def test_celerys_event_tells_how_a_task_ended(ending: Ending, state: str, event:
     ("ending", "state"),
     [
         (Ending.RETURNED, "IGNORED"),
+        (Ending.UNBEGUN, "IGNORED"),
         (Ending.REPLACED, "IGNORED"),
         (Ending.LOST, "FAILURE"),
     ],
