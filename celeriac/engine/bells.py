@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from celeriac.core.outcome import Ended
 from celeriac.core.task import Doorbell
+
+logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 500
 
@@ -58,5 +62,13 @@ class Bells:
                     break
                 item = self._queue.get()
             # Waiters first: they have waited longest.
-            self._tell(ended)
-            self._ring(doorbells)
+            self._say(self._tell, ended)
+            self._say(self._ring, doorbells)
+
+    def _say(self, say: Callable[[Sequence[Any]], None], what: Sequence[Any]) -> None:
+        try:
+            say(what)
+        except Exception:
+            # The worker's boundary: what comes after this is to be said all the same. The janitor
+            # rings again, and waiters look into the ledger.
+            logger.exception("the broker was not told", extra={"count": len(what)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 
 EPOCH_KEY = "celeriac:epoch"
 _SOCKET_SECONDS = 5.0
@@ -28,11 +28,13 @@ def connect_once(app: Any) -> Any:
 
 def broker_errors(connection: Any) -> tuple[type[BaseException], ...]:
     """Return what is raised when the broker is away or refuses."""
-    # kombu raises its own OperationalError while it connects, whatever the transport raised.
+    # kombu raises its own OperationalError while it connects, and its own again when a batch is
+    # not delivered, whatever the transport raised.
     return (
         *connection.connection_errors,
         *connection.channel_errors,
         OperationalError,
+        BatchPublishError,
         OSError,
     )
 

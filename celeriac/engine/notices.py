@@ -95,7 +95,7 @@ class Notices:
             pipeline = self._client().pipeline(transaction=False)
             for each in ended:
                 key, text = _META + each.task_id, json.dumps(_meta(each))
-                pipeline.setex(key, self._keep_seconds, text)
+                pipeline.set(key, text, ex=self._keep_seconds)
                 pipeline.publish(key, text)
             pipeline.execute()
         except self._errors as error:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from celeriac.core.outcome import Ended
 from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine.bells import Bells
@@ -84,6 +86,27 @@ def test_a_flood_is_rung_in_bites() -> None:
     rung = [ids for _, ids in broker.heard]
     assert [len(ids) for ids in rung] == [501, 501, 198]
     assert [each for ids in rung for each in ids] == [str(number) for number in range(1200)]
+
+
+def test_what_cannot_be_said_does_not_silence_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = SlowBroker()
+    broker.is_let.set()
+
+    def fail(ended: Sequence[Ended]) -> None:
+        if ended:
+            raise RuntimeError("of a kind that nobody expects")
+
+    bells = Bells(broker.ring, fail)
+    bells.start()
+
+    bells.ring([_doorbell("a")], [_ended("done")])
+    bells.ring([_doorbell("b")], [])
+    bells.stop(5.0)
+
+    assert [each for _, ids in broker.heard for each in ids] == ["a", "b"]
+    assert "the broker was not told" in caplog.text
 
 
 def test_stopping_does_not_wait_longer_than_it_may() -> None:

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import TaskRevokedError
+
+from celeriac.core.outcome import Ended
+from celeriac.core.state import ErrorKind
+from celeriac.core.task import Codec, TaskError, TaskId
+from celeriac.engine import codec
+from celeriac.engine.notices import Notices
+from tests.engines import open_app
+from tests.servers.valkey import ValkeyServer
+
+VALUES = [3, None, "text", [1, {"a": None}], b"\x00\xff"]
+
+
+@pytest.fixture
+def notices(app: Celery) -> Notices:
+    made: Notices = app.celeriac.notices
+    return made
+
+
+@pytest.fixture
+def plain(valkey: ValkeyServer) -> Iterator[Celery]:
+    """A client that has only Celery, and the broker as its result backend."""
+    made = Celery("plain", broker=valkey.url, backend=valkey.url, set_as_current=False)
+    yield made
+    made.close()
+
+
+def _completed(value: Any = 3, task_id: str = "a") -> Ended:
+    kind, text = codec.dump(value)
+    return Ended(task_id=TaskId(task_id), state="completed", result=text, result_codec=kind)
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_plain_celery_client_reads_a_result(notices: Notices, plain: Celery, value: Any) -> None:
+    notices.tell([_completed(value)])
+
+    assert plain.AsyncResult("a").get(timeout=2) == value
+
+
+def test_a_plain_celery_client_is_woken(notices: Notices, plain: Celery) -> None:
+    result = plain.AsyncResult("a")
+    teller = threading.Timer(0.05, notices.tell, ([_completed()],))
+    teller.start()
+
+    assert result.get(timeout=5) == 3
+    teller.join()
+
+
+def test_a_plain_celery_client_gets_the_exception(notices: Notices, plain: Celery) -> None:
+    error = TaskError(
+        kind=ErrorKind.EXCEPTION,
+        type="ValueError",
+        module="builtins",
+        message="blue",
+        arguments='["blue",7]',
+        traceback="Traceback …",
+    )
+
+    notices.tell([Ended(task_id=TaskId("a"), state="failed", error=error)])
+
+    result = plain.AsyncResult("a")
+    with pytest.raises(ValueError, match="blue") as raised:
+        result.get(timeout=2)
+    assert raised.value.args == ("blue", 7)
+    assert (result.state, result.traceback) == ("FAILURE", "Traceback …")
+
+
+@pytest.mark.parametrize("state", ["cancelled", "expired"])
+def test_a_plain_celery_client_sees_that_a_task_was_revoked(
+    notices: Notices, plain: Celery, state: str
+) -> None:
+    notices.tell([Ended(task_id=TaskId("a"), state=state)])
+
+    assert plain.AsyncResult("a").state == "REVOKED"
+    with pytest.raises(TaskRevokedError):
+        plain.AsyncResult("a").get(timeout=2)
+
+
+def test_the_copy_of_a_result_does_not_stay(notices: Notices, valkey: ValkeyServer) -> None:
+    notices.tell([_completed()])
+
+    seconds: Any = valkey.client().ttl("celery-task-meta-a")
+    assert 590 <= seconds <= 600
+
+
+def test_a_typed_result_is_written_as_celery_writes_it(notices: Notices, plain: Celery) -> None:
+    ended = _completed({"at": b"x"})
+
+    notices.tell([ended])
+
+    assert ended.result_codec is Codec.TYPED
+    assert plain.AsyncResult("a").get(timeout=2) == {"at": b"x"}
+
+
+def test_whoever_listens_is_woken_by_an_end(notices: Notices) -> None:
+    with notices.listening(TaskId("a")) as notice:
+        teller = threading.Timer(0.05, notices.tell, ([_completed()],))
+        teller.start()
+        began = time.monotonic()
+
+        # The word that it listens comes first, and wakes it for nothing.
+        notice.wait(5.0)
+        if time.monotonic() - began < 0.04:
+            notice.wait(5.0)
+
+        assert time.monotonic() - began < 0.9
+        teller.join()
+
+
+def test_an_end_between_listening_and_waiting_is_not_missed(notices: Notices) -> None:
+    with notices.listening(TaskId("a")) as notice:
+        notices.tell([_completed()])
+        began = time.monotonic()
+
+        notice.wait(5.0)
+        notice.wait(0.2)
+
+        assert time.monotonic() - began < 0.9
+
+
+def test_whoever_listens_waits_no_longer_than_it_says(notices: Notices) -> None:
+    with notices.listening(TaskId("a")) as notice:
+        notice.wait(0.05)
+        began = time.monotonic()
+
+        notice.wait(0.05)
+
+        assert time.monotonic() - began < 0.5
+
+
+def test_a_broker_that_goes_away_while_somebody_waits_leaves_him_pauses(
+    notices: Notices, valkey: ValkeyServer
+) -> None:
+    with notices.listening(TaskId("a")) as notice:
+        notice.wait(0.05)
+        valkey.kill()
+
+        for _ in range(3):
+            began = time.monotonic()
+            notice.wait(0.05)
+
+        assert time.monotonic() - began < 0.5
+    valkey.start()
+
+
+def test_a_broker_that_is_away_misses_what_is_told(
+    notices: Notices, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey.kill()
+
+    notices.tell([_completed()])
+    with notices.listening(TaskId("a")) as notice:
+        notice.wait(0.01)
+
+    assert "results were not announced" in caplog.text
+    valkey.start()
+
+
+def test_without_redis_waiters_pause(tmp_path: Path) -> None:
+    with open_app(tmp_path) as app:
+        app.celeriac.notices.tell([_completed()])
+
+        with app.celeriac.notices.listening(TaskId("a")) as notice:
+            began = time.monotonic()
+            notice.wait(None)
+
+        assert time.monotonic() - began < 0.5
+
+
+def test_telling_of_nothing_needs_no_broker(tmp_path: Path) -> None:
+    with open_app(tmp_path, broker_url="redis://127.0.0.1:1/0") as app:
+        app.celeriac.notices.tell([])
