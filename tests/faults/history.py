@@ -50,7 +50,9 @@ def _step_problems(before: Task, after: Task) -> list[str]:
     elif after.version == before.version + 1 and not _is_step(before.state, after.state):
         # Over more than one change nearly every state may follow: a task can be run again.
         found.append(f"{before.state} became {after.state} in one step")
-    if after.attempt < before.attempt:
+    # A worker may give back what it claimed and never began: that was no attempt.
+    unbegun = 1 if before.state is TaskState.RUNNING else 0
+    if after.attempt < before.attempt - unbegun:
         found.append(f"attempt {before.attempt} became {after.attempt}")
     return found
 

@@ -57,7 +57,7 @@ def test_history_of_a_task_that_was_lost_once_is_clean() -> None:
         # A step that no task may take.
         ([QUEUED, replace(COMPLETED, version=2)], "a: queued became completed in one step"),
         # An attempt that nobody remembers.
-        ([RUNNING, replace(LOST, attempt=0)], "a: attempt 1 became 0"),
+        ([LOST, replace(LOST, version=4, attempt=0)], "a: attempt 1 became 0"),
     ],
 )
 def test_history_that_cannot_be_true_is_found(seen: list[Task], problem: str) -> None:
