@@ -62,10 +62,12 @@ class Leadership:
 
     def _try(self, ledger: Ledger, now: float) -> bool:
         current = ledger.sweeps.leadership(_NAME)
-        if current != NOBODY and current != self._seen:
+        # The row of a leader that resigned stays, without a holder.
+        is_led = current.holder != NOBODY.holder
+        if is_led and current != self._seen:
             self._seen, self._seen_at = current, now
             return False
-        if current != NOBODY and now - self._seen_at < _LEADER_SECONDS:
+        if is_led and now - self._seen_at < _LEADER_SECONDS:
             return False
         return ledger.sweeps.take_leadership(_NAME, self._holder, current.sequence)
 

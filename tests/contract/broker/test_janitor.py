@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+
+from celeriac.core.state import TaskState
+from celeriac.core.task import NewTask, TaskId
+from celeriac.engine.janitor import Janitor, Leadership
+from celeriac.ledger.leadership import NOBODY
+from celeriac.ledger.open import Ledger
+from tests.contract.broker.conftest import Monotonic
+from tests.engines import make_arguments
+from tests.fakes import AwayLedger
+from tests.servers.processes import wait_until
+from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture
+def first() -> Leadership:
+    return Leadership("first")
+
+
+@pytest.fixture
+def second() -> Leadership:
+    return Leadership("second")
+
+
+def test_whoever_comes_first_leads(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    assert first.is_mine(ledger, clock.now)
+    assert not second.is_mine(ledger, clock.now)
+
+
+def test_a_leader_that_lives_is_never_followed(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    for _ in range(20):
+        clock.advance(1.0)
+        assert first.is_mine(ledger, clock.now)
+        assert not second.is_mine(ledger, clock.now)
+
+
+def test_a_leader_that_stands_still_is_followed_by_another(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+
+    led = []
+    for _ in range(7):
+        led.append(second.is_mine(ledger, clock.now))
+        clock.advance(1.0)
+
+    assert led == [False] * 5 + [True] * 2
+
+
+def test_a_leader_that_was_followed_learns_it(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+    for _ in range(6):
+        second.is_mine(ledger, clock.now)
+        clock.advance(1.0)
+
+    assert not first.is_mine(ledger, clock.now)
+    assert second.is_mine(ledger, clock.now)
+
+
+def test_whoever_could_not_look_for_a_while_does_not_take_over(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+    second.is_mine(ledger, clock.now)
+
+    clock.advance(60.0)
+
+    assert not second.is_mine(ledger, clock.now)
+
+
+def test_a_leader_that_resigns_is_followed_at_once(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+
+    first.resign(ledger)
+    second.resign(ledger)
+
+    assert ledger.sweeps.leadership("janitor").holder == NOBODY.holder
+    clock.advance(1.0)
+    assert second.is_mine(ledger, clock.now)
+
+
+def test_the_ledger_is_asked_once_a_second_at_most(
+    first: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+    before = ledger.sweeps.leadership("janitor")
+
+    for _ in range(4):
+        clock.advance(0.2)
+        assert first.is_mine(ledger, clock.now)
+
+    assert ledger.sweeps.leadership("janitor") == before
+
+
+def _insert(ledger: Ledger, task_id: str, **facts: object) -> None:
+    row = NewTask(id=TaskId(task_id), name="add", arguments=make_arguments(), **facts)  # type: ignore[arg-type]
+    ledger.tasks.insert([row])
+
+
+def _state(ledger: Ledger, task_id: str) -> TaskState:
+    return ledger.tasks.get(task_id).state
+
+
+def test_the_janitor_does_its_rounds_and_leaves_the_lead_to_others(
+    app: Celery, ledger: Ledger, valkey: ValkeyServer
+) -> None:
+    now = datetime.now(UTC)
+    _insert(ledger, "due", not_before=now + timedelta(milliseconds=200))
+    _insert(ledger, "later", not_before=now + timedelta(hours=1))
+    _insert(ledger, "too late", expires_at=now)
+    _insert(ledger, "orphan", is_waiting=True, upstream_id="nobody")
+    janitor = Janitor(app)
+
+    janitor.start()
+    wait_until(lambda: _state(ledger, "due") is TaskState.QUEUED, "it is promoted", seconds=5)
+    wait_until(lambda: _state(ledger, "orphan") is TaskState.FAILED, "it is failed", seconds=5)
+    janitor.stop()
+
+    assert _state(ledger, "later") is TaskState.SCHEDULED
+    assert _state(ledger, "too late") is TaskState.EXPIRED
+    assert valkey.client().exists("celery-task-meta-too late")
+    assert ledger.sweeps.leadership("janitor").holder == ""
+
+
+def test_a_janitor_goes_on_after_a_turn_that_failed(
+    app: Celery, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[str] = []
+
+    class Stumbling(Janitor):
+        def _turn(self, *_: object) -> None:
+            turns.append("turn")
+            if len(turns) == 1:
+                raise RuntimeError("of a kind that nobody expects")
+            if len(turns) == 2:
+                _ = AwayLedger().tasks
+
+    janitor = Stumbling(app)
+
+    janitor.start()
+    wait_until(lambda: len(turns) >= 3, "a third turn", seconds=5)
+    janitor.stop()
+
+
+def test_a_process_has_one_janitor(app: Celery, ledger: Ledger) -> None:
+    engine = app.celeriac
+
+    engine.start_background()
+    engine.start_background()
+    wait_until(lambda: ledger.sweeps.leadership("janitor").holder, "it leads", seconds=5)
+    engine.stop_background()
+    engine.stop_background()
+
+    assert ledger.sweeps.leadership("janitor").holder == ""
