@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from celeriac.core.task import TaskId
 from celeriac.core.worker import Worker
@@ -53,6 +54,10 @@ class Reaper:
 
     def _reap(self, ledger: Ledger, worker: Worker) -> None:
         reaped = ledger.sweeps.reap(worker.id, worker.sequence, crashed=self._suspects(worker))
+        if not reaped.is_reaped:
+            # Its heart has beaten since, or another janitor was faster.
+            return
+        self._slots_of(worker).unlink(missing_ok=True)
         logger.warning(
             "a worker is gone; what it held is given to others",
             extra={"worker": worker.name, "tasks": len(reaped.doorbells) + len(reaped.ended)},
@@ -66,7 +71,8 @@ class Reaper:
         if worker.machine != self._machine:
             # The whole machine may be lost, for which no task is to blame.
             return frozenset()
-        path = self._engine.settings.data_dir / "slots" / worker.id
-        running = read_slots(path) or frozenset()
-        path.unlink(missing_ok=True)
+        running = read_slots(self._slots_of(worker)) or frozenset()
         return frozenset(TaskId(task_id) for task_id in running)
+
+    def _slots_of(self, worker: Worker) -> Path:
+        return self._engine.settings.data_dir / "slots" / worker.id
