@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery, _state, concurrency
+from kombu.transport import memory
 
 from celeriac.core.task import Arguments, ClaimedTask, NewTask, TaskId
 from celeriac.engine import codec
@@ -28,6 +29,9 @@ def open_app(folder: Path, *, broker_url: str = "memory://", **settings: Any) ->
     try:
         yield app
     finally:
+        # The broker of one process is one for all its tests, unless it is emptied.
+        memory.Channel.queues.clear()
+        memory.Transport.global_state.clear()
         app.celeriac.close()
         app.close()
         concurrency.ALIASES.update(aliases)
