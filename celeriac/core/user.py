@@ -1,10 +1,23 @@
-"""A user of the service and what a user may do, as a ladder of roles."""
+"""A user of the service and what may be done: single rights, and a ladder of roles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """One right."""
+
+    # See task types, and tasks as far as they are one's own.
+    READ = "read"
+    # Submit tasks, and cancel one's own.
+    SUBMIT = "submit"
+    # See and steer everybody's tasks.
+    OPERATE = "operate"
+    # Manage users and keys.
+    ADMIN = "admin"
 
 
 class Role(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select, update
 
 from celeriac.core.api_key import ApiKey
-from celeriac.core.user import Role
+from celeriac.core.user import Scope
 from celeriac.ledger.arrivals import insert_into
 from celeriac.ledger.database import Database
 from celeriac.ledger.moments import from_micros, to_micros
@@ -66,7 +67,8 @@ class ApiKeys:
             "new_label": key.label,
             "new_prefix": key.prefix,
             "new_key_hash": key_hash,
-            "new_role": key.role.value,
+            "new_scopes": json.dumps(sorted(key.scopes)),
+            "new_task_patterns": json.dumps(sorted(key.task_patterns)),
             "new_created_at": to_micros(key.created_at),
             "new_expires_at": to_micros(key.expires_at),
             "new_last_used_at": to_micros(key.last_used_at),
@@ -112,7 +114,8 @@ def _key_from_row(row: Any) -> ApiKey:
         user=row.user_name,
         label=row.label,
         prefix=row.prefix,
-        role=Role(row.role),
+        scopes=frozenset(Scope(each) for each in json.loads(row.scopes)),
+        task_patterns=tuple(json.loads(row.task_patterns)),
         created_at=from_micros(row.created_at),
         expires_at=from_micros(row.expires_at),
         last_used_at=from_micros(row.last_used_at),

@@ -228,14 +228,13 @@ api_keys = Table(
     Column("prefix", Text, nullable=False),
     # SHA-256 of the key: it is random and long, so it needs no slow hash.
     Column("key_hash", Key, nullable=False),
-    Column("role", Text, nullable=False),
+    # JSON arrays of texts, sorted.
+    Column("scopes", Text, nullable=False),
+    Column("task_patterns", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger),
     Column("last_used_at", BigInteger),
     Column("revoked_at", BigInteger),
-    CheckConstraint(
-        "role IN ('viewer', 'submitter', 'operator', 'admin')", name="api_keys_role_is_known"
-    ),
 )
 Index("api_keys_hash", api_keys.c.key_hash, unique=True)
 Index("api_keys_user", api_keys.c.user_name)

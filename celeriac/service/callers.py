@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Self
 
 from celeriac.core.task import Task
 from celeriac.core.user import Role, User
+from celeriac.core.user import Scope as Scope
 from celeriac.errors import NotPermittedError
-
-
-class Scope(StrEnum):
-    """One right."""
-
-    # See task types, and tasks as far as they are one's own.
-    READ = "read"
-    # Submit tasks, and cancel one's own.
-    SUBMIT = "submit"
-    # See and steer everybody's tasks.
-    OPERATE = "operate"
-    # Manage users and keys.
-    ADMIN = "admin"
-
 
 # A ladder: whoever is moved down never sees more than before. So a viewer sees no stranger's
 # task either; that begins with the operator.

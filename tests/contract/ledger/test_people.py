@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.core.api_key import ApiKey
-from celeriac.core.user import Role, User
+from celeriac.core.user import Role, Scope, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
 from celeriac.ledger.open import Ledger
 from tests.fakes import Clock
@@ -108,8 +108,9 @@ def make_key(clock: Clock, key_id: str = "k1", user: str = "ada") -> ApiKey:
         id=key_id,
         user=user,
         label="build server",
-        prefix="cel_ab",
-        role=Role.SUBMITTER,
+        prefix="ck_abcde",
+        scopes=frozenset({Scope.READ, Scope.SUBMIT}),
+        task_patterns=("image.*", "text.*"),
         created_at=clock(),
         expires_at=clock() + timedelta(days=90),
     )
