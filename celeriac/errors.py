@@ -8,11 +8,13 @@
     ├── NotFoundError              there is no such thing                           404
     │   ├── TaskNotFoundError
     │   ├── TaskNameNotFoundError
-    │   └── UserNotFoundError
+    │   ├── UserNotFoundError
+    │   └── StartLinkNotFoundError     never made, or its time is over
     ├── ConflictError              it is there, but not in a state for this         409
     │   ├── TaskAlreadyFinalError
     │   ├── TaskIdTakenError
-    │   └── UserExistsError
+    │   ├── UserExistsError
+    │   └── StartLinkUsedError         the first admin has been made
     ├── UnavailableError           something we stand on is away; nothing was done   503
     │   ├── LedgerUnavailableError
     │   └── BrokerUnavailableError
@@ -142,6 +144,16 @@ class UserNotFoundError(NotFoundError):
         self.name = name
 
 
+class StartLinkNotFoundError(NotFoundError):
+    """No such start link was made, or its time is over."""
+
+    code = "start_link_not_found"
+    fix = "start `celeriac up` again: it prints a new one"
+
+    def __init__(self) -> None:
+        super().__init__("this start link was never made, or its 30 minutes are over")
+
+
 class ConflictError(CeleriacError):
     """It is there, but not in a state for this."""
 
@@ -177,6 +189,16 @@ class UserExistsError(ConflictError):
     def __init__(self, name: str) -> None:
         super().__init__(f"a user called {name} exists already")
         self.name = name
+
+
+class StartLinkUsedError(ConflictError):
+    """The start link has made the first admin already."""
+
+    code = "start_link_used"
+    fix = "sign in; `celeriac user add NAME --role admin` makes another admin"
+
+    def __init__(self) -> None:
+        super().__init__("this start link has been used")
 
 
 class UnavailableError(CeleriacError):

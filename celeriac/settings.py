@@ -153,6 +153,13 @@ class Settings:
         parse=_seconds,
         allowed="seconds, 0 or more",
     )
+    # How long a browser stays signed in.
+    session_lifetime: timedelta = setting(
+        "CELERIAC_SESSION_SECONDS",
+        timedelta(hours=12),
+        parse=_seconds,
+        allowed="seconds, 0 or more",
+    )
     # The largest JSON body of a request.
     max_body_bytes: int = setting(
         "CELERIAC_MAX_BODY_BYTES",

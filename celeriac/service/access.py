@@ -28,6 +28,10 @@ class SignInLedger(Protocol):
         """Keep another hash of the same password, unless it was changed meanwhile."""
         ...
 
+    def sign_out(self, name: str) -> None:
+        """End every token given out to a user; UserNotFoundError when there is none."""
+        ...
+
 
 class HasSignInUsers(Protocol):
     """A ledger, as far as signing in is concerned."""
@@ -53,6 +57,14 @@ class AccessService:
     def sign_in(self, name: str, password: str) -> AccessToken:
         """Return a token for a name and its password.
 
+        Raises:
+            NotAuthenticatedError: They do not belong together, or the user is disabled.
+        """
+        return self._tokens.issue(self.recognize(name, password))
+
+    def recognize(self, name: str, password: str) -> User:
+        """Return the user behind a name and its password.
+
         Takes as long for a name that nobody has as for a wrong password.
 
         Raises:
@@ -67,7 +79,7 @@ class AccessService:
             renewed = self._hasher.hash(password)
             self._ledger.users.rehash_password(name, user.password_hash, renewed)
         logger.info("a user signed in", extra={"user": name})
-        return self._tokens.issue(user)
+        return user
 
     def read_token(self, text: str) -> Claims:
         """Return what a token says, without asking the ledger.
@@ -87,6 +99,15 @@ class AccessService:
         if user is None or user.is_disabled or user.token_version != claims.token_version:
             raise NotAuthenticatedError("the token is no longer good")
         return Caller.from_user(user)
+
+    def sign_out(self, name: str) -> None:
+        """End every session and every token of a user, wherever they are.
+
+        Raises:
+            UserNotFoundError: Nobody has this name.
+        """
+        self._ledger.users.sign_out(name)
+        logger.info("a user signed out", extra={"user": name})
 
     def _find(self, name: str) -> User | None:
         # No database takes these in a text, and no user has them in the name.

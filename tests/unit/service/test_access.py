@@ -132,3 +132,12 @@ def test_signing_in_leaves_a_trace_without_the_password(
     assert traces == [("INFO", "ada"), ("WARNING", "ada")]
     assert GOOD not in caplog.text
     assert "wrong guess" not in caplog.text
+
+
+def test_signing_out_ends_every_session_and_token(access: AccessService) -> None:
+    token = access.sign_in("ada", GOOD)
+
+    access.sign_out("ada")
+
+    with pytest.raises(NotAuthenticatedError):
+        caller_of(access, token.text)
