@@ -11,6 +11,7 @@ from celery import Celery, concurrency
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
 from celeriac.engine.runtime import Engine
+from celeriac.engine.transport import channel as transport
 from celeriac.errors import SettingsError
 from celeriac.settings import Settings
 
@@ -73,6 +74,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     settings = settings or Settings.from_environment()
     _refuse_pickle(app)
     register_content_type()
+    transport.install()
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"

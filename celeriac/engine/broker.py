@@ -6,9 +6,12 @@ Everything here may fail at any time, and says so with one of `broker_errors`.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from kombu.exceptions import BatchPublishError, OperationalError
+
+from celeriac.engine.transport.parking import Owner, give_back_all, parkings
 
 EPOCH_KEY = "celeriac:epoch"
 _SOCKET_SECONDS = 5.0
@@ -74,6 +77,16 @@ class BrokerView:
             return int(channel._size(queue))  # noqa: SLF001 - kombu has no public word for it
         declared = self._app.amqp.queues[queue].bind(channel).queue_declare()
         return int(declared[1])
+
+    def give_back_parked(self, is_dead: Callable[[Owner], bool]) -> int:
+        """Give back what dead processes had taken and not acknowledged; return how many."""
+        if not self._is_redis:
+            # Other brokers do so themselves when a connection is gone.
+            return 0
+        client = self._connection.default_channel.client
+        return sum(
+            give_back_all(client, key) for key, owner in parkings(client).items() if is_dead(owner)
+        )
 
     def epoch(self) -> str:
         """Return a word that changes when the broker forgot everything or was replaced.

@@ -125,6 +125,8 @@ class Janitor:
                 ringer.forget(queue)
         if self._is_due("ring", now, every=1.0):
             ringer.ring(ledger)
+        if self._is_due("parked", now, every=2.0):
+            ringer.give_back_parked(ledger)
         if self._is_due("orphans", now, every=10.0):
             self._engine.notices.tell(ledger.sweeps.fail_orphans())
 

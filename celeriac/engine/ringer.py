@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 
 from celeriac.engine.broker import BrokerView
+from celeriac.engine.identity import machine_id, process_started
 from celeriac.engine.runtime import Engine
+from celeriac.engine.transport.parking import Owner
 from celeriac.ledger.open import Ledger
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class Ringer:
         self._epoch: str | None = None
         self._was_away = False
         self._forgotten: set[str] = set()
+        self._machine = machine_id()
 
     def forget(self, queue: str) -> None:
         """Take it that doorbells of a queue were lost, with a worker that had fetched them."""
@@ -52,6 +55,27 @@ class Ringer:
             self._was_away = True
             self._view.close()
 
+    def give_back_parked(self, ledger: Ledger) -> None:
+        """Give back the doorbells that dead processes had taken."""
+        workers = ledger.leases.workers()
+        known = {(worker.machine, worker.pid, worker.process_started) for worker in workers}
+
+        def is_dead(owner: Owner) -> bool:
+            # A process on this machine is looked for; one elsewhere is dead when its worker was
+            # reaped, or has left.
+            if owner.machine == self._machine and owner.process_started:
+                return process_started(owner.pid) != owner.process_started
+            return tuple(owner) not in known
+
+        try:
+            given_back = self._view.give_back_parked(is_dead)
+        except self._view.errors:
+            # The next look at the queues says so, and what is parked stays parked.
+            self._view.close()
+            return
+        if given_back:
+            logger.info("doorbells of dead workers were given back", extra={"count": given_back})
+
     def _look(self, ledger: Ledger) -> None:
         epoch = self._view.epoch()
         if self._epoch is None:
@@ -61,7 +85,7 @@ class Ringer:
         # Wiped, replaced, or back after doorbells could not be rung: nobody knows which ones it
         # has. Those that it has twice cost a refused claim.
         due = ledger.sweeps.ring_all_due()
-        if due:
+        if due and self._epoch is not None:
             logger.warning("the broker may lack doorbells", extra={"queued": due})
         if epoch != self._epoch:
             ledger.settings.put(_EPOCH_SETTING, epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
@@ -36,6 +37,8 @@ class LedgerPool(BasePool):
         self._hostname = (self.options.get("initargs") or (None, "celery@localhost"))[1]
         self._mailbox = Mailbox()
         self._has_hub = False
+        # Celery's consumer, once it is ready.
+        self._consumer: Any = None
         self._is_closed = False
         self._runner: Runner
         self._thread: PoolThread
@@ -64,7 +67,9 @@ class LedgerPool(BasePool):
             queues=self._queues,
             limits=self._limits,
             bells=self._bells,
+            prefetch=lambda count: self._post(self._set_prefetch, count),
         )
+        signals.worker_ready.connect(self._on_ready)
         self._engine.on_cancel = self._thread.wake
         self._bells.start()
         self._thread.start()
@@ -116,6 +121,15 @@ class LedgerPool(BasePool):
         return info
 
     # ---- our side
+
+    def _on_ready(self, sender: Any, **_: Any) -> None:
+        self._consumer = sender
+
+    def _set_prefetch(self, count: int) -> None:
+        qos = getattr(self._consumer, "qos", None)
+        if qos is not None:
+            # Celery's loop tells the broker when it differs from what it told last.
+            qos.value = count
 
     def _post(self, call: Any, *args: Any) -> None:
         if self._has_hub:

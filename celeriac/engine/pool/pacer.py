@@ -8,6 +8,7 @@ _AHEAD_SECONDS = 0.1
 _HANDED_SECONDS = 0.02
 _MOST_AHEAD = 400
 _MOST_HANDED = 32
+_MOST_PREFETCHED = 1000
 # Of tasks this long none is claimed before a slot is free: another worker may be idle.
 _LONG_SECONDS = 0.5
 _WEIGHT = 0.1
@@ -36,6 +37,11 @@ class Pacer:
         if self._mean > _LONG_SECONDS:
             return 0
         return max(1, min(_MOST_AHEAD, int(slots * _AHEAD_SECONDS / max(self._mean, 1e-6))))
+
+    def prefetch(self, slots: int) -> int:
+        """Return how many doorbells to have fetched that no slot runs yet."""
+        # As many again as are claimed ahead, so that the next claim finds them here.
+        return max(1, min(_MOST_PREFETCHED, 2 * (self.ahead(slots) + slots)))
 
     def handed(self) -> int:
         """Return how many tasks a child may have at once, the one it runs included."""

@@ -65,6 +65,7 @@ class PoolThread:
         queues: Callable[[], Sequence[str]],
         limits: Callable[[ClaimedTask, Any], tuple[float | None, float | None]],
         bells: Bells,
+        prefetch: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._runner = runner
@@ -73,6 +74,8 @@ class PoolThread:
         self._queues = queues
         self._limits = limits
         self._bells = bells
+        self._prefetch = prefetch
+        self._prefetched = 0
         self._pacer = Pacer()
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
@@ -303,6 +306,15 @@ class PoolThread:
         else:
             self._failures = 0
         self._hand()
+        self._adapt_prefetch()
+
+    def _adapt_prefetch(self) -> None:
+        slots = self._runner.slots
+        wanted = 1 if self._is_stuck() else self._pacer.prefetch(slots)
+        # A little more or less is not worth a word to the consumer.
+        if abs(wanted - self._prefetched) * 4 > self._prefetched:
+            self._prefetched = wanted
+            self._prefetch(wanted)
 
     def _join_or_beat(self, ledger: Ledger) -> str:
         """Show that this worker lives, and return the id under which it does."""
@@ -389,7 +401,6 @@ class PoolThread:
             job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
             self._held[each.id] = job
             self._ready.append(job)
-            self._told.claimed(request)
         if refused:
             self._engine.counters.add("claims_refused", len(refused))
         for task_id in refused:

@@ -28,10 +28,6 @@ class Told:
         self._post = post
         self.now = now or (lambda: datetime.now(UTC))
 
-    def claimed(self, request: Any) -> None:
-        """The task is this worker's: its doorbell has done its work."""
-        self._post(acknowledge, request)
-
     def refused(self, request: Any) -> None:
         """The task is not to be run here: ended, cancelled, or another worker's."""
         self._post(_drop, request)
@@ -41,8 +37,12 @@ class Told:
         self._post(_drop_duplicate, request, known)
 
     def accepted(self, request: Any, pid: int, at_monotonic: float) -> None:
-        """The task truly runs."""
-        self._post(request.on_accepted, pid, at_monotonic)
+        """The task truly runs: only now does its doorbell leave the prefetch window.
+
+        Acknowledged with the claim, it would make room for another one at once, and one worker
+        would lease a whole queue.
+        """
+        self._post(_accept, request, pid, at_monotonic)
 
     def ended(self, request: Any, outcome: Outcome, report: Report) -> None:
         """The task's end is written, or was refused."""
@@ -53,6 +53,11 @@ def acknowledge(request: Any) -> None:
     """Tell the broker that a doorbell has done its work."""
     if not request.acknowledged:
         request.acknowledge()
+
+
+def _accept(request: Any, pid: int, at_monotonic: float) -> None:
+    acknowledge(request)
+    request.on_accepted(pid, at_monotonic)
 
 
 def _drop(request: Any) -> None:
@@ -69,6 +74,7 @@ def _drop_duplicate(request: Any, known: Any) -> None:
 
 
 def _announce(request: Any, outcome: Outcome, report: Report) -> None:
+    acknowledge(request)
     is_success = report.state == states.SUCCESS
     worker_state.task_ready(request, successful=is_success)
     if is_success:

@@ -15,6 +15,7 @@ class Wakeup:
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.settimeout(0.0)
+        self._is_awake = False
 
     def fileno(self) -> int:
         """Return what a selector waits for."""
@@ -22,6 +23,9 @@ class Wakeup:
 
     def wake(self) -> None:
         """Make it readable; callable from any thread and from a signal handler."""
+        if self._is_awake:
+            return
+        self._is_awake = True
         try:
             self._writer.send(b"x")
         except OSError:
@@ -29,12 +33,15 @@ class Wakeup:
             return
 
     def clear(self) -> None:
-        """Make it unreadable again."""
+        """Make it unreadable again; look at what came in only after this."""
         try:
             while self._reader.recv(4096):
                 pass
         except BlockingIOError:
-            return
+            pass
+        # Last: a wake-up that is swallowed before this line is for something that came in before
+        # it, and that whoever calls this is about to look at.
+        self._is_awake = False
 
     def close(self) -> None:
         """Close both ends."""

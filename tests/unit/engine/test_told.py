@@ -42,17 +42,17 @@ def test_nothing_is_called_but_posted_to_the_main_thread() -> None:
     posted: list[Any] = []
     request = Request()
 
-    Told(lambda *call: posted.append(call)).claimed(request)
+    Told(lambda *call: posted.append(call)).refused(request)
 
     assert request.acknowledgements == 0
     assert len(posted) == 1
 
 
-def test_a_claimed_task_is_acknowledged_and_stays_reserved() -> None:
+def test_a_task_that_runs_is_acknowledged_and_stays_reserved() -> None:
     request = Request()
     worker_state.task_reserved(request)
 
-    TOLD.claimed(request)
+    TOLD.accepted(request, 123, 4.5)
 
     assert request.acknowledgements == 1
     assert worker_state.requests[request.id] is request
@@ -60,9 +60,17 @@ def test_a_claimed_task_is_acknowledged_and_stays_reserved() -> None:
 
 def test_an_acknowledged_doorbell_is_not_acknowledged_again() -> None:
     request = Request()
-    TOLD.claimed(request)
+    TOLD.accepted(request, 123, 4.5)
 
-    TOLD.claimed(request)
+    _end(request, Ending.COMPLETED, "SUCCESS")
+
+    assert request.acknowledgements == 1
+
+
+def test_a_task_that_ends_before_it_began_is_acknowledged() -> None:
+    request = Request()
+
+    _end(request, Ending.UNBEGUN, "IGNORED")
 
     assert request.acknowledgements == 1
 

@@ -1,0 +1,57 @@
+-- Pops up to a number of messages over all queues and priorities and parks each of them.
+--
+-- KEYS  1: this worker's parking (a hash); 2..: the lists, priority by priority, the queues of
+--       one priority side by side
+-- ARGV  1: messages at the most; 2: the number of queues; 3: what tags begin with; 4: the first
+--       tag's number; 5, 6: the list and the body of a message that was popped already, or empty;
+--       7..: tags that are acknowledged
+-- Returns tag, list, body; tag, list, body; ...
+local parking = KEYS[1]
+local room = tonumber(ARGV[1])
+local queues = tonumber(ARGV[2])
+local number = tonumber(ARGV[4])
+local found = {}
+
+for first = 7, #ARGV, 1000 do
+  redis.call('HDEL', parking, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+end
+
+local function park(list, body)
+  local tag = ARGV[3] .. number
+  number = number + 1
+  -- A list's name holds no NUL, so the first one ends it.
+  redis.call('HSET', parking, tag, list .. '\0' .. body)
+  found[#found + 1] = tag
+  found[#found + 1] = list
+  found[#found + 1] = body
+end
+
+if ARGV[5] ~= '' then
+  park(ARGV[5], ARGV[6])
+end
+
+local function pop(list, most)
+  local bodies = redis.call('RPOP', list, most)
+  if not bodies then
+    return 0
+  end
+  for _, body in ipairs(bodies) do
+    park(list, body)
+  end
+  return #bodies
+end
+
+for start = 2, #KEYS, queues do
+  -- Each queue of a priority gets its share first, so that a busy one never starves the others.
+  local share = math.max(1, math.floor(room / queues))
+  for _, most in ipairs({share, room}) do
+    for at = start, start + queues - 1 do
+      local wanted = math.min(most, room)
+      if wanted > 0 then
+        room = room - pop(KEYS[at], wanted)
+      end
+    end
+  end
+end
+
+return found
