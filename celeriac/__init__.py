@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from celeriac.client import Client as Client
+    from celeriac.client import Handle as Handle
     from celeriac.engine.app import create_celery as create_celery
     from celeriac.engine.app import install as install
     from celeriac.engine.authoring import Fail as Fail
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Client": "celeriac.client",
     "Fail": "celeriac.engine.authoring",
+    "Handle": "celeriac.client",
     "Settings": "celeriac.settings",
     "create_celery": "celeriac.engine.app",
     "current": "celeriac.engine.authoring",
@@ -31,7 +35,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "Fail",
+    "Handle",
     "Settings",
     "__version__",
     "create_celery",

@@ -12,12 +12,14 @@
     │   └── StartLinkNotFoundError     never made, or its time is over
     ├── ConflictError              it is there, but not in a state for this         409
     │   ├── TaskAlreadyFinalError
+    │   ├── TaskNotFinalError
     │   ├── TaskIdTakenError
     │   ├── UserExistsError
     │   └── StartLinkUsedError         the first admin has been made
     ├── UnavailableError           something we stand on is away; nothing was done   503
     │   ├── LedgerUnavailableError
-    │   └── BrokerUnavailableError
+    │   ├── BrokerUnavailableError
+    │   └── ServiceUnreachableError    the client got no answer
     ├── AccessError                who asks may not
     │   ├── NotAuthenticatedError      no or bad credentials                        401
     │   ├── NotPermittedError          a right is missing, and named                403
@@ -27,6 +29,8 @@
     │   ├── ProjectMissingError        there is no celery_app.py and main.py to run
     │   ├── BrokerMissingError         there is no broker to start and none was named
     │   └── ProgramFailedError         one of its programs ended again and again
+    ├── TaskFailedError            a client waited for a result, and there will be none
+    ├── WaitTimeoutError           a client waited long enough; the task goes on
     └── SettingsError              a setting is broken: its name, its value, what is allowed
 
 The HTTP statuses stand in `web/problems.py` and nowhere else. An error takes facts and builds its
@@ -171,6 +175,17 @@ class TaskAlreadyFinalError(ConflictError):
         self.state = state
 
 
+class TaskNotFinalError(ConflictError):
+    """The task has not ended; only then can it be run again."""
+
+    code = "task_not_final"
+
+    def __init__(self, task_id: str, state: str) -> None:
+        super().__init__(f"the task {task_id} has not ended: it is {state}")
+        self.task_id = task_id
+        self.state = state
+
+
 class TaskIdTakenError(ConflictError):
     """Another task has this id; ids are unique for ever."""
 
@@ -226,6 +241,17 @@ class BrokerUnavailableError(UnavailableError):
     def __init__(self, reason: str) -> None:
         super().__init__("the broker is unavailable")
         # For the log, never for a caller: it may name hosts.
+        self.reason = reason
+
+
+class ServiceUnreachableError(UnavailableError):
+    """The HTTP service gave no answer, or one that is none of ours."""
+
+    code = "service_unreachable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"there is no answer from {url}: {reason}")
+        self.url = url
         self.reason = reason
 
 
@@ -313,6 +339,40 @@ class ProgramFailedError(StartError):
         super().__init__(f"the {name} ended with exit code {code} each time it was started")
         self.name = name
         self.fix = f"read {log}"
+
+
+class TaskFailedError(CeleriacError):
+    """The task has ended without a result."""
+
+    code = "task_failed"
+
+    def __init__(
+        self, task_id: str, state: str, *, kind: str, type_name: str, message: str
+    ) -> None:
+        why = ": ".join(part for part in (type_name, message) if part)
+        super().__init__(f"the task {task_id} is {state}" + (f": {why}" if why else ""))
+        self.task_id = task_id
+        # How it ended: failed, cancelled or expired.
+        self.state = state
+        # Why it failed, as in docs/errors.md; empty when it did not fail.
+        self.kind = kind
+        # The exception's class in the worker, by its name.
+        self.type_name = type_name
+        self.message = message
+
+
+class WaitTimeoutError(CeleriacError):
+    """The time to wait is over; the task goes on."""
+
+    code = "wait_timed_out"
+
+    def __init__(self, task_id: str, state: str, timeout: timedelta) -> None:
+        super().__init__(
+            f"after {timeout.total_seconds():g} s the task {task_id} is {state}; it goes on"
+        )
+        self.task_id = task_id
+        self.state = state
+        self.timeout = timeout
 
 
 class SettingsError(CeleriacError):

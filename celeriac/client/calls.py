@@ -1,0 +1,157 @@
+"""Each call of the HTTP contract, described once: pure functions that no transport is known to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from celeriac.client.remote_task import (
+    RemoteTask,
+    TaskPage,
+    task_type_from_body,
+    task_types_from_body,
+)
+from celeriac.core.state import TaskState
+from celeriac.core.task_type import TaskType
+
+Json = Any
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[Answer]):
+    """One request, and what its answer becomes."""
+
+    method: str
+    # Under the service's address; every part that came from outside is quoted.
+    path: str
+    # What the body of a good answer stands for.
+    read: Callable[[Json], Answer]
+    params: tuple[tuple[str, str], ...] = ()
+    # The JSON body; None sends none.
+    body: Json = None
+    # What the caller asked about, for the errors that keep such facts.
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """How a task shall be run; None leaves it to the service."""
+
+    queue: str | None = None
+    # 0 to 9, 9 first.
+    priority: int | None = None
+    delay: timedelta | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    max_attempts: int | None = None
+    timeout: timedelta | None = None
+    tags: tuple[str, ...] = ()
+
+    def to_params(self) -> tuple[tuple[str, str], ...]:
+        """Return what is given as the query's parameters."""
+        given = {
+            "queue": self.queue,
+            "priority": self.priority,
+            "delay_seconds": _seconds(self.delay),
+            "not_before": _text(self.not_before),
+            "expires_at": _text(self.expires_at),
+            "max_attempts": self.max_attempts,
+            "timeout_seconds": _seconds(self.timeout),
+        }
+        named = tuple((name, str(value)) for name, value in given.items() if value is not None)
+        return named + tuple(("tag", tag) for tag in self.tags)
+
+
+def submit(name: str, arguments: Mapping[str, Json], options: SubmitOptions) -> Call[RemoteTask]:
+    """Return the call that submits a task."""
+    return Call(
+        method="POST",
+        path=f"/tasks/{quote(name, safe='')}",
+        params=options.to_params(),
+        body=dict(arguments),
+        read=RemoteTask.from_body,
+        facts={"name": name},
+    )
+
+
+def get_task(task_id: str) -> Call[RemoteTask]:
+    """Return the call that reads a task."""
+    return Call(
+        method="GET", path=_task(task_id), read=RemoteTask.from_body, facts={"task_id": task_id}
+    )
+
+
+def cancel_task(task_id: str) -> Call[RemoteTask]:
+    """Return the call that cancels a task."""
+    return Call(
+        method="POST",
+        path=f"{_task(task_id)}/cancel",
+        read=RemoteTask.from_body,
+        facts={"task_id": task_id},
+    )
+
+
+def retry_task(task_id: str, changes: Mapping[str, Json]) -> Call[RemoteTask]:
+    """Return the call that runs a task again as a new one."""
+    return Call(
+        method="POST",
+        path=f"{_task(task_id)}/retry",
+        body=dict(changes) or None,
+        read=RemoteTask.from_body,
+        facts={"task_id": task_id},
+    )
+
+
+def list_tasks(
+    *,
+    states: tuple[TaskState, ...] = (),
+    name: str | None = None,
+    queue: str | None = None,
+    tag: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+    page_token: str = "",
+) -> Call[TaskPage]:
+    """Return the call that reads a page of tasks."""
+    given = {
+        "name": name,
+        "queue": queue,
+        "tag": tag,
+        "since": _text(since),
+        "limit": str(limit),
+        "page_token": page_token or None,
+    }
+    params = tuple(("state", state.value) for state in states)
+    params += tuple((key, value) for key, value in given.items() if value is not None)
+    return Call(method="GET", path="/tasks", params=params, read=TaskPage.from_body)
+
+
+def list_task_types() -> Call[tuple[TaskType, ...]]:
+    """Return the call that reads everything that can be submitted."""
+    return Call(method="GET", path="/task-types", read=task_types_from_body)
+
+
+def get_task_type(name: str) -> Call[TaskType]:
+    """Return the call that reads what one task name stands for."""
+    return Call(
+        method="GET",
+        path=f"/task-types/{quote(name, safe='')}",
+        read=task_type_from_body,
+        facts={"name": name},
+    )
+
+
+def _task(task_id: str) -> str:
+    return f"/tasks/{quote(task_id, safe='')}"
+
+
+def _seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

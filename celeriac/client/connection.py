@@ -1,0 +1,153 @@
+"""The one place that speaks HTTP: sends a call, signs in when that is needed, reads the answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from celeriac.client.calls import Call
+from celeriac.client.problems import error_from_answer
+from celeriac.errors import CeleriacError, ServiceUnreachableError
+
+Answer = TypeVar("Answer")
+
+# A token that ends so soon may have ended when it arrives.
+_MARGIN_SECONDS = 5.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How the service knows who asks: a key or token, or a name and its password."""
+
+    key: str | None = field(default=None, repr=False)
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+class Connection:
+    """Connections to one service, kept open between calls; may be used from many threads."""
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        timeout: timedelta,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._credentials = credentials
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._token = credentials.key
+        # When a token that we got by signing in ends, by our monotonic clock.
+        self._good_until = float("inf") if credentials.key else float("-inf")
+        self._http = httpx.Client(
+            timeout=timeout.total_seconds(),
+            # The certificates take 0.1 s to read, and without TLS nobody asks for them.
+            verify=self._url.startswith("https:"),
+            # A proxy that the environment names is not on the way to this machine itself.
+            trust_env=urlsplit(self._url).hostname not in _LOOPBACK,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    def send(self, call: Call[Answer]) -> Answer:
+        """Send a call and return what its answer stands for.
+
+        Raises:
+            CeleriacError: The service refused; of the same class as in the service.
+            ServiceUnreachableError: It did not answer, or not as one of ours.
+        """
+        token = self._current_token()
+        response = self._request(call, token)
+        if response.status_code == 401 and self._credentials.user is not None:
+            # It was ended on the other side: a password was changed, a key was rotated.
+            response = self._request(call, self._renewed_token(token))
+        return self._read(call, response)
+
+    def _request(self, call: Call[Answer], token: str | None) -> httpx.Response:
+        headers = {"Accept": "application/json"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        content = None
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+            # Not the default of httpx: NaN is refused here rather than sent.
+            content = json.dumps(call.body, allow_nan=False, ensure_ascii=False).encode()
+        return self._exchange(
+            call.method,
+            call.path,
+            params=httpx.QueryParams(list(call.params)),
+            headers=headers,
+            content=content,
+        )
+
+    def _exchange(self, method: str, path: str, **options: object) -> httpx.Response:
+        try:
+            return self._http.request(method, self._url + path, **options)  # type: ignore[arg-type]
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise ServiceUnreachableError(self._url, reason) from error
+
+    def _read(self, call: Call[Answer], response: httpx.Response) -> Answer:
+        if not response.is_success:
+            raise _error(response, call.facts)
+        try:
+            return call.read(response.json())
+        except (ValueError, KeyError, TypeError) as error:
+            reason = "what answers there is not Celeriac"
+            raise ServiceUnreachableError(self._url, reason) from error
+
+    def _current_token(self) -> str | None:
+        if self._credentials.user is None or self._monotonic() < self._good_until:
+            return self._token
+        return self._renewed_token(self._token)
+
+    def _renewed_token(self, old: str | None) -> str | None:
+        with self._lock:
+            # Another thread may have signed in while this one waited.
+            if self._token == old:
+                self._sign_in()
+            return self._token
+
+    def _sign_in(self) -> None:
+        form = {"username": self._credentials.user, "password": self._credentials.password or ""}
+        response = self._exchange("POST", "/token", data=form)
+        if not response.is_success:
+            raise _error(response, {})
+        try:
+            body = response.json()
+            self._token = str(body["access_token"])
+            lifetime = float(body["expires_in"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceUnreachableError(self._url, "it gives no token") from error
+        self._good_until = self._monotonic() + max(lifetime - _MARGIN_SECONDS, lifetime / 2)
+
+
+def _error(response: httpx.Response, facts: Mapping[str, str]) -> CeleriacError:
+    headers = dict(response.headers)
+    return error_from_answer(response.status_code, headers, response.text, facts=facts)

@@ -1,0 +1,126 @@
+"""A task that was submitted, to be waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from celeriac.client.calls import cancel_task, get_task
+from celeriac.client.connection import Connection
+from celeriac.client.pauses import pause_before_look
+from celeriac.client.remote_task import RemoteTask
+from celeriac.core.state import TaskState
+from celeriac.core.task import TaskId
+from celeriac.errors import RateLimitedError, UnavailableError, WaitTimeoutError
+
+Json = Any
+Seconds = float
+
+
+class Handle:
+    """One task by its id; every look asks the service."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        task_id: TaskId,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self.id = task_id
+
+    def __repr__(self) -> str:
+        return f"Handle({self.id!r})"
+
+    def get(self) -> RemoteTask:
+        """Return the task as it stands now.
+
+        Raises:
+            TaskNotFoundError: There is none, or it is somebody else's.
+        """
+        return self._connection.send(get_task(self.id))
+
+    @property
+    def state(self) -> TaskState:
+        """The task's state now."""
+        return self.get().state
+
+    def cancel(self) -> RemoteTask:
+        """Cancel the task.
+
+        Raises:
+            TaskAlreadyFinalError: It has ended.
+        """
+        return self._connection.send(cancel_task(self.id))
+
+    def wait(self, timeout: timedelta | Seconds | None = None) -> RemoteTask:
+        """Return the task once it has ended, however it ended.
+
+        Args:
+            timeout: How long to wait, as a duration or in seconds; None is as long as it takes.
+
+        Raises:
+            WaitTimeoutError: It has not ended in time; it goes on.
+        """
+        for task in self.watch(timeout):
+            if task.state.is_final:
+                return task
+        raise AssertionError("a watch ends with the task or with an error")
+
+    def result(self, timeout: timedelta | Seconds | None = None) -> Json:
+        """Return what the task's function returned, as JSON, once it completed.
+
+        Raises:
+            TaskFailedError: It failed, was cancelled or has expired.
+            WaitTimeoutError: It has not ended in time; it goes on.
+        """
+        return self.wait(timeout).result_or_raise()
+
+    def watch(self, timeout: timedelta | Seconds | None = None) -> Iterator[RemoteTask]:
+        """Yield the task each time it has changed, and end when it has ended.
+
+        A service that is away for a while, or asks for fewer questions, is asked again later.
+
+        Raises:
+            WaitTimeoutError: It has not ended in time; it goes on.
+            UnavailableError: The service was away at the first look.
+        """
+        limit = _duration(timeout)
+        deadline = None if limit is None else self._monotonic() + limit.total_seconds()
+        seen: RemoteTask | None = None
+        look = 0
+        while True:
+            task, asked = self._look(has_seen=seen is not None)
+            if task is not None and (seen is None or task.body != seen.body):
+                # What moves is looked at more often.
+                look = 0
+                seen = task
+                yield task
+                if task.state.is_final:
+                    return
+            look += 1
+            left = None if deadline is None else timedelta(seconds=deadline - self._monotonic())
+            if limit is not None and left is not None and left <= timedelta(0):
+                state = seen.state.value if seen else "unknown"
+                raise WaitTimeoutError(self.id, state, limit)
+            self._sleep(pause_before_look(look, asked=asked, left=left).total_seconds())
+
+    def _look(self, *, has_seen: bool) -> tuple[RemoteTask | None, timedelta | None]:
+        try:
+            return self.get(), None
+        except (UnavailableError, RateLimitedError) as error:
+            if not has_seen and isinstance(error, UnavailableError):
+                raise
+            return None, getattr(error, "retry_after", None)
+
+
+def _duration(timeout: timedelta | Seconds | None) -> timedelta | None:
+    if timeout is None or isinstance(timeout, timedelta):
+        return timeout
+    return timedelta(seconds=timeout)

@@ -1,0 +1,203 @@
+"""The client against the service: what one room says, the other understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac import Client
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.state import ErrorKind, TaskState
+from celeriac.core.task import TaskError, TaskId
+from celeriac.core.user import Role
+from celeriac.errors import (
+    InvalidArgumentsError,
+    InvalidOptionError,
+    LedgerUnavailableError,
+    NotAuthenticatedError,
+    NotPermittedError,
+    ServiceUnreachableError,
+    TaskAlreadyFinalError,
+    TaskFailedError,
+    TaskNameNotFoundError,
+    TaskNotFoundError,
+    WaitTimeoutError,
+)
+from tests.contract.web.service import PASSWORD, Service
+from tests.fakes import make_new_worker
+from tests.servers.ports import free_port
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    """A submitter who signed in before."""
+    with Client(service.url, service.add_user("ada")) as client:
+        yield client
+
+
+def end(service: Service, task_id: str, ending: Ending, **facts: Any) -> None:
+    """Claim a task and end it, as a worker would."""
+    leases = service.ledger.leases
+    leases.join(make_new_worker())
+    wanted = [TaskId(task_id)]
+    claimed = leases.exchange("worker-1", outcomes=[], wanted=wanted, queues=["default"]).claimed
+    outcome = Outcome(
+        task_id=TaskId(task_id),
+        lease_token=claimed[0].lease_token,
+        ending=ending,
+        finished_at=service.clock(),
+        **facts,
+    )
+    leases.exchange("worker-1", outcomes=[outcome], wanted=[], queues=["default"])
+
+
+def test_a_task_is_submitted_and_its_result_read(service: Service, client: Client) -> None:
+    handle = client.submit("process", data="grüß dich")
+    assert handle.state is TaskState.QUEUED
+    end(service, handle.id, Ending.COMPLETED, result='"done"')
+
+    assert handle.result(timeout=5) == "done"
+    task = client.get(handle.id)
+    assert (task.state, task.name, task.submitted_by) == (TaskState.COMPLETED, "process", "ada")
+
+
+def test_a_task_that_failed_is_raised_with_what_failed(service: Service, client: Client) -> None:
+    handle = client.submit("process", data="x")
+    error = TaskError(kind=ErrorKind.EXCEPTION, type="ValueError", message="no")
+    end(service, handle.id, Ending.FAILED, error=error)
+
+    with pytest.raises(TaskFailedError) as caught:
+        handle.result()
+
+    assert str(caught.value) == f"the task {handle.id} is failed: ValueError: no"
+    assert (caught.value.kind, caught.value.type_name) == ("exception", "ValueError")
+
+
+def test_waiting_ends_in_time_and_the_task_goes_on(client: Client) -> None:
+    handle = client.submit("process", data="x")
+
+    with pytest.raises(WaitTimeoutError, match="is queued; it goes on"):
+        handle.wait(timeout=0.2)
+
+    assert handle.state is TaskState.QUEUED
+
+
+def test_the_options_reach_the_task(client: Client) -> None:
+    submitter = client.options(
+        queue="io", priority=9, delay=timedelta(hours=1), tags=("a", "b"), max_attempts=4
+    )
+
+    task = submitter.submit("process", data="x").get()
+
+    assert (task.queue, task.priority, task.tags, task.max_attempts) == ("io", 9, ("a", "b"), 4)
+    assert (task.state, task.waiting_because) == (TaskState.SCHEDULED, "scheduled")
+
+
+def test_refusals_are_the_services_own_errors(client: Client) -> None:
+    with pytest.raises(InvalidArgumentsError) as arguments:
+        client.submit("process", data=7)
+    with pytest.raises(TaskNameNotFoundError):
+        client.submit("no.such.task")
+    with pytest.raises(InvalidOptionError):
+        client.options(priority=10).submit("process", data="x")
+    with pytest.raises(TaskNotFoundError) as task:
+        client.get("no-such-id")
+
+    assert [each.pointer for each in arguments.value.problems] == ["/data"]
+    assert task.value.task_id == "no-such-id"
+
+
+def test_a_task_is_cancelled_once(client: Client) -> None:
+    handle = client.submit("process", data="x")
+
+    assert client.cancel(handle.id).state is TaskState.CANCELLED
+    with pytest.raises(TaskAlreadyFinalError):
+        handle.cancel()
+    with pytest.raises(TaskFailedError, match="is cancelled"):
+        handle.result()
+
+
+def test_a_list_is_read_page_by_page(client: Client) -> None:
+    ids = [client.submit("process", data=str(each)).id for each in range(3)]
+
+    first = client.list(name="process", states=(TaskState.QUEUED,), limit=2)
+    rest = client.list(
+        name="process", states=(TaskState.QUEUED,), limit=2, page_token=first.next_page_token
+    )
+
+    assert {task.id for task in first.tasks + rest.tasks} == set(ids)
+    assert rest.next_page_token == ""
+
+
+def test_what_can_be_submitted_is_told(client: Client) -> None:
+    assert [each.name for each in client.task_types()] == ["process", "report"]
+    assert client.task_type("process").schema["required"] == ["data"]
+    with pytest.raises(TaskNameNotFoundError):
+        client.task_type("nothing")
+
+
+def test_a_user_signs_in_by_itself_and_again_when_the_token_has_ended(service: Service) -> None:
+    service.add_user("ada")
+    with Client(service.url, user="ada", password=PASSWORD) as client:
+        first = client.submit("process", data="x")
+        # On the service's clock alone: the client learns of it by a 401.
+        service.clock.advance(hours=1)
+
+        second = client.submit("process", data="y")
+
+        assert {task.id for task in client.list().tasks} == {first.id, second.id}
+
+
+def test_a_wrong_password_is_refused(service: Service) -> None:
+    with (
+        Client(service.url, user="ada", password="a wrong guess") as client,
+        pytest.raises(NotAuthenticatedError),
+    ):
+        client.list()
+
+
+def test_a_key_that_is_not_good_is_refused_once(service: Service) -> None:
+    with (
+        Client(service.url, "nonsense") as client,
+        pytest.raises(NotAuthenticatedError),
+    ):
+        client.list()
+
+
+def test_a_right_that_is_missing_is_named(service: Service) -> None:
+    token = service.add_user("vi", Role.VIEWER)
+    with Client(service.url, token) as client, pytest.raises(NotPermittedError) as caught:
+        client.submit("process", data="x")
+
+    assert caught.value.scope == "submit"
+
+
+def test_a_service_that_is_not_there_is_unreachable() -> None:
+    with (
+        Client(f"http://127.0.0.1:{free_port()}", "key") as client,
+        pytest.raises(ServiceUnreachableError),
+    ):
+        client.list()
+
+
+def test_a_ledger_that_is_away_is_told_and_waited_for(service: Service, client: Client) -> None:
+    handle = client.submit("process", data="x")
+    looks = handle.watch()
+    assert next(looks).state is TaskState.QUEUED
+    service.switched.error = LedgerUnavailableError("gone")
+    with pytest.raises(LedgerUnavailableError):
+        handle.get()
+    service.switched.error = None
+    end(service, handle.id, Ending.COMPLETED, result="1")
+
+    assert next(looks).state is TaskState.COMPLETED
+
+
+def test_who_asks_must_be_named_in_one_way() -> None:
+    with pytest.raises(TypeError):
+        Client("http://127.0.0.1:1")
+    with pytest.raises(TypeError):
+        Client("http://127.0.0.1:1", "key", user="ada", password="x")
