@@ -13,6 +13,7 @@ from typing import Any
 
 from celeriac.core.task import DEFAULT_PRIORITY, ClaimedTask, NewTask, TaskId
 from celeriac.engine.codec import dump_arguments, dump_typed, load_typed
+from celeriac.errors import InvalidOptionError
 
 # What the row keeps in columns of its own, or makes anew for each run.
 _IN_COLUMNS = frozenset(
@@ -60,8 +61,11 @@ def task_of_message(
 
     Raises:
         TypeError: An argument cannot be carried by JSON.
+        InvalidOptionError: The id, the name or the queue is no text that can be stored.
     """
     args, kwargs, embed = body
+    for option, text in (("task_id", headers["id"]), ("name", headers["task"]), ("queue", queue)):
+        _refuse_unsound(option, text)
     kept = {k: v for k, v in headers.items() if k not in _IN_COLUMNS and v is not None}
     kept.update((k, embed[k]) for k in _EMBED if embed.get(k))
     if properties.get("reply_to"):
@@ -91,9 +95,11 @@ def task_of_message(
     )
 
 
-def errbacks_of(headers: str) -> list[Any]:
-    """Return the errbacks that a row's headers carry."""
-    return list(load_typed(headers).get("errbacks") or [])
+def _refuse_unsound(option: str, text: str) -> None:
+    # No database's text holds a NUL or a lone surrogate, and a caller is told so before a child
+    # or a batch trips over it.
+    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise InvalidOptionError(option, "holds a NUL or half a character")
 
 
 def request_of(

@@ -66,12 +66,15 @@ class Reaper:
         self._engine.publisher.ring(reaped.doorbells)
         self._engine.notices.tell(reaped.ended)
 
-    def _suspects(self, worker: Worker) -> frozenset[TaskId]:
-        """Return the tasks that may have killed a worker: those it was truly running."""
+    def _suspects(self, worker: Worker) -> frozenset[TaskId] | None:
+        """Return the tasks that may have killed a worker: those it ran; None is all it held."""
         if worker.machine != self._machine:
             # The whole machine may be lost, for which no task is to blame.
             return frozenset()
-        running = read_slots(self._slots_of(worker)) or frozenset()
+        running = read_slots(self._slots_of(worker))
+        if running is None:
+            # It ran here and nobody can tell what: one of those it held may kill the next one too.
+            return None
         return frozenset(TaskId(task_id) for task_id in running)
 
     def _slots_of(self, worker: Worker) -> Path:

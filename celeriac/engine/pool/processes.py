@@ -151,9 +151,12 @@ class ProcessRunner:
 
     def interrupt(self, task_id: str) -> None:
         """Kill the child that runs a task; what waits behind it goes to others."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             if child.jobs and child.jobs[0].id == task_id:
-                child.signal(signal.SIGKILL)
+                # Its end may have come in meanwhile, and the next task must not be hit.
+                self._hear(child)
+                if child.jobs and child.jobs[0].id == task_id:
+                    child.signal(signal.SIGKILL)
 
     def tick(self, now: float) -> float | None:
         """Tell children of soft limits, and kill those whose task is over its hard limit."""

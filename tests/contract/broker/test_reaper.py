@@ -65,6 +65,8 @@ class Hospital:
 
 HELD = (TaskState.RUNNING, 0)
 GIVEN_BACK = (TaskState.QUEUED, 0)
+# On this machine, where nobody can tell what its worker ran: it may be to blame.
+CHARGED = (TaskState.QUEUED, 1)
 CHARGED = (TaskState.QUEUED, 1)
 
 
@@ -98,7 +100,7 @@ def test_a_dead_process_of_this_machine_is_reaped_at_once(
     queues = reaper.reap(hospital.ledger)
 
     assert queues == {"default"}
-    assert hospital.state("a") == GIVEN_BACK
+    assert hospital.state("a") == CHARGED
     assert hospital.ledger.leases.workers() == ()
     assert valkey.client().llen("default\x06\x163") == 1
 
@@ -150,7 +152,7 @@ def test_a_worker_of_this_machine_that_was_stopped_is_given_up_too(
 
     hospital.watch(reaper, clock, 16.0)
 
-    assert hospital.state("a") == GIVEN_BACK
+    assert hospital.state("a") == CHARGED
 
 
 def test_a_heart_that_beats_is_never_given_up(

@@ -16,7 +16,6 @@ from celeriac.core.task import NewTask, TaskId
 from celeriac.engine import codec
 from celeriac.engine.messages import (
     chain_placeholders,
-    errbacks_of,
     placeholders,
     priority_for_message,
     priority_of_message,
@@ -153,11 +152,14 @@ def test_an_argument_that_no_json_carries_is_refused_before_anything_is_kept(
     assert road.tasks == []
 
 
-def test_errbacks_are_found_in_a_rows_headers() -> None:
-    row = _row_of(errbacks=[{"task": "clean_up"}])
+@pytest.mark.parametrize("unsound", ["half a \ud800 character", "a \x00 in it"])
+def test_an_id_that_no_database_can_hold_is_refused(
+    app: Celery, road: KeptRoad, unsound: str
+) -> None:
+    with pytest.raises(InvalidOptionError):
+        app.tasks["add"].apply_async((1, 2), task_id=unsound)
 
-    assert errbacks_of(row.headers) == [{"task": "clean_up"}]
-    assert errbacks_of("{}") == []
+    assert road.tasks == []
 
 
 # ---- what Celery truly sends, and what the tracer gets of it
