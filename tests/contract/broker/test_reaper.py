@@ -65,8 +65,6 @@ class Hospital:
 
 HELD = (TaskState.RUNNING, 0)
 GIVEN_BACK = (TaskState.QUEUED, 0)
-# On this machine, where nobody can tell what its worker ran: it may be to blame.
-CHARGED = (TaskState.QUEUED, 1)
 CHARGED = (TaskState.QUEUED, 1)
 
 
