@@ -25,10 +25,11 @@ from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.core.worker import NewWorker
 from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
+from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.membership import Membership
 from celeriac.engine.pool.pacer import Pacer
 from celeriac.engine.pool.runner import Runner
-from celeriac.engine.pool.slots import SlotFile
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine
@@ -43,6 +44,8 @@ _CANCEL_SECONDS = 0.25
 _STUCK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+# A worker that was told to end at once tries no more often to write down what it held.
+_MOST_FAILURES_AT_THE_END = 5
 
 
 @dataclass(slots=True)
@@ -70,7 +73,8 @@ class PoolThread:
         self._engine = engine
         self._runner = runner
         self._told = told
-        self._describe = describe
+        self._membership = Membership(engine, describe)
+        self._intake = Intake(told, engine.counters)
         self._queues = queues
         self._limits = limits
         self._bells = bells
@@ -81,20 +85,14 @@ class PoolThread:
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
         # Filled from other threads; emptied by this one.
-        self._inbox: deque[tuple[TaskId, Any]] = deque()
         self._interrupts: deque[str] = deque()
         self._is_stopping = threading.Event()
         self._is_killed = threading.Event()
         # This thread's own.
-        self._requests: dict[TaskId, Any] = {}
-        self._waiting: deque[TaskId] = deque()
         self._ready: deque[Job] = deque()
         self._held: dict[str, Job] = {}
         self._ends: list[_End] = []
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
-        self._worker: NewWorker | None = None
-        self._slots: SlotFile | None = None
-        self._beat_at = 0.0
         self._look_at = 0.0
         # When a task last began or ended here.
         self._moved_at = 0.0
@@ -108,7 +106,7 @@ class PoolThread:
 
     def receive(self, task_id: TaskId, request: Any) -> None:
         """Take a doorbell that the consumer delivered."""
-        self._inbox.append((task_id, request))
+        self._intake.put(task_id, request)
         self.wake()
 
     def interrupt(self, task_id: str) -> None:
@@ -134,15 +132,14 @@ class PoolThread:
 
     def is_idle(self) -> bool:
         """Whether nothing is held, wanted or to be written."""
-        return not (self._inbox or self._requests or self._held or self._ends)
+        return self._intake.is_empty and not (self._held or self._ends)
 
     # ---- told by the runner, in this thread
 
     def began(self, job: Job, pid: int, slot: int) -> None:
         """Note that a job truly runs."""
         job.began = self._moved_at = time.monotonic()
-        if self._slots is not None:
-            self._slots.set(slot, job.id)
+        self._membership.runs(slot, job.id)
         self._told.accepted(job.request, pid, job.began)
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
@@ -180,6 +177,9 @@ class PoolThread:
         self._leave()
 
     def _is_over(self) -> bool:
+        if self._is_killed.is_set() and self._failures > _MOST_FAILURES_AT_THE_END:
+            # The ledger is away. What is held goes back when the janitor finds this worker gone.
+            return True
         return self._is_stopping.is_set() and not self._held and not self._ends
 
     def _wait(self) -> None:
@@ -189,7 +189,7 @@ class PoolThread:
     def _pause(self) -> float:
         """Return how long there is nothing to do unless something comes in."""
         now = time.monotonic()
-        latest = self._beat_at
+        latest = self._membership.beat_at
         if self._is_stopping.is_set():
             # Nothing new is taken in; look often whether the last one has ended.
             latest = min(latest, now + 0.1)
@@ -198,7 +198,7 @@ class PoolThread:
         limit = self._runner.tick(now)
         if limit is not None:
             latest = min(latest, limit)
-        if self._inbox or self._ends:
+        if self._intake.has_news or self._ends:
             latest = now
         if self._failures:
             # The ledger is away: what is held back is tried again after a pause, not at once.
@@ -210,25 +210,18 @@ class PoolThread:
         return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
 
     def _take_in(self) -> None:
-        while self._inbox:
-            task_id, request = self._inbox.popleft()
-            if self._is_stopping.is_set():
-                # Left unacknowledged: the broker gives it to another worker.
-                continue
-            if task_id in self._held or task_id in self._requests:
-                held = self._held.get(task_id)
-                known = held.request if held is not None else self._requests[task_id]
-                self._engine.counters.add("doorbells_twice")
-                self._told.duplicate(request, known)
-                continue
-            self._requests[task_id] = request
-            self._waiting.append(task_id)
+        if not self._is_stopping.is_set():
+            self._intake.look(self._find_held)
         while self._interrupts:
             self._interrupt(self._interrupts.popleft())
         if self._is_stopping.is_set():
             self._stop_taking()
         elif self._ready:
             self._weed()
+
+    def _find_held(self, task_id: TaskId) -> Any | None:
+        job = self._held.get(task_id)
+        return None if job is None else job.request
 
     def _interrupt(self, task_id: str) -> None:
         job = self._held.get(task_id)
@@ -266,7 +259,7 @@ class PoolThread:
         """Return what has not begun; and, when killed, what has."""
         unbegun = [*self._ready, *self._runner.give_back()]
         self._ready.clear()
-        self._waiting.clear()
+        self._intake.close()
         begun: list[Job] = []
         if self._is_killed.is_set():
             for job in self._runner.kill():
@@ -291,7 +284,7 @@ class PoolThread:
         """Write one transaction: what ended, what follows, what is claimed next."""
         try:
             ledger = self._engine.ledger
-            worker_id = self._join_or_beat(ledger)
+            worker_id = self._membership.keep(ledger)
             self._cancel()
             if self._progress:
                 ledger.tasks.set_progress(list(self._progress.values()))
@@ -316,30 +309,6 @@ class PoolThread:
             self._prefetched = wanted
             self._prefetch(wanted)
 
-    def _join_or_beat(self, ledger: Ledger) -> str:
-        """Show that this worker lives, and return the id under which it does."""
-        now = time.monotonic()
-        worker = self._worker
-        if worker is not None and now >= self._beat_at and not ledger.leases.beat(worker.id):
-            # Thought dead and reaped: whatever it holds was given to others, and the completions
-            # of it will be refused.
-            logger.warning("this worker was given up while it lived; it joins again")
-            self._engine.counters.add("reaped_alive")
-            worker = None
-        if worker is None:
-            worker = self._worker = self._join(ledger)
-        if now >= self._beat_at:
-            self._beat_at = now + max(self._engine.settings.lease.total_seconds() / 7, 0.05)
-        return worker.id
-
-    def _join(self, ledger: Ledger) -> NewWorker:
-        worker = self._describe()
-        ledger.leases.join(worker)
-        if self._slots is not None:
-            self._slots.remove()
-        self._slots = SlotFile(slot_path(self._engine, worker.id))
-        return worker
-
     def _cancel(self) -> None:
         for task_id in self._engine.take_cancellations():
             self._engine.road.cancel([task_id])
@@ -362,14 +331,14 @@ class PoolThread:
             )
         except UnavailableError:
             self._ends = [*ends, *self._ends]
-            self._waiting.extendleft(reversed(wanted))
+            self._intake.put_back(wanted)
             raise
         self._bells.ring(exchange.doorbells, exchange.ended)
         self._after_ends(ends, frozenset(exchange.lost))
         if exchange.is_reaped:
             # Nothing was refused: the next turn finds it out, joins again and asks again.
-            self._beat_at = 0.0
-            self._waiting.extendleft(reversed(wanted))
+            self._membership.doubt()
+            self._intake.put_back(wanted)
             return
         self._after_claims(exchange.claimed, exchange.refused)
         for task_id in exchange.cancelled_running:
@@ -381,7 +350,7 @@ class PoolThread:
         slots = self._runner.slots
         ahead = 0 if self._is_stuck() else self._pacer.ahead(slots)
         room = slots + ahead - len(self._held)
-        return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        return self._intake.ask_for(max(room, 0))
 
     def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
         for end in ends:
@@ -396,15 +365,12 @@ class PoolThread:
 
     def _after_claims(self, claimed: Sequence[ClaimedTask], refused: Sequence[TaskId]) -> None:
         for each in claimed:
-            request = self._requests.pop(each.id)
+            request = self._intake.claimed(each.id)
             soft, hard = self._limits(each, request)
             job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
             self._held[each.id] = job
             self._ready.append(job)
-        if refused:
-            self._engine.counters.add("claims_refused", len(refused))
-        for task_id in refused:
-            self._told.refused(self._requests.pop(task_id))
+        self._intake.refused(refused)
 
     def _hand(self) -> None:
         room = self._runner.room()
@@ -414,18 +380,6 @@ class PoolThread:
 
     def _leave(self) -> None:
         self._runner.stop()
-        if self._worker is not None:
-            try:
-                self._engine.ledger.leases.leave(self._worker.id)
-            except UnavailableError:
-                # The janitor finds the worker gone and gives back what it held: nothing.
-                logger.warning("the ledger is unavailable; this worker leaves without a word")
-        if self._slots is not None:
-            self._slots.remove()
+        self._membership.leave()
         self._wakeup.close()
         self._selector.close()
-
-
-def slot_path(engine: Engine, worker_id: str) -> Any:
-    """Return where a worker on this machine keeps its slots."""
-    return engine.settings.data_dir / "slots" / worker_id

@@ -20,9 +20,10 @@ from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
 from celeriac.engine.identity import new_worker
 from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.membership import slot_path
 from celeriac.engine.pool.runner import Events
 from celeriac.engine.pool.slots import read_slots
-from celeriac.engine.pool.thread import PoolThread, slot_path
+from celeriac.engine.pool.thread import PoolThread
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine

@@ -1,0 +1,79 @@
+"""What a worker was delivered and has not claimed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celeriac.core.task import TaskId
+from celeriac.engine.pool.told import Told
+from celeriac.telemetry import Counters
+
+
+class Intake:
+    """Doorbells on their way from the consumer to a claim.
+
+    `put` is for any thread; everything else is the pool's thread's.
+    """
+
+    def __init__(self, told: Told, counters: Counters) -> None:
+        self._told = told
+        self._counters = counters
+        self._inbox: deque[tuple[TaskId, Any]] = deque()
+        # Celery's request of every task that waits here or is asked for.
+        self._requests: dict[TaskId, Any] = {}
+        self._waiting: deque[TaskId] = deque()
+
+    def put(self, task_id: TaskId, request: Any) -> None:
+        """Take a doorbell that the consumer delivered."""
+        self._inbox.append((task_id, request))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something was put that nobody looked at."""
+        return bool(self._inbox)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits here and nothing is asked for."""
+        return not (self._inbox or self._requests)
+
+    def look(self, find_held: Callable[[TaskId], Any | None]) -> None:
+        """Sort what was put: a doorbell for a task that is here already is dropped.
+
+        Args:
+            find_held: Returns Celery's request of a task whose lease this worker has.
+        """
+        while self._inbox:
+            task_id, request = self._inbox.popleft()
+            known = find_held(task_id) or self._requests.get(task_id)
+            if known is not None:
+                self._counters.add("doorbells_twice")
+                self._told.duplicate(request, known)
+                continue
+            self._requests[task_id] = request
+            self._waiting.append(task_id)
+
+    def close(self) -> None:
+        """Forget what waits: left unacknowledged, the broker gives it to another worker."""
+        self._inbox.clear()
+        self._waiting.clear()
+
+    def ask_for(self, most: int) -> list[TaskId]:
+        """Return what to claim next, in the order in which it came."""
+        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+
+    def put_back(self, wanted: Sequence[TaskId]) -> None:
+        """Have what was asked for asked for again: nobody answered."""
+        self._waiting.extendleft(reversed(wanted))
+
+    def claimed(self, task_id: TaskId) -> Any:
+        """Return the request of a task whose claim was granted."""
+        return self._requests.pop(task_id)
+
+    def refused(self, task_ids: Sequence[TaskId]) -> None:
+        """Drop the doorbells of tasks whose claims were refused."""
+        self._counters.add("claims_refused", len(task_ids))
+        for task_id in task_ids:
+            self._told.refused(self._requests.pop(task_id))
