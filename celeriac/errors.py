@@ -158,6 +158,16 @@ class StartLinkNotFoundError(NotFoundError):
         super().__init__("this start link was never made, or its 30 minutes are over")
 
 
+class KeyNotFoundError(NotFoundError):
+    """The user has no such key."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no one key called {key_id}")
+        self.key_id = key_id
+
+
 class ConflictError(CeleriacError):
     """It is there, but not in a state for this."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Self
 
+from celeriac.core.api_key import ApiKey
 from celeriac.core.task import Task
 from celeriac.core.user import Role, User
 from celeriac.core.user import Scope as Scope
@@ -26,6 +28,20 @@ class Caller:
 
     name: str
     scopes: frozenset[Scope]
+    # The task names there are for this caller, as patterns; empty is all of them.
+    task_patterns: tuple[str, ...] = ()
+    # The key that was shown; None for somebody who signed in.
+    key_id: str | None = None
+
+    @classmethod
+    def from_key(cls, user: User, key: ApiKey) -> Self:
+        """Return a user's key as one who asks: never with more rights than the user has now."""
+        return cls(
+            name=user.name,
+            scopes=key.scopes & SCOPES[user.role],
+            task_patterns=key.task_patterns,
+            key_id=key.id,
+        )
 
     @classmethod
     def from_user(cls, user: User) -> Self:
@@ -39,7 +55,12 @@ class Caller:
 
     def sees(self, task: Task) -> bool:
         """Whether a task exists for this caller."""
-        return self.sees_all or task.submitted_by == self.name
+        return self.knows(task.name) and (self.sees_all or task.submitted_by == self.name)
+
+    def knows(self, task_name: str) -> bool:
+        """Whether tasks of this name exist for this caller."""
+        patterns = self.task_patterns
+        return not patterns or any(fnmatchcase(task_name, each) for each in patterns)
 
     def require(self, scope: Scope) -> None:
         """Return if the caller has a right.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
+from celeriac.errors import TaskNameNotFoundError
 from celeriac.service.callers import Caller, Scope
 
 Json = Any
@@ -43,13 +44,13 @@ class TaskTypeService:
         return name in self._catalogue.names()
 
     def list_task_types(self, *, by: Caller) -> tuple[TaskType, ...]:
-        """Return every task function, by name.
+        """Return every task function that exists for this caller, by name.
 
         Raises:
             NotPermittedError: The caller may not read.
         """
         by.require(Scope.READ)
-        return self.all()
+        return tuple(each for each in self.all() if by.knows(each.name))
 
     def get_task_type(self, name: str, *, by: Caller) -> TaskType:
         """Return one task function.
@@ -59,6 +60,8 @@ class TaskTypeService:
             TaskNameNotFoundError: There is none of this name.
         """
         by.require(Scope.READ)
+        if not by.knows(name):
+            raise TaskNameNotFoundError(name)
         return self._catalogue.describe(name)
 
     def all(self) -> tuple[TaskType, ...]:

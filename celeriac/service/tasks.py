@@ -12,9 +12,14 @@ from typing import Any, Protocol
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.state import TaskState
-from celeriac.core.task import Doorbell, NewTask, Task, TaskId
+from celeriac.core.task import Attempt, Doorbell, NewTask, Task, TaskId
 from celeriac.core.worker import Worker
-from celeriac.errors import InvalidOptionError, LedgerUnavailableError, TaskNotFoundError
+from celeriac.errors import (
+    InvalidOptionError,
+    LedgerUnavailableError,
+    TaskNameNotFoundError,
+    TaskNotFoundError,
+)
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.submission import SubmitRequest, check_options, new_task
 from celeriac.service.task_types import Catalogue
@@ -40,6 +45,10 @@ class TaskLedger(Protocol):
 
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return a page, newest first."""
+        ...
+
+    def attempts(self, task_id: TaskId) -> tuple[Attempt, ...]:
+        """Return the attempts that ended, in order."""
         ...
 
     def request_cancel(self, task_id: TaskId) -> Task:
@@ -111,22 +120,32 @@ class TaskService:
         self._workers = workers
         self._now = now
 
-    def submit(self, request: SubmitRequest, *, by: Caller) -> TaskReport:
+    def submit(
+        self, request: SubmitRequest, *, by: Caller, task_id: TaskId | None = None
+    ) -> TaskReport:
         """Accept a task: when this returns, it is committed and will run.
+
+        Args:
+            request: What shall be run.
+            by: Who asks.
+            task_id: The task's id where the same request may come twice: the second finds the
+                first one's task. None makes a new one.
 
         Raises:
             NotPermittedError: The caller may not submit.
-            TaskNameNotFoundError: No task function has this name.
+            TaskNameNotFoundError: No task function has this name, or not for this caller.
             InvalidArgumentsError: The arguments do not fit it.
             InvalidOptionError: An option is out of bounds.
             LedgerUnavailableError: Nothing was accepted.
         """
         by.require(Scope.SUBMIT)
+        if not by.knows(request.name):
+            raise TaskNameNotFoundError(request.name)
         arguments = self._catalogue.validate(request.name, request.kwargs)
         now = self._now()
         check_options(request.options, now=now)
         task = new_task(
-            TaskId(str(uuid.uuid4())),
+            task_id or TaskId(str(uuid.uuid4())),
             request,
             arguments,
             queue=request.options.queue or self._catalogue.describe(request.name).queue,
@@ -147,6 +166,17 @@ class TaskService:
         by.require(Scope.READ)
         return self._report([self._visible(task_id, by=by)])[0]
 
+    def list_attempts(self, task_id: TaskId, *, by: Caller) -> tuple[Attempt, ...]:
+        """Return the attempts of a task that have ended, in order.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+            TaskNotFoundError: There is none, or it is somebody else's.
+        """
+        by.require(Scope.READ)
+        self._visible(task_id, by=by)
+        return self._ledger.tasks.attempts(task_id)
+
     def list_tasks(
         self,
         wanted: TaskFilter,
@@ -161,7 +191,7 @@ class TaskService:
             wanted: Only tasks that match every given field.
             by: Who asks.
             after: Where the page before ended; None starts at the newest.
-            limit: Tasks on the page, 1 to 200.
+            limit: Tasks on the page, 1 to 200; a key for some task names may get fewer.
 
         Raises:
             NotPermittedError: The caller may not read.
@@ -172,7 +202,8 @@ class TaskService:
             raise InvalidOptionError("limit", f"a whole number from 1 to {MAX_PAGE_SIZE}")
         mine = wanted if by.sees_all else replace(wanted, submitted_by=by.name)
         page = self._ledger.tasks.list(mine, after=after, limit=limit)
-        return Page(items=self._report(page.items), next=page.next)
+        known = [task for task in page.items if by.knows(task.name)]
+        return Page(items=self._report(known), next=page.next)
 
     def cancel_task(self, task_id: TaskId, *, by: Caller) -> TaskReport:
         """Stop a task that has not ended.

@@ -46,6 +46,11 @@ class Claims:
     user_name: str
     token_version: int
 
+    @property
+    def counted_as(self) -> str:
+        """Under which name requests with it are counted."""
+        return self.user_name
+
 
 def key_id(key: str) -> str:
     """Return a key's public name, from which nothing about the key can be told."""

@@ -18,6 +18,7 @@ from celeriac import __version__
 from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.runtime import Engine
 from celeriac.engine.workers import Workers
+from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
@@ -78,6 +79,11 @@ class LateLedger:
         """The ledger's users."""
         return self._engine.ledger.users
 
+    @property
+    def keys(self) -> ApiKeys:
+        """The ledger's keys."""
+        return self._engine.ledger.keys
+
     def ping(self) -> None:
         """Return if the ledger answers.
 
@@ -114,7 +120,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         settings=settings,
         tasks=TaskService(ledger, catalogue, engine.publisher, workers, now=_now),
         task_types=TaskTypeService(catalogue),
-        access=AccessService(ledger, Hasher(), sessions),
+        access=AccessService(ledger, Hasher(), sessions, now=_now),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         limiter=Limiter(settings.broker_url),
         limits=Limits.from_settings(settings),

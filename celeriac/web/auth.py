@@ -20,7 +20,8 @@ from celeriac.web.shell import add_answer_header
 _scheme = OAuth2PasswordBearer(
     tokenUrl="token",
     scheme_name="password",
-    description="POST /token gives a token for a user name and its password.",
+    description="POST /token gives a token for a user name and its password; an API key (ck_…) "
+    "goes in its place.",
     auto_error=False,
 )
 
@@ -38,8 +39,8 @@ async def signed_in(request: Request, _: Annotated[str | None, Depends(_scheme)]
     # Before the token is looked at: guessing counts too.
     await count(request, limits.address, address_key(request))
     claims = parts.access.read_token(bearer_token(request.headers.getlist("authorization")))
-    await count(request, limits.user, claims.user_name)
-    await tell_standing(request, limits.user, claims.user_name)
+    await count(request, limits.user, claims.counted_as)
+    await tell_standing(request, limits.user, claims.counted_as)
     return await run_in_threadpool(parts.access.admit, claims)
 
 

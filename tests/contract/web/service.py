@@ -81,6 +81,11 @@ class SwitchedLedger:
         """The users, or the error."""
         return Away(self.error) if self.error else self.real.users
 
+    @property
+    def keys(self) -> Any:
+        """The keys, or the error."""
+        return Away(self.error) if self.error else self.real.keys
+
     def ping(self) -> None:
         """Answer, or raise the error."""
         if self.error:
@@ -194,7 +199,7 @@ class Service:
             settings=self.settings,
             tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
             task_types=TaskTypeService(catalogue),
-            access=AccessService(ledger, HASHER, self.tokens),
+            access=AccessService(ledger, HASHER, self.tokens, now=self.clock),
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             limiter=self.limiter,
             limits=Limits.from_settings(self.settings),

@@ -12,15 +12,15 @@ from celeriac.service.callers import Caller
 from celeriac.service.passwords import Hasher
 from celeriac.service.tokens import Tokens
 from celeriac.service.users import UserService
-from tests.fakes import make_user
+from tests.fakes import Clock, make_user
 
 GOOD = "four walnut umbrellas dancing"
 
 
 @pytest.fixture
-def access(ledger: Ledger, hasher: Hasher, tokens: Tokens) -> AccessService:
+def access(ledger: Ledger, hasher: Hasher, tokens: Tokens, clock: Clock) -> AccessService:
     UserService(ledger, hasher).add_user("ada", GOOD, role=Role.OPERATOR)
-    return AccessService(ledger, hasher, tokens)
+    return AccessService(ledger, hasher, tokens, now=clock)
 
 
 def caller_of(access: AccessService, token: str) -> Caller:
@@ -101,9 +101,9 @@ def test_a_token_of_someone_who_is_gone_lets_nobody_in(
 
 
 def test_signing_in_renews_a_hash_of_other_times_and_keeps_the_session(
-    access: AccessService, ledger: Ledger, tokens: Tokens
+    access: AccessService, ledger: Ledger, tokens: Tokens, clock: Clock
 ) -> None:
-    stronger = AccessService(ledger, Hasher(memory_kib=128, passes=1), tokens)
+    stronger = AccessService(ledger, Hasher(memory_kib=128, passes=1), tokens, now=clock)
     before = access.sign_in("ada", GOOD)
 
     stronger.sign_in("ada", GOOD)
