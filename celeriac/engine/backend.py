@@ -22,28 +22,18 @@ from kombu.exceptions import EncodeError
 
 from celeriac import errors
 from celeriac.core.outcome import NewChord
-from celeriac.core.state import ErrorKind, TaskState
+from celeriac.core.state import ErrorKind
 from celeriac.core.task import Codec, Task, TaskError, TaskId
 from celeriac.engine import codec
 from celeriac.engine.amqp import belongs_to_end
 from celeriac.engine.collector import current_collector
 from celeriac.engine.failures import exception_facts
 from celeriac.engine.messages import placeholders
+from celeriac.engine.metas import meta_of_task
 from celeriac.engine.typed_task import Fail
 from celeriac.errors import InvalidArgumentsError, TaskNotFoundError
 
 logger = logging.getLogger(__name__)
-
-_CELERY_STATES = {
-    TaskState.WAITING: states.PENDING,
-    TaskState.SCHEDULED: states.PENDING,
-    TaskState.QUEUED: states.PENDING,
-    TaskState.RUNNING: states.STARTED,
-    TaskState.COMPLETED: states.SUCCESS,
-    TaskState.FAILED: states.FAILURE,
-    TaskState.CANCELLED: states.REVOKED,
-    TaskState.EXPIRED: states.REVOKED,
-}
 
 
 class LedgerBackend(BaseBackend):
@@ -244,37 +234,9 @@ class LedgerBackend(BaseBackend):
         task = self._engine.road.find([TaskId(task_id)]).get(TaskId(task_id))
         if task is None:
             raise TaskNotFoundError(task_id)
-        meta = self._meta_of(task)
+        meta = meta_of_task(task, self.exception_of)
         if cache and meta["status"] in states.READY_STATES:
             self._cache[task_id] = meta
-        return meta
-
-    def _meta_of(self, task: Task) -> dict[str, Any]:
-        meta: dict[str, Any] = {
-            "task_id": task.id,
-            "status": _CELERY_STATES[task.state],
-            "result": None,
-            "traceback": None,
-            "children": [],
-            "date_done": task.finished_at,
-            "name": task.name,
-            "queue": task.queue,
-            "worker": task.worker,
-            "retries": task.retries,
-            "parent_id": task.parent_id,
-        }
-        if task.state is TaskState.COMPLETED:
-            if task.result is not None:
-                meta["result"] = codec.load(task.result_codec, task.result)
-        elif task.state.is_final:
-            meta["result"] = self.exception_of(task)
-            meta["traceback"] = (task.error.traceback or None) if task.error else None
-        elif task.state is TaskState.SCHEDULED and task.retries:
-            meta["status"] = states.RETRY
-            meta["result"] = self.exception_of(task) if task.error else None
-        elif task.state is TaskState.RUNNING and task.progress:
-            told = codec.load_typed(task.progress)
-            meta["status"], meta["result"] = told["state"], told["meta"]
         return meta
 
     def exception_of(self, task: Task) -> BaseException:

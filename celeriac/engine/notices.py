@@ -12,26 +12,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
-from celery import states
-
 from celeriac.core.outcome import Ended
-from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, is_redis
-from celeriac.engine.failures import exception_facts
+from celeriac.engine.metas import meta_of_ended
 
 logger = logging.getLogger(__name__)
 
 _META = "celery-task-meta-"
-_CELERY_STATES = {
-    TaskState.COMPLETED: states.SUCCESS,
-    TaskState.FAILED: states.FAILURE,
-    TaskState.CANCELLED: states.REVOKED,
-    TaskState.EXPIRED: states.REVOKED,
-}
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
 # Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
@@ -94,7 +85,7 @@ class Notices:
         try:
             pipeline = self._client().pipeline(transaction=False)
             for each in ended:
-                key, text = _META + each.task_id, json.dumps(_meta(each))
+                key, text = _META + each.task_id, json.dumps(meta_of_ended(each))
                 pipeline.set(key, text, ex=self._keep_seconds)
                 pipeline.publish(key, text)
             pipeline.execute()
@@ -161,26 +152,3 @@ class NoNotices:
 
     def close(self) -> None:
         """Have nothing to close."""
-
-
-def _meta(ended: Ended) -> dict[str, Any]:
-    state = TaskState(ended.state)
-    result: Any = None
-    if state is TaskState.COMPLETED and ended.result is not None:
-        # As Celery's own backend writes it: typed values stand as typed JSON in both.
-        result = json.loads(ended.result)
-    elif state is not TaskState.COMPLETED:
-        facts = exception_facts(state, ended.error)
-        result = {
-            "exc_type": facts.type,
-            "exc_message": facts.arguments,
-            "exc_module": facts.module,
-        }
-    return {
-        "task_id": ended.task_id,
-        "status": _CELERY_STATES[state],
-        "result": result,
-        "traceback": (ended.error.traceback or None) if ended.error else None,
-        "children": [],
-        "date_done": datetime.now(UTC).isoformat(),
-    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import selectors
 import signal
 import socket
@@ -25,6 +23,7 @@ from celeriac.engine.pool import forkserver, wire
 from celeriac.engine.pool.answers import Answers
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.child import run_child
+from celeriac.engine.pool.handle import Child
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.limits import timed_out
 from celeriac.engine.pool.pacer import Pacer
@@ -34,72 +33,6 @@ logger = logging.getLogger(__name__)
 
 # A task that runs for longer lets nothing wait behind it.
 _LONG_SECONDS = 0.05
-
-
-class Child:
-    """One child as its parent sees it."""
-
-    def __init__(self, sock: socket.socket, slot: int) -> None:
-        self.socket = sock
-        self.slot = slot
-        self.pid = 0
-        self.is_ready = False
-        self.is_buried = False
-        # It was asked for what has not begun, and has not answered.
-        self.is_recalling = False
-        # What it was handed and has not ended, in order: it runs the first.
-        self.jobs: deque[Job] = deque()
-        self._unpacker = wire.Unpacker()
-        self._out = bytearray()
-
-    def send(self, message: Any) -> None:
-        """Have something written to it, as far as its socket takes it."""
-        self._out += wire.pack(message)
-        self.flush()
-
-    def flush(self) -> bool:
-        """Write what is left; whether nothing is."""
-        # Never blocking: a child that waits for its own long write to be read would wait for
-        # ever if its parent waited for it.
-        while self._out:
-            try:
-                sent = self.socket.send(self._out)
-            except BlockingIOError:
-                return False
-            except OSError:
-                # It is dead, which the fork server tells in a moment.
-                self._out.clear()
-                return True
-            del self._out[:sent]
-        return True
-
-    def receive(self) -> list[Any] | None:
-        """Return what it has told; None when it will tell no more."""
-        try:
-            data = self.socket.recv(1 << 20)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            return None
-        return self._unpacker.feed(data) if data else None
-
-    def last_words(self) -> list[Any]:
-        """Return whatever it told before it died."""
-        told: list[Any] = []
-        while True:
-            try:
-                data = self.socket.recv(1 << 20)
-            except OSError:
-                # Nothing more, and no end either: something that it started holds the socket.
-                return told
-            if not data:
-                return told
-            told.extend(self._unpacker.feed(data))
-
-    def signal(self, number: int) -> None:
-        """Send it a signal; one that has just ended does not get it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
 
 
 class ProcessRunner:

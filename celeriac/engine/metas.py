@@ -1,0 +1,81 @@
+"""What Celery calls a task's meta: the state and the result, in the words of its backends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import states
+
+from celeriac.core.outcome import Ended
+from celeriac.core.state import TaskState
+from celeriac.core.task import Task
+from celeriac.engine import codec
+from celeriac.engine.failures import exception_facts
+
+CELERY_STATES = {
+    TaskState.WAITING: states.PENDING,
+    TaskState.SCHEDULED: states.PENDING,
+    TaskState.QUEUED: states.PENDING,
+    TaskState.RUNNING: states.STARTED,
+    TaskState.COMPLETED: states.SUCCESS,
+    TaskState.FAILED: states.FAILURE,
+    TaskState.CANCELLED: states.REVOKED,
+    TaskState.EXPIRED: states.REVOKED,
+}
+
+
+def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> dict[str, Any]:
+    """Return the meta of a task as a backend hands it out: results and exceptions as objects."""
+    meta: dict[str, Any] = {
+        "task_id": task.id,
+        "status": CELERY_STATES[task.state],
+        "result": None,
+        "traceback": None,
+        "children": [],
+        "date_done": task.finished_at,
+        "name": task.name,
+        "queue": task.queue,
+        "worker": task.worker,
+        "retries": task.retries,
+        "parent_id": task.parent_id,
+    }
+    if task.state is TaskState.COMPLETED:
+        if task.result is not None:
+            meta["result"] = codec.load(task.result_codec, task.result)
+    elif task.state.is_final:
+        meta["result"] = exception_of(task)
+        meta["traceback"] = (task.error.traceback or None) if task.error else None
+    elif task.state is TaskState.SCHEDULED and task.retries:
+        meta["status"] = states.RETRY
+        meta["result"] = exception_of(task) if task.error else None
+    elif task.state is TaskState.RUNNING and task.progress:
+        told = codec.load_typed(task.progress)
+        meta["status"], meta["result"] = told["state"], told["meta"]
+    return meta
+
+
+def meta_of_ended(ended: Ended) -> dict[str, Any]:
+    """Return the meta of a task that has just ended, as Celery's own backends write it down."""
+    state = TaskState(ended.state)
+    result: Any = None
+    if state is not TaskState.COMPLETED:
+        facts = exception_facts(state, ended.error)
+        result = {
+            "exc_type": facts.type,
+            "exc_message": facts.arguments,
+            "exc_module": facts.module,
+        }
+    elif ended.result is not None:
+        # Typed values stand as typed JSON in both.
+        result = json.loads(ended.result)
+    return {
+        "task_id": ended.task_id,
+        "status": CELERY_STATES[state],
+        "result": result,
+        "traceback": (ended.error.traceback or None) if ended.error else None,
+        "children": [],
+        "date_done": datetime.now(UTC).isoformat(),
+    }
