@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -23,12 +21,14 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import FINAL_STATES, TaskState
 from celeriac.core.task import NewTask, TaskId
 from celeriac.errors import TaskAlreadyFinalError
+from celeriac.ledger.leases import Exchange
 from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import FAILURE, Desk, new, waiting
 from tests.fakes import Clock
 
 WORKERS = ("w1", "w2")
 MAX_CRASHES = 3
+MOST_TASKS = 5
 
 
 @dataclass
@@ -58,14 +58,16 @@ class Model:
         row = self.rows.get(task.id)
         if row is None or (row.state is TaskState.WAITING and not task.is_waiting):
             state = TaskState.SCHEDULED if due > self.now else TaskState.QUEUED
-            row = row or Row(state, at_most_once=task.at_most_once)
+            row = row or Row(state)
+            # What arrives says how it runs, whatever the row was before.
+            row.at_most_once = task.at_most_once
             row.state = TaskState.WAITING if task.is_waiting else state
             row.upstream, row.due = task.upstream_id, due
             self.rows[task.id] = row
 
-    def claim(self, name: str, worker: str) -> bool:
-        row = self.rows.get(name)
-        return row is not None and row.state is TaskState.QUEUED and not row.shall_stop
+    def may_claim(self, name: str) -> bool:
+        row = self.rows[name]
+        return row.state is TaskState.QUEUED and not row.shall_stop
 
     def holds(self, name: str, token: str) -> bool:
         row = self.rows[name]
@@ -96,11 +98,12 @@ class Model:
             self.go_on(name, TaskState.QUEUED)
 
 
+PICK = st.integers(0, 10**6)
+ENDINGS = st.sampled_from(list(Ending))
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Does to the ledger and to the model the same, and compares them after each step."""
-
-    ids: Bundle[str] = Bundle("ids")
-    leases: Bundle[tuple[str, str, str]] = Bundle("leases")
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
         super().__init__()
@@ -109,73 +112,123 @@ class LedgerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.count = 0
         self.worker_ids: dict[str, str] = {}
+        # Every lease that was ever granted: the task, the token and the worker.
+        self.leases: list[tuple[str, str, str]] = []
 
     @initialize()
     def join(self) -> None:
         for name in WORKERS:
             self.rejoin(name)
+        # A run may leave out whole rules, that of submitting too.
+        for at_most_once in (False, True, False):
+            self.insert(0, at_most_once=at_most_once)
+        self.take("w1")
+
+    def insert(self, delay: int, *, at_most_once: bool) -> None:
+        self.count += 1
+        task = new(f"t{self.count}", not_before=self.moment(delay), at_most_once=at_most_once)
+        self.ledger.tasks.insert([task])
+        self.model.insert(task, self.model.now + delay)
 
     def rejoin(self, name: str) -> None:
         self.count += 1
         self.worker_ids[name] = f"{name}-{self.count}"
         Desk(self.ledger, self.clock, self.worker_ids[name])
 
-    def moment(self, delay: int) -> Any:
-        return self.start.__class__.fromtimestamp(
-            self.start.timestamp() + self.model.now + delay, tz=self.start.tzinfo
-        )
+    def moment(self, delay: int) -> datetime:
+        return self.start + timedelta(seconds=self.model.now + delay)
 
-    @rule(target=ids, delay=st.sampled_from([0, 0, 2]), at_most_once=st.booleans())
-    def submit(self, delay: int, at_most_once: bool) -> str:  # noqa: FBT001
-        self.count += 1
-        name = f"t{self.count}"
-        task = new(name, not_before=self.moment(delay), at_most_once=at_most_once)
-        self.ledger.tasks.insert([task])
-        self.model.insert(task, self.model.now + delay)
-        return name
+    def unfinished(self) -> list[str]:
+        return [name for name, row in self.model.rows.items() if row.state not in FINAL_STATES]
 
-    @rule(target=ids, upstream=ids)
-    def submit_waiting(self, upstream: str) -> str:
+    def has_room(self) -> bool:
+        # Few tasks, to which much happens: what is late, is late for one that runs again.
+        return len(self.unfinished()) < MOST_TASKS
+
+    def held(self) -> list[tuple[str, str, str]]:
+        return [lease for lease in self.leases if self.model.holds(*lease[:2])]
+
+    def stale(self) -> list[tuple[str, str, str]]:
+        """Return leases that are lost, first those of tasks that run again."""
+        lost = [lease for lease in self.leases if not self.model.holds(*lease[:2])]
+        again = [x for x in lost if self.model.rows[x[0]].state is TaskState.RUNNING]
+        return again or lost
+
+    def any_task(self, pick: int) -> str:
+        # Twice as often one to which something can still happen.
+        names = [*self.model.rows, *self.unfinished(), *self.unfinished()]
+        return names[pick % len(names)]
+
+    @precondition(has_room)
+    @rule(delay=st.sampled_from([0, 0, 2]), at_most_once=st.booleans())
+    def submit(self, delay: int, at_most_once: bool) -> None:  # noqa: FBT001
+        self.insert(delay, at_most_once=at_most_once)
+
+    @precondition(has_room)
+    @rule(pick=PICK)
+    def submit_waiting(self, pick: int) -> None:
         self.count += 1
-        task = waiting(f"t{self.count}", upstream)
+        task = waiting(f"t{self.count}", self.any_task(pick))
         self.ledger.tasks.insert([task])
         self.model.insert(task, 0)
-        return task.id
 
-    @rule(name=ids)
-    def submit_again(self, name: str) -> None:
-        task = new(name)
+    @rule(pick=PICK)
+    def submit_again(self, pick: int) -> None:
+        task = new(self.any_task(pick))
         self.ledger.tasks.insert([task])
         self.model.insert(task, self.model.now)
 
-    @rule(target=leases, names=st.lists(ids, max_size=4), worker=st.sampled_from(WORKERS))
-    def claim(self, names: list[str], worker: str) -> Any:
-        worker_id = self.worker_ids[worker]
+    @precondition(lambda self: any(map(self.model.may_claim, self.model.rows)))
+    @rule(worker=st.sampled_from(WORKERS))
+    def claim(self, worker: str) -> None:
+        self.take(worker)
+
+    def take(self, worker: str) -> None:
+        names = list(self.model.rows)
         exchange = self.ledger.leases.exchange(
-            worker_id, outcomes=[], wanted=[TaskId(name) for name in names], queues=["default"]
+            self.worker_ids[worker],
+            outcomes=[],
+            wanted=[TaskId(name) for name in names],
+            queues=["default"],
         )
-        expected = [name for name in dict.fromkeys(names) if self.model.claim(name, worker)]
-        assert [task.id for task in exchange.claimed] == expected
+        assert [task.id for task in exchange.claimed] == list(filter(self.model.may_claim, names))
         for task in exchange.claimed:
             row = self.model.rows[task.id]
             row.state, row.holder, row.token = TaskState.RUNNING, worker, task.lease_token
             row.attempt += 1
-        return multiple(*((task.id, task.lease_token, worker) for task in exchange.claimed))
+            self.leases.append((task.id, task.lease_token, worker))
 
-    @rule(
-        lease=leases,
-        ending=st.sampled_from(list(Ending)),
-        delay=st.sampled_from([0, 2]),
-        next_id=ids,
-    )
-    def finish(self, lease: tuple[str, str, str], ending: Ending, delay: int, next_id: str) -> None:
-        name, token, worker = lease
+    @precondition(lambda self: bool(self.held()))
+    @rule(pick=PICK, ending=ENDINGS, delay=st.sampled_from([0, 2]), other=PICK)
+    def finish(self, pick: int, ending: Ending, delay: int, other: int) -> None:
+        held = self.held()
+        name, token, worker = held[pick % len(held)]
+        next_id = self.any_task(other)
+
+        exchange = self.tell(name, token, worker, ending, delay, next_id)
+
+        assert exchange.lost == ()
+        self.apply(name, ending, delay, next_id)
+
+    @precondition(lambda self: bool(self.stale()))
+    @rule(pick=PICK, ending=ENDINGS)
+    def finish_late(self, pick: int, ending: Ending) -> None:
+        stale = self.stale()
+        name, token, worker = stale[pick % len(stale)]
+
+        exchange = self.tell(name, token, worker, ending, 0, "sent on too late")
+
+        self.expect_late(name, token, ending, exchange.lost)
+        assert self.ledger.tasks.find("sent on too late") is None
+
+    def tell(
+        self, name: str, token: str, worker: str, ending: Ending, delay: int, next_id: str
+    ) -> Exchange:
         resend = None
         if ending is Ending.RETRIED:
             resend = new(name, not_before=self.moment(delay), retries=1)
         elif ending is Ending.REPLACED:
             resend = waiting(name, next_id)
-        continuation = new(next_id)
         outcome = Outcome(
             task_id=TaskId(name),
             lease_token=token,
@@ -184,16 +237,11 @@ class LedgerMachine(RuleBasedStateMachine):
             result="1" if ending is Ending.COMPLETED else None,
             error=FAILURE if ending is Ending.FAILED else None,
             resend=resend,
-            continuations=(continuation,) if ending is Ending.COMPLETED else (),
+            continuations=(new(next_id),) if ending is Ending.COMPLETED else (),
         )
-        exchange = self.ledger.leases.exchange(
+        return self.ledger.leases.exchange(
             self.worker_ids[worker], outcomes=[outcome], wanted=[], queues=[]
         )
-        if not self.model.holds(name, token):
-            self.expect_late(name, token, ending, exchange.lost)
-            return
-        assert exchange.lost == ()
-        self.apply(name, ending, delay, next_id, continuation)
 
     def expect_late(self, name: str, token: str, ending: Ending, lost: tuple[TaskId, ...]) -> None:
         # Said a second time, in the same words, it is recognised; nothing is written either way.
@@ -208,12 +256,10 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         assert lost == (() if (token, ending.value) in known else (name,))
 
-    def apply(
-        self, name: str, ending: Ending, delay: int, next_id: str, continuation: NewTask
-    ) -> None:
+    def apply(self, name: str, ending: Ending, delay: int, next_id: str) -> None:
         match ending:
             case Ending.COMPLETED:
-                self.model.insert(continuation, self.model.now)
+                self.model.insert(new(next_id), self.model.now)
                 self.model.end(name, TaskState.COMPLETED, "1")
             case Ending.FAILED | Ending.CANCELLED:
                 self.model.end(name, TaskState(ending.value))
@@ -232,8 +278,9 @@ class LedgerMachine(RuleBasedStateMachine):
                 if self.model.rows[name].state is TaskState.WAITING:
                     self.model.rows[name].upstream = next_id
 
-    @rule(name=ids)
-    def cancel(self, name: str) -> None:
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        name = self.any_task(pick)
         row = self.model.rows[name]
         if row.state in FINAL_STATES:
             with pytest.raises(TaskAlreadyFinalError):
@@ -245,6 +292,7 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             self.model.end(name, TaskState.CANCELLED)
 
+    @precondition(lambda self: bool(self.held()))
     @rule(worker=st.sampled_from(WORKERS), has_beaten=st.booleans())
     def reap(self, worker: str, has_beaten: bool) -> None:  # noqa: FBT001
         worker_id = self.worker_ids[worker]
@@ -260,12 +308,9 @@ class LedgerMachine(RuleBasedStateMachine):
             self.rejoin(worker)
 
     @rule(seconds=st.integers(1, 3))
-    def pass_time(self, seconds: int) -> None:
+    def promote(self, seconds: int) -> None:
         self.clock.advance(seconds=seconds)
         self.model.now += seconds
-
-    @rule()
-    def promote(self) -> None:
         bells = self.ledger.sweeps.promote()
         due = [
             name
@@ -300,7 +345,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert {bell.task_id for bell in rung} == queued
 
     @invariant()
-    @precondition(lambda self: self.model.rows)
     def agree(self) -> None:
         found = self.ledger.tasks.find_many([TaskId(name) for name in self.model.rows])
         assert len(found) == len(self.model.rows)
@@ -317,7 +361,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 RUNS = settings(
-    max_examples=25,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
