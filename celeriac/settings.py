@@ -41,11 +41,16 @@ def mask_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
 
 
-def _seconds(text: str) -> timedelta:
+def _seconds(text: str, *, least: float = 0) -> timedelta:
     seconds = float(text)
-    if not 0 <= seconds < 10**8:
+    if not least <= seconds < 10**8:
         raise ValueError(text)
     return timedelta(seconds=seconds)
+
+
+def _lease_seconds(text: str) -> timedelta:
+    # Without a moment between two heartbeats every worker would be taken for a dead one.
+    return _seconds(text, least=1)
 
 
 def _whole(least: int, most: int) -> Parse:
@@ -76,6 +81,15 @@ def _url(*schemes: str) -> Parse:
     return parse
 
 
+def _broker_url(text: str) -> str:
+    _url(*_BROKERS)(text)
+    # Several brokers with semicolons between them are no single URL; Celery reads them.
+    if ";" not in text:
+        # Raises ValueError when it is no port.
+        _ = urlsplit(text).port
+    return text
+
+
 def _rate(text: str) -> str:
     count, _, period = text.partition("/")
     if int(count) < 1 or period not in ("second", "minute", "hour", "day"):
@@ -91,7 +105,10 @@ def _keys(text: str) -> tuple[str, ...]:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError(text)
+    return names
 
 
 _DATABASES = ("sqlite", "postgresql", "postgres")
@@ -117,7 +134,7 @@ class Settings:
     broker_url: str = setting(
         "CELERIAC_BROKER_URL",
         "redis://localhost:6379",
-        parse=_url(*_BROKERS),
+        parse=_broker_url,
         allowed="a URL that begins with redis:// rediss:// sentinel:// amqp:// or memory://",
         is_secret=True,
     )
@@ -191,8 +208,8 @@ class Settings:
     lease: timedelta = setting(
         "CELERIAC_LEASE_SECONDS",
         timedelta(seconds=15),
-        parse=_seconds,
-        allowed="seconds, 0 or more",
+        parse=_lease_seconds,
+        allowed="seconds, 1 or more",
     )
     # How long a queued task waits before its doorbell is rung again; doubles up to ten minutes.
     ring_again: timedelta = setting(

@@ -58,3 +58,29 @@ def test_a_secret_option_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         settings_with({"broker_url": "http://user:canary@host"})
 
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("broker_url", "nonsense"),
+        ("broker_url", "redis://localhost:99999"),
+        ("broker_url", "redis://localhost:port"),
+        ("queues", " , "),
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused_at_once(name: str, value: str) -> None:
+    with pytest.raises(SettingsError):
+        settings_with({name: value})
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:secret@localhost:6379/1", "sentinel://one:26379;sentinel://two:26379"]
+)
+def test_a_broker_is_named_as_celery_names_it(url: str) -> None:
+    assert settings_with({"broker_url": url}).broker_url == url
+
+
+def test_no_lease_ends_at_once() -> None:
+    with pytest.raises(SettingsError):
+        Settings.from_environment({"CELERIAC_LEASE_SECONDS": "0"})
