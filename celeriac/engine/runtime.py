@@ -45,7 +45,9 @@ class Engine:
         """
         with self._lock:
             if self._ledger is None:
-                self._ledger = open_ledger(self.settings.ledger_url)
+                self._ledger = open_ledger(
+                    self.settings.ledger_url, ring_again=self.settings.ring_again
+                )
             return self._ledger
 
     def is_zero_first_for(self, name: str) -> bool:
