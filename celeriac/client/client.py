@@ -152,7 +152,8 @@ class Client:
             TaskNotFinalError: It has not ended.
             InvalidArgumentsError: The changed arguments do not fit.
         """
-        return self.handle(self._connection.send(calls.retry_task(task_id, changes)).id)
+        task = self._connection.send(calls.retry_task(task_id, changes))
+        return Handle(self._connection, task.id, accepted=task)
 
     def task_types(self) -> tuple[TaskType, ...]:
         """Return everything that can be submitted, by name."""

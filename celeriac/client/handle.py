@@ -27,6 +27,7 @@ class Handle:
         connection: Connection,
         task_id: TaskId,
         *,
+        accepted: RemoteTask | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -34,6 +35,8 @@ class Handle:
         self._sleep = sleep
         self._monotonic = monotonic
         self.id = task_id
+        # The task as the service answered when it was submitted; None when it was not by us.
+        self.accepted = accepted
 
     def __repr__(self) -> str:
         return f"Handle({self.id!r})"

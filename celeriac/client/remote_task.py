@@ -32,7 +32,7 @@ class RemoteTask:
     finished_at: datetime | None
     # Why it does not run yet, where that can be told.
     waiting_because: str | None
-    # What it last told of itself, as {"current", "total", "message"} when it used progress().
+    # What it last told of itself, as {"done", "total", "message"} when it used progress().
     progress: Json
     # What its function returned, as JSON; None until it completed.
     result: Json

@@ -34,7 +34,7 @@ class Submitter:
     def submit_arguments(self, name: str, arguments: Mapping[str, Json]) -> Handle:
         """Submit a task with its named arguments as one mapping."""
         task = self._connection.send(calls.submit(name, arguments, self._options))
-        return Handle(self._connection, task.id)
+        return Handle(self._connection, task.id, accepted=task)
 
     def run(
         self, name: str, /, *, timeout: timedelta | float | None = None, **arguments: Json

@@ -18,9 +18,11 @@ from celeriac.errors import (
     InvalidOptionError,
     LedgerUnavailableError,
     TaskNameNotFoundError,
+    TaskNotFinalError,
     TaskNotFoundError,
 )
 from celeriac.service.callers import Caller, Scope
+from celeriac.service.retrying import changed_arguments, task_again
 from celeriac.service.submission import SubmitRequest, check_options, new_task
 from celeriac.service.task_types import Catalogue
 from celeriac.service.waiting import WaitingBecause, why_waiting
@@ -223,6 +225,37 @@ class TaskService:
             self._workers.interrupt(task)
         logger.info("a task's end was asked for", extra={"task_id": task_id, "user": by.name})
         return TaskReport(task=task, waiting_because=None)
+
+    def retry_task(self, task_id: TaskId, *, by: Caller, changes: dict[str, Json]) -> TaskReport:
+        """Run a task that has ended again, as a new task of whoever asks.
+
+        Args:
+            task_id: The task that ended.
+            by: Who asks.
+            changes: Named arguments that shall be others; the rest stays as it was.
+
+        Raises:
+            NotPermittedError: The caller may not submit.
+            TaskNotFoundError: There is none, or it is somebody else's.
+            TaskNotFinalError: It has not ended.
+            TaskNameNotFoundError: No task function has its name any more.
+            InvalidArgumentsError: The changed arguments do not fit.
+            InvalidOptionError: Its arguments cannot be changed by name.
+            LedgerUnavailableError: Nothing was accepted.
+        """
+        by.require(Scope.SUBMIT)
+        task = self._visible(task_id, by=by)
+        if not task.state.is_final:
+            raise TaskNotFinalError(task_id, task.state.value)
+        self._catalogue.describe(task.name)
+        arguments = task.arguments
+        if changes:
+            arguments = self._catalogue.validate(task.name, changed_arguments(arguments, changes))
+        now = self._now()
+        again = task_again(task, TaskId(str(uuid.uuid4())), arguments, submitted_by=by.name)
+        stored = self._accept(again, now=now)
+        logger.info("a task was retried", extra={"task_id": task_id, "user": by.name})
+        return TaskReport(task=stored, waiting_because=why_waiting_at_first(stored))
 
     def _accept(self, task: NewTask, *, now: datetime) -> Task:
         # The one place where a submission is written, so that a batcher can take it over.

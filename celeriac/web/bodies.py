@@ -43,6 +43,18 @@ async def read_json_object(request: Request) -> dict[str, Json]:
 
 
 async def read_form(request: Request, *, most_bytes: int) -> dict[str, str]:
+async def read_optional_json_object(request: Request) -> dict[str, Json]:
+    """Return the JSON object in a request's body; an empty one when there is no body.
+
+    Raises:
+        MediaTypeError, BodyTooLargeError, BrokenBodyError, InvalidBodyError: As read_json_object.
+    """
+    is_chunked = "transfer-encoding" in request.headers
+    if not is_chunked and request.headers.get("content-length", "0").strip() == "0":
+        return {}
+    return await read_json_object(request)
+
+
     """Return the fields of a URL-encoded form, each given once.
 
     Raises:

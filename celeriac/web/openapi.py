@@ -26,7 +26,7 @@ _MEANINGS = {
     403: "The caller lacks a right, which is named.",
     404: "There is no such thing, or it is not the caller's.",
     405: "The path does not take this method.",
-    409: "It has already ended.",
+    409: "It has already ended, or has not ended yet.",
     413: "The body is too large; it was not read to its end.",
     415: "The body's content type or encoding is not one this path takes.",
     422: "What was asked makes no sense; each field that is wrong is named.",

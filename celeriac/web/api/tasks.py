@@ -13,7 +13,7 @@ from starlette.responses import Response
 from celeriac.core.task import TaskId
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.auth import SignedIn
-from celeriac.web.bodies import JSON_TYPE, read_json_object
+from celeriac.web.bodies import JSON_TYPE, read_json_object, read_optional_json_object
 from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
 from celeriac.web.parts import Seals, Tasks, TaskTypes
 from celeriac.web.queries import ListQuery, SubmitQuery, once_except
@@ -23,6 +23,7 @@ router = APIRouter(tags=["tasks"])
 
 Json = Any
 JsonObject = Annotated[dict[str, Json], Depends(read_json_object)]
+OptionalJsonObject = Annotated[dict[str, Json], Depends(read_optional_json_object)]
 
 # A good pause between two looks at a task.
 _POLL_SECONDS = 1
@@ -95,6 +96,35 @@ def list_tasks(
     after = seals.open(query.page_token, context=context)
     page = tasks.list_tasks(wanted, by=who, after=after, limit=query.limit)
     return TaskPageOut.of(page, next_page_token=seals.seal(page.next, context=context))
+
+
+@router.post(
+    "/tasks/{task_id}/retry",
+    operation_id="retry_task",
+    status_code=202,
+    openapi_extra={
+        "requestBody": {
+            "required": False,
+            "content": {JSON_TYPE: {"schema": {"type": "object"}}},
+        }
+    },
+    responses={
+        202: {"headers": ACCEPTED_HEADERS, "description": "A new task is kept and will run."},
+        **refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def retry_task(
+    task_id: Annotated[str, Path(description="The task's id.")],
+    who: SignedIn,
+    changes: OptionalJsonObject,
+    tasks: Tasks,
+    response: Response,
+) -> TaskOut:
+    """Run a task that has ended again, as a new task; the body may change some of its arguments."""
+    report = await run_in_threadpool(tasks.retry_task, TaskId(task_id), by=who, changes=changes)
+    response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
+    response.headers["Retry-After"] = str(_POLL_SECONDS)
+    return TaskOut.of(report)
 
 
 @router.post(

@@ -18,6 +18,7 @@ ROUTES = [
     ("GET", "/tasks"),
     ("GET", "/tasks/some-id"),
     ("POST", "/tasks/some-id/cancel"),
+    ("POST", "/tasks/some-id/retry"),
     ("GET", "/task-types"),
     ("GET", "/task-types/process"),
 ]
