@@ -11,7 +11,7 @@ from celery import Celery, concurrency
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
 from celeriac.engine.runtime import Engine
-from celeriac.engine.transport import channel as transport
+from celeriac.engine.transport import transport
 from celeriac.errors import SettingsError
 from celeriac.settings import Settings
 

@@ -83,9 +83,12 @@ class BrokerView:
         if not self._is_redis:
             # Other brokers do so themselves when a connection is gone.
             return 0
-        client = self._connection.default_channel.client
+        channel = self._connection.default_channel
+        client, prefix = channel.plain_client(), channel.global_keyprefix
         return sum(
-            give_back_all(client, key) for key, owner in parkings(client).items() if is_dead(owner)
+            give_back_all(client, key, prefix=prefix)
+            for key, owner in parkings(client, prefix=prefix).items()
+            if is_dead(owner)
         )
 
     def epoch(self) -> str:
@@ -96,8 +99,9 @@ class BrokerView:
         """
         if not self._is_redis:
             return ""
-        client = self._connection.default_channel.client
-        client.set(EPOCH_KEY, secrets.token_hex(8), nx=True)
-        kept = client.get(EPOCH_KEY)
+        channel = self._connection.default_channel
+        client, key = channel.plain_client(), f"{channel.global_keyprefix}{EPOCH_KEY}"
+        client.set(key, secrets.token_hex(8), nx=True)
+        kept = client.get(key)
         run_id = client.info("server").get("run_id", "")
         return f"{kept!r}:{run_id}"

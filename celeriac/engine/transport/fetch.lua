@@ -1,10 +1,10 @@
 -- Pops up to a number of messages over all queues and priorities and parks each of them.
 --
--- KEYS  1: this worker's parking (a hash); 2..: the lists, priority by priority, the queues of
---       one priority side by side
+-- KEYS  1: this channel's parking (a hash); 2: the registry of parkings; 3..: the lists, priority
+--       by priority, the queues of one priority side by side
 -- ARGV  1: messages at the most; 2: the number of queues; 3: what tags begin with; 4: the first
 --       tag's number; 5, 6: the list and the body of a message that was popped already, or empty;
---       7..: tags that are acknowledged
+--       7: whose parking it is; 8..: tags that are acknowledged
 -- Returns tag, list, body; tag, list, body; ...
 local parking = KEYS[1]
 local room = tonumber(ARGV[1])
@@ -12,7 +12,13 @@ local queues = tonumber(ARGV[2])
 local number = tonumber(ARGV[4])
 local found = {}
 
-for first = 7, #ARGV, 1000 do
+-- With its memory full the broker lets a script write only after a command that can but free some.
+-- This one does nothing else; what is parked below was in the memory before.
+redis.call('HDEL', parking, '')
+-- Each time: the registry is gone when somebody wiped the broker.
+redis.call('HSETNX', KEYS[2], parking, ARGV[7])
+
+for first = 8, #ARGV, 1000 do
   redis.call('HDEL', parking, unpack(ARGV, first, math.min(first + 999, #ARGV)))
 end
 
@@ -41,7 +47,7 @@ local function pop(list, most)
   return #bodies
 end
 
-for start = 2, #KEYS, queues do
+for start = 3, #KEYS, queues do
   -- Each queue of a priority gets its share first, so that a busy one never starves the others.
   local share = math.max(1, math.floor(room / queues))
   for _, most in ipairs({share, room}) do

@@ -1,22 +1,29 @@
-"""Where a process keeps the messages it has taken and not acknowledged: a hash of its own.
+"""Where a channel keeps the messages it has taken and not acknowledged: a hash of its own.
 
 A registry in the broker names every parking with the process it belongs to, so that the janitor
-can give back what a dead process had.
+can give back what a dead process had. What a channel of a living process lost with its connection
+is given back by the next channel of that process.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from celeriac.engine.identity import machine_id, process_started
 
 REGISTRY_KEY = "celeriac:parkings"
+REJECTS_KEY = "celeriac:rejects"
+# How many messages were ever put aside.
+REJECTED_KEY = "celeriac:rejected"
 _PREFIX = "celeriac:parked:"
+_MOST_REJECTS = 1000
+_MOST_BYTES_OF_REJECT = 65536
 
 
 class Taken(NamedTuple):
@@ -41,21 +48,36 @@ def _script(name: str) -> str:
 
 
 class Parking:
-    """The parking of this process."""
+    """The parking of one channel."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, *, prefix: str = "", is_used: Callable[[], bool]) -> None:
+        """Make a parking; nothing is in the broker before the first message.
+
+        Args:
+            client: A client that takes names as they are.
+            prefix: What every name in the broker begins with.
+            is_used: Whether there still is somebody who delivers what is parked.
+        """
         self._client = client
-        self._nonce = _nonce_of_process()
-        self.key = _PREFIX + self._nonce
+        self._prefix = prefix
+        mine = _of_this_process()
+        self._tag = f"{mine.nonce}-{next(mine.numbers)}-"
+        self.key = f"{prefix}{_PREFIX}{self._tag[:-1]}"
+        self._registry = f"{prefix}{REGISTRY_KEY}"
+        self._owner = json.dumps(Owner(machine_id(), os.getpid(), process_started(os.getpid())))
         self._fetch = client.register_script(_script("fetch.lua"))
         self._requeue = client.register_script(_script("requeue.lua"))
         self._number = 0
+        facts = client.connection_pool.connection_kwargs
+        self._place = (facts.get("host"), facts.get("port"), facts.get("path"), facts.get("db"))
+        mine.parkings[self.key] = (self._place, is_used)
 
-    def register(self) -> None:
-        """Make the parking known, and give back what an earlier connection of ours left in it."""
-        owner = Owner(machine_id(), os.getpid(), process_started(os.getpid()))
-        self._client.hset(REGISTRY_KEY, self.key, json.dumps(owner))
-        self.give_back()
+    def give_back_lost(self) -> None:
+        """Give back what other channels of this process lost with their connections."""
+        mine = _of_this_process()
+        for key, (place, is_used) in list(mine.parkings.items()):
+            if place == self._place and key != self.key and not is_used():
+                self._give_up(key)
 
     def take(
         self,
@@ -63,8 +85,8 @@ class Parking:
         *,
         queues: int,
         most: int,
-        acknowledged: Sequence[str],
-        popped: tuple[bytes, bytes] | None = None,
+        acknowledged: Sequence[str] = (),
+        popped: tuple[str, bytes] | None = None,
     ) -> list[Taken]:
         """Take messages and acknowledge others, in one step.
 
@@ -77,14 +99,18 @@ class Parking:
         """
         first = self._number
         self._number += most + 1
-        key, body = popped or (b"", b"")
+        key, body = popped or ("", b"")
         found = self._fetch(
-            keys=[self.key, *lists],
-            args=[most, queues, f"{self._nonce}-", first, key, body, *acknowledged],
+            keys=[self.key, self._registry, *(self._prefix + each for each in lists)],
+            args=[
+                *(most, queues, self._tag, first),
+                *(self._prefix + key if key else "", body, self._owner),
+                *acknowledged,
+            ],
         )
         texts = iter(found)
         return [
-            Taken(tag.decode(), key.decode(), body)
+            Taken(tag.decode(), key.decode().removeprefix(self._prefix), body)
             for tag, key, body in zip(texts, texts, texts, strict=True)
         ]
 
@@ -92,37 +118,67 @@ class Parking:
         """Forget messages that are done with."""
         self._client.hdel(self.key, *tags)
 
+    def put_aside(self, bodies: Sequence[bytes], *, tags: Sequence[str]) -> None:
+        """Keep the newest of what is no message where somebody may look at it."""
+        rejects = f"{self._prefix}{REJECTS_KEY}"
+        with self._client.pipeline() as pipeline:
+            pipeline.lpush(rejects, *(body[:_MOST_BYTES_OF_REJECT] for body in bodies))
+            pipeline.ltrim(rejects, 0, _MOST_REJECTS - 1)
+            pipeline.incrby(f"{self._prefix}{REJECTED_KEY}", len(bodies))
+            if tags:
+                pipeline.hdel(self.key, *tags)
+            pipeline.execute()
+
     def give_back(self, tags: Sequence[str] = (), *, is_next: bool = True) -> int:
         """Put messages back into their lists; no tags means all that is parked."""
         return int(self._requeue(keys=[self.key], args=["first" if is_next else "last", *tags]))
+
+    def end(self) -> None:
+        """Give everything back and be forgotten."""
+        self._give_up(self.key)
 
     def close(self) -> None:
         """Close the connections; what is parked stays parked."""
         self._client.connection_pool.disconnect()
 
-
-_nonce: tuple[int, str] = (0, "")
-
-
-def _nonce_of_process() -> str:
-    # One for each process, whatever it was forked from: what a lost connection of ours had parked
-    # is found again by the next one.
-    global _nonce
-    if _nonce[0] != os.getpid():
-        _nonce = (os.getpid(), secrets.token_hex(8))
-    return _nonce[1]
+    def _give_up(self, key: str) -> None:
+        self._requeue(keys=[key], args=["first"])
+        self._client.hdel(self._registry, key)
+        _of_this_process().parkings.pop(key, None)
 
 
-def parkings(client: Any) -> dict[str, Owner]:
+class _Mine:
+    """The parkings that this process has made and not given up."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.nonce = secrets.token_hex(8)
+        self.numbers = itertools.count()
+        # By key: which broker it is in, and whether its channel still delivers.
+        self.parkings: dict[str, tuple[object, Callable[[], bool]]] = {}
+
+
+_mine: _Mine | None = None
+
+
+def _of_this_process() -> _Mine:
+    # Whatever a process was forked from goes on using its own.
+    global _mine
+    if _mine is None or _mine.pid != os.getpid():
+        _mine = _Mine()
+    return _mine
+
+
+def parkings(client: Any, *, prefix: str = "") -> dict[str, Owner]:
     """Return every parking with its owner."""
     return {
         key.decode(): Owner(*json.loads(owner))
-        for key, owner in client.hgetall(REGISTRY_KEY).items()
+        for key, owner in client.hgetall(f"{prefix}{REGISTRY_KEY}").items()
     }
 
 
-def give_back_all(client: Any, key: str) -> int:
+def give_back_all(client: Any, key: str, *, prefix: str = "") -> int:
     """Give back everything in the parking of a dead process, and forget the parking."""
     count = client.register_script(_script("requeue.lua"))(keys=[key], args=["first"])
-    client.hdel(REGISTRY_KEY, key)
+    client.hdel(f"{prefix}{REGISTRY_KEY}", key)
     return int(count)

@@ -1,0 +1,115 @@
+"""What lies in the broker's lists, read without trusting it.
+
+Kombu and Celery believe a message to have the right shape, and a worker ends when it has not.
+"""
+
+from __future__ import annotations
+
+import binascii
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from kombu.utils.json import loads
+
+# A body that is larger than this, packed or unpacked, is no message of a sane producer.
+_LARGEST_BYTES = 8 * 1024 * 1024
+# What reading something that is no message may raise, deep inside of kombu's decoders.
+READING_ERRORS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    # Kombu reads decimals: `{"__type__": "decimal", "__value__": "x"}`.
+    ArithmeticError,
+    RecursionError,
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    binascii.Error,
+)
+
+_TEXTS = ("task", "id", "root_id", "parent_id", "group", "eta", "lang", "origin", "shadow")
+_NUMBERS = ("retries", "group_index")
+_UNPACKERS: dict[str, Callable[[], Any]] = {
+    "application/x-gzip": zlib.decompressobj,
+    "application/x-bz2": bz2.BZ2Decompressor,
+    "application/x-lzma": lambda: lzma.LZMADecompressor(memlimit=8 * _LARGEST_BYTES),
+}
+
+
+def read_element(element: bytes, decode_body: Callable[[Any, Any], Any]) -> Any | None:
+    """Return an element of a list as kombu's message, None when it is none.
+
+    Args:
+        element: What was taken out of a list.
+        decode_body: Kombu's way from a body and the name of its encoding to the body.
+    """
+    if len(element) > _LARGEST_BYTES:
+        return None
+    try:
+        message = loads(element.decode())
+        return message if is_message(message, decode_body) else None
+    except READING_ERRORS:
+        return None
+
+
+def is_message(message: Any, decode_body: Callable[[Any, Any], Any]) -> bool:
+    """Return whether something has the shape that kombu and Celery expect.
+
+    Raises:
+        READING_ERRORS: It has not.
+    """
+    properties, headers = message["properties"], message["headers"]
+    delivery = properties["delivery_info"]
+    body = message["body"]
+    return (
+        isinstance(body, str)
+        and isinstance(headers, dict)
+        and isinstance(delivery, dict)
+        and isinstance(properties["delivery_tag"], str)
+        and all(_is_text(message.get(name)) for name in ("content-type", "content-encoding"))
+        and all(_is_text(properties.get(name)) for name in ("correlation_id", "reply_to"))
+        and all(_is_text(delivery.get(name)) for name in ("exchange", "routing_key"))
+        and _are_headers(headers)
+        and _is_unpacked_small(
+            decode_body(body, properties.get("body_encoding")), headers.get("compression")
+        )
+    )
+
+
+def _are_headers(headers: dict[str, Any]) -> bool:
+    limits = headers.get("timelimit")
+    return (
+        all(_is_text(headers.get(name)) for name in _TEXTS)
+        and all(_is_number(headers.get(name)) for name in _NUMBERS)
+        and isinstance(headers.get("expires"), str | int | float | datetime | None)
+        and (limits is None or (isinstance(limits, list) and len(limits) == 2))
+    )
+
+
+def _is_text(value: Any) -> bool:
+    if value is None:
+        return True
+    # No database takes a NUL; a lone surrogate raises when it is encoded.
+    return isinstance(value, str) and "\0" not in value and value.encode() is not None
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, int)
+
+
+def _is_unpacked_small(body: Any, compression: Any) -> bool:
+    if not compression:
+        return True
+    # A few bytes could fill the memory: kombu unpacks whatever it is given.
+    unpacker = _UNPACKERS[compression]()
+    packed = body if isinstance(body, bytes) else body.encode()
+    unpacked = unpacker.decompress(packed, _LARGEST_BYTES + 1)
+    # Behind its end another stream may begin, which kombu would unpack too.
+    return len(unpacked) <= _LARGEST_BYTES and not unpacker.unused_data

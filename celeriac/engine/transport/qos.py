@@ -1,0 +1,70 @@
+"""What a channel has delivered and is not yet done with."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+from redis.exceptions import ResponseError
+
+
+class ParkingQoS(kombu_redis.QoS):
+    """What is unacknowledged: parked already when it is delivered, acknowledged in batches."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Filled by whatever thread is done with a message.
+        self._done: deque[str] = deque()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Take note of a delivered message; it is parked since it was taken."""
+        virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Have a message forgotten with the next batch."""
+        self._done.append(delivery_tag)
+        virtual.QoS.ack(self, delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Give a message back, behind the others of its list, or have it forgotten."""
+        if not requeue:
+            self.ack(delivery_tag)
+        elif not self.channel.closed:
+            # A closed channel has given it back already.
+            self.channel.parking.give_back([delivery_tag], is_next=False)
+            virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked(self, client: Any = None) -> None:
+        """Give back everything that was delivered and not acknowledged."""
+        self.channel.give_back()
+        self._delivered.clear()
+        self._dirty.clear()
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Give back what stock workers took long ago and never acknowledged."""
+        try:
+            super().restore_visible(*args, **kwargs)
+        except ResponseError:
+            # The broker cannot write now. It is asked again soon; Celery would end the worker.
+            return
+
+    def take_done(self) -> list[str]:
+        """Return the tags of what is done with, once."""
+        return [self._done.popleft() for _ in range(len(self._done))]
+
+    def put_back_done(self, tags: list[str]) -> None:
+        """Keep tags that could not be told to the broker."""
+        self._done.extendleft(reversed(tags))
+
+    def flush(self) -> None:
+        """Have everything forgotten that is done with."""
+        done = self.take_done()
+        if not done:
+            return
+        try:
+            self.channel.parking.acknowledge(done)
+        except BaseException:
+            self.put_back_done(done)
+            raise
