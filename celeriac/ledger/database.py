@@ -74,6 +74,8 @@ class Database:
         self.dialect = self.url.get_backend_name()
         self._line: WritersLine | None = None
         self._line_lock = threading.Lock()
+        # Which file a SQLite database's path named when it was opened; None before that.
+        self._identity: tuple[int, int] | None = None
         self._engine = self._new_engine()
         _alive.add(self)
 
@@ -95,11 +97,12 @@ class Database:
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
+                self._check_file()
                 with self._engine.connect() as connection:
                     return act(connection)
             except (SQLAlchemyError, OSError) as error:
                 if not (left and _is_worth_another_try(error)):
-                    raise _unavailable(error) from error
+                    raise self._unavailable(error) from error
         raise AssertionError("the last try returns or raises")
 
     def write(self, act: Callable[[Connection], T]) -> T:
@@ -113,8 +116,10 @@ class Database:
         for left in range(_TRIES - 1, -1, -1):
             doubt = _Doubt()
             try:
-                with self._turn(), self._engine.connect() as connection:
-                    return self._transact(connection, act, doubt)
+                with self._turn():
+                    self._check_file()
+                    with self._engine.connect() as connection:
+                        return self._transact(connection, act, doubt)
             except (IntegrityError, DataError, ValueError, OverflowError) as error:
                 raise RefusedRowError(_sentence(error)) from error
             except LineTooLongError as error:
@@ -123,7 +128,7 @@ class Database:
                 if doubt.is_commit_sent:
                     raise CommitInDoubtError(_sentence(error)) from error
                 if not (left and _is_worth_another_try(error)):
-                    raise _unavailable(error) from error
+                    raise self._unavailable(error) from error
                 # Two that met in a deadlock shall not meet again at once.
                 time.sleep(random.uniform(0, 0.005))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
@@ -147,6 +152,7 @@ class Database:
         if self._line is not None:
             self._line.close()
             self._line = None
+        self._identity = None
 
     def _turn(self) -> AbstractContextManager[None]:
         if self.file is None:
@@ -159,11 +165,29 @@ class Database:
             if self._line is None:
                 path = Path(self.url.database or "")
                 try:
-                    _make_file(path)
+                    # A child opens the file of its parent, and makes no other in its place.
+                    if self._identity is None:
+                        _make_file(path)
+                        self._identity = _identity_of(path)
                     self._line = WritersLine(path)
                 except OSError as error:
                     raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
             return self._line
+
+    def _check_file(self) -> None:
+        """Refuse a path that names another file than the open one, or none.
+
+        What is written to a file that was removed is lost when the last process closes it.
+        """
+        file = self.file
+        if file is None or self._identity is None or _identity_of(file) == self._identity:
+            return
+        raise LedgerUnavailableError(f"{file}: it was removed or replaced while it was in use")
+
+    def _unavailable(self, error: BaseException) -> LedgerUnavailableError:
+        # A server's name stands in what its driver says; SQLite names no file.
+        where = "" if self.file is None else f"{self.file}: "
+        return LedgerUnavailableError(where + _sentence(error))
 
     def _transact(self, connection: Connection, act: Callable[[Connection], T], doubt: _Doubt) -> T:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
@@ -271,16 +295,20 @@ def _make_file(path: Path) -> None:
         return
 
 
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def _is_worth_another_try(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return (
         error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _RETRIED_SQLSTATES
     )
-
-
-def _unavailable(error: BaseException) -> LedgerUnavailableError:
-    return LedgerUnavailableError(_sentence(error))
 
 
 def _sentence(error: BaseException) -> str:

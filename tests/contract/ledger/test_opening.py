@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from celeriac.core.task import TaskId
 from celeriac.core.user import Role
 from celeriac.errors import LedgerUnavailableError, SettingsError
 from celeriac.ledger.open import Ledger, open_ledger
@@ -220,6 +221,41 @@ def test_a_file_that_is_no_database_is_a_ledger_away(tmp_path: Path) -> None:
         open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
     assert "not a database" in caught.value.reason
+    assert str(tmp_path / "ledger.db") in caught.value.reason
+
+
+def test_a_file_that_was_removed_takes_no_task_and_is_taken_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.tasks.insert([new("before")])
+    (tmp_path / "ledger.db").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(LedgerUnavailableError):
+        ledger.tasks.insert([new("lost")])
+    with pytest.raises(LedgerUnavailableError):
+        ledger.ping()
+    assert not (tmp_path / "ledger.db").exists()
+
+    (tmp_path / "elsewhere").rename(tmp_path / "ledger.db")
+    ledger.tasks.insert([new("after")])
+    assert set(ledger.tasks.find_many([TaskId("before"), TaskId("lost"), TaskId("after")])) == {
+        "before",
+        "after",
+    }
+    ledger.close()
+
+
+def test_a_file_that_was_replaced_takes_no_task(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    (tmp_path / "another").write_bytes(b"")
+    (tmp_path / "another").rename(tmp_path / "ledger.db")
+
+    with pytest.raises(LedgerUnavailableError) as caught:
+        ledger.tasks.insert([new("lost")])
+
+    assert "replaced" in caught.value.reason
+    ledger.close()
 
 
 def test_a_server_that_is_away_is_a_ledger_away() -> None:
