@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from celeriac.core.user import User
 from celeriac.core.worker import Worker
 from celeriac.errors import LedgerUnavailableError
+from celeriac.service.start_links import StartLinks
 
 
 class _Leases(Protocol):
@@ -20,12 +21,23 @@ class _Users(Protocol):
     def list(self) -> tuple[User, ...]: ...
 
 
+class _Settings(Protocol):
+    def find(self, name: str) -> str | None: ...
+
+    def put(self, name: str, value: str) -> None: ...
+
+    def remove(self, name: str) -> bool: ...
+
+
 class _Ledger(Protocol):
     @property
     def leases(self) -> _Leases: ...
 
     @property
     def users(self) -> _Users: ...
+
+    @property
+    def settings(self) -> _Settings: ...
 
     def close(self) -> None: ...
 
@@ -64,6 +76,16 @@ class LateLedger:
             LedgerUnavailableError: It did not answer.
         """
         return () if self._ledger is None else self._ledger.users.list()
+
+    def make_start_link(self) -> str | None:
+        """Return the secret of a link for the first admin, None when there is one.
+
+        Raises:
+            LedgerUnavailableError: It did not answer.
+        """
+        if self._ledger is None:
+            return None
+        return StartLinks(self._ledger, now=lambda: datetime.now(UTC)).make()
 
     def close(self) -> None:
         """Close the ledger if it was opened."""

@@ -102,7 +102,7 @@ def ended_line(name: str, *, code: int, lived: timedelta, pause: timedelta, log:
 
 
 def closing_lines(
-    *, url: str, took: timedelta, flower: str, logs: Path, grace: timedelta, user_hint: str
+    *, url: str, took: timedelta, flower: str, logs: Path, grace: timedelta, start_link: str
 ) -> tuple[str, ...]:
     """Return what stands under the ready lines.
 
@@ -112,14 +112,13 @@ def closing_lines(
         flower: How to sign in to Flower.
         logs: The folder of the programs' logs.
         grace: How long running tasks may finish at the end.
-        user_hint: The command that makes the first user; empty when there is one.
+        start_link: Where the first admin chooses a password; empty when there is one.
     """
-    hint = (f"  User   {user_hint}    nobody can sign in yet",) if user_hint else ()
+    where = f"{start_link}    one use, 30 minutes: choose your password" if start_link else url
     return (
         "",
         f"  Ready in {took.total_seconds():.1f} s",
-        f"  Open   {url}",
-        *hint,
+        f"  Open   {where}",
         f"  Flower {flower}",
         f"  Logs   {logs}",
         f"  Stop   Ctrl-C (running tasks get {grace.total_seconds():.0f} s to finish)",

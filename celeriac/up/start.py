@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -169,8 +168,7 @@ class Machine:
         return chosen.port
 
     def _tell_ready(self, url: str) -> None:
-        has_users = bool(self._ledger.list_users())
-        hint = user_hint(self._around.project, self._around.settings.data_dir)
+        link = self._ledger.make_start_link()
         secret = self._around.folder / FLOWER_PASSWORD_FILE
         self._printer.say(
             *closing_lines(
@@ -179,7 +177,7 @@ class Machine:
                 flower=f"user {FLOWER_USER}, password in {secret}",
                 logs=self._around.folder,
                 grace=WORKER_GRACE,
-                user_hint="" if has_users else hint,
+                start_link="" if link is None else f"{url}/start/{link}",
             )
         )
 
@@ -194,13 +192,6 @@ def find_project(folder: Path) -> Path:
         if all((each / name).exists() for name in _PROJECT_FILES):
             return each
     raise ProjectMissingError(str(folder))
-
-
-def user_hint(project: Path, data_dir: Path) -> str:
-    """Return the command that makes the first user in this data folder."""
-    command = "python run.py" if (project / "run.py").exists() else "celeriac"
-    elsewhere = "" if data_dir == project / ".celeriac" else f" --data {shlex.quote(str(data_dir))}"
-    return f"{command} user add NAME --role admin{elsewhere}"
 
 
 def ledger_words(url: str) -> str:

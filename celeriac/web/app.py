@@ -20,15 +20,22 @@ from celeriac.engine.runtime import Engine
 from celeriac.engine.workers import Workers
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
+from celeriac.ledger.stored_settings import StoredSettings
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
 from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
 from celeriac.service.secrets import signing_keys
+from celeriac.service.sessions import Sessions
+from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
+from celeriac.service.users import UserService
 from celeriac.web.api import health, task_types, tasks, token
+from celeriac.web.dashboard import access as dashboard_access
+from celeriac.web.dashboard import submit as dashboard_submit
+from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.limits import Limiter
 from celeriac.web.openapi import describe
 from celeriac.web.page_tokens import PageTokens
@@ -84,6 +91,11 @@ class LateLedger:
         """The ledger's keys."""
         return self._engine.ledger.keys
 
+    @property
+    def settings(self) -> StoredSettings:
+        """What is set in the ledger while the service runs."""
+        return self._engine.ledger.settings
+
     def ping(self) -> None:
         """Return if the ledger answers.
 
@@ -115,12 +127,18 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
     settings = engine.settings
     keys = signing_keys(settings)
     ledger = LateLedger(engine)
-    sessions = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
+    hasher = Hasher()
+    tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
+    session_keys = [derive_key(key, "sessions") for key in keys]
     return Parts(
         settings=settings,
         tasks=TaskService(ledger, catalogue, engine.publisher, workers, now=_now),
         task_types=TaskTypeService(catalogue),
-        access=AccessService(ledger, Hasher(), sessions, now=_now),
+        access=AccessService(ledger, hasher, tokens, now=_now),
+        users=UserService(ledger, hasher),
+        sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=_now),
+        start_links=StartLinks(ledger, now=_now),
+        form_key=derive_key(keys[0], "forms"),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         limiter=Limiter(settings.broker_url),
         limits=Limits.from_settings(settings),
@@ -163,6 +181,9 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
     app.state.parts = parts
     for router in (token.router, tasks.router, task_types.router, health.router):
         app.include_router(router)
+    # The last one answers whatever else begins with /ui.
+    for router in (dashboard_access.router, dashboard_submit.router, dashboard_tasks.router):
+        app.include_router(router, include_in_schema=False)
     app.add_middleware(Shell)
     add_problem_handlers(app)
     # FastAPI's own way of giving an app another document.

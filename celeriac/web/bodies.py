@@ -23,6 +23,7 @@ Json = Any
 JSON_TYPE = "application/json"
 FORM_TYPE = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 20
+_MOST_PAGE_FIELDS = 500
 
 
 async def read_json_object(request: Request) -> dict[str, Json]:
@@ -42,7 +43,6 @@ async def read_json_object(request: Request) -> dict[str, Json]:
     return value
 
 
-async def read_form(request: Request, *, most_bytes: int) -> dict[str, str]:
 async def read_optional_json_object(request: Request) -> dict[str, Json]:
     """Return the JSON object in a request's body; an empty one when there is no body.
 
@@ -55,6 +55,7 @@ async def read_optional_json_object(request: Request) -> dict[str, Json]:
     return await read_json_object(request)
 
 
+async def read_form(request: Request, *, most_bytes: int) -> dict[str, str]:
     """Return the fields of a URL-encoded form, each given once.
 
     Raises:
@@ -63,21 +64,28 @@ async def read_optional_json_object(request: Request) -> dict[str, Json]:
         BrokenBodyError: It is no such form.
         InvalidBodyError: A field is given twice.
     """
-    _check_type(request, FORM_TYPE)
-    body = await read_body(request, most_bytes=most_bytes)
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
-    except ValueError:
-        raise BrokenBodyError("a URL-encoded form in UTF-8") from None
+    pairs = await _read_pairs(request, most_bytes=most_bytes, most_fields=_MOST_FIELDS)
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise InvalidBodyError(FieldProblem(pointer="", detail="a field is given twice"))
     return fields
+
+
+async def read_page_form(request: Request) -> dict[str, list[str]]:
+    """Return the fields of a form that one of our pages sent, each with all its values.
+
+    Raises:
+        MediaTypeError: The body says that it is something else, or is encoded.
+        BodyTooLargeError: It is too large; the rest was not read.
+        BrokenBodyError: It is no such form.
+    """
+    most_bytes = request.app.state.parts.settings.max_body_bytes
+    found: dict[str, list[str]] = {}
+    for name, value in await _read_pairs(
+        request, most_bytes=most_bytes, most_fields=_MOST_PAGE_FIELDS
+    ):
+        found.setdefault(name, []).append(value)
+    return found
 
 
 async def read_body(request: Request, *, most_bytes: int) -> bytes:
@@ -95,6 +103,22 @@ async def read_body(request: Request, *, most_bytes: int) -> bytes:
         if len(chunks) > most_bytes:
             raise BodyTooLargeError(most_bytes)
     return bytes(chunks)
+
+
+async def _read_pairs(
+    request: Request, *, most_bytes: int, most_fields: int
+) -> list[tuple[str, str]]:
+    _check_type(request, FORM_TYPE)
+    body = await read_body(request, most_bytes=most_bytes)
+    try:
+        return parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=most_fields,
+        )
+    except ValueError:
+        raise BrokenBodyError("a URL-encoded form in UTF-8") from None
 
 
 def _check_type(request: Request, wanted: str) -> None:

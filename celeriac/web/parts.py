@@ -11,8 +11,11 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from celeriac.service.access import AccessService
+from celeriac.service.sessions import Sessions
+from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
+from celeriac.service.users import UserService
 from celeriac.settings import Settings
 from celeriac.web.limits import Limiter, Rule
 from celeriac.web.page_tokens import PageTokens
@@ -28,6 +31,8 @@ class Limits:
     sign_in: Rule
     # Sign-ins per address, under whatever names.
     sign_in_address: Rule
+    # Requests for pages, of a user and of an address: a page asks again while its task runs.
+    pages: Rule
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
@@ -38,6 +43,7 @@ class Limits:
             address=Rule.from_text("address", settings.rate_limit),
             sign_in=sign_in,
             sign_in_address=sign_in.times(5, name="sign-in-address"),
+            pages=Rule.from_text("pages", settings.rate_limit).times(6, name="pages"),
         )
 
 
@@ -49,6 +55,11 @@ class Parts:
     tasks: TaskService
     task_types: TaskTypeService
     access: AccessService
+    users: UserService
+    sessions: Sessions
+    start_links: StartLinks
+    # Seals the forms of the pages.
+    form_key: bytes
     page_tokens: PageTokens
     limiter: Limiter
     limits: Limits

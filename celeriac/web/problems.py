@@ -30,7 +30,12 @@ from celeriac.errors import (
     UnavailableError,
 )
 from celeriac.web.methods import allowed_methods
-from celeriac.web.refusals import BodyTooLargeError, MediaTypeError, RequestRefusedError
+from celeriac.web.refusals import (
+    BodyTooLargeError,
+    FormRefusedError,
+    MediaTypeError,
+    RequestRefusedError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -38,6 +43,7 @@ MEDIA_TYPE = "application/problem+json"
 _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
     (NotAuthenticatedError, 401),
     (NotPermittedError, 403),
+    (FormRefusedError, 403),
     (RateLimitedError, 429),
     (BodyTooLargeError, 413),
     (MediaTypeError, 415),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from celeriac.errors import CeleriacError, FieldProblem, InvalidRequestError, UnavailableError
+from celeriac.errors import (
+    AccessError,
+    CeleriacError,
+    FieldProblem,
+    InvalidRequestError,
+    UnavailableError,
+)
 
 
 class RequestRefusedError(CeleriacError):
@@ -59,6 +65,16 @@ class InvalidBodyError(InvalidRequestError):
     def __init__(self, *problems: FieldProblem) -> None:
         super().__init__("; ".join(problem.detail for problem in problems))
         self.problems = problems
+
+
+class FormRefusedError(AccessError):
+    """A form did not come from a page that was made for this browser."""
+
+    code = "form_refused"
+    fix = "open the page again and send it from there"
+
+    def __init__(self) -> None:
+        super().__init__("this form is too old, or comes from elsewhere; nothing was done")
 
 
 class BusyError(UnavailableError):

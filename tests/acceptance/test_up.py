@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import re
 import signal
 import socket
 import stat
@@ -66,8 +67,11 @@ def test_the_ready_lines_tell_every_program_with_its_time(machine: UpProcess) ->
     assert "\033[" not in said
 
 
-def test_without_a_user_the_command_that_adds_one_is_told(machine: UpProcess) -> None:
-    assert f"user add NAME --role admin --data {machine.data}" in machine.log_text()
+def test_without_an_admin_a_link_to_choose_a_password_is_told(machine: UpProcess) -> None:
+    link = re.search(rf"Open +({re.escape(machine.url)}/start/\S+) ", machine.log_text())
+
+    assert link is not None
+    assert httpx.get(link[1]).status_code == 200
 
 
 def test_no_secret_is_told(machine: UpProcess) -> None:
@@ -185,7 +189,7 @@ def test_after_kill_9_the_next_start_works_on_what_is_there(fresh: UpProcess) ->
 
     walk_through(fresh.url)
     assert "(new)" not in fresh.log_text()
-    assert "user add" not in fresh.log_text()
+    assert "/start/" in fresh.log_text()
 
 
 def test_a_taken_port_is_told_with_its_holder_and_the_next_free_one_is_taken(

@@ -20,6 +20,8 @@ from celeriac.core.user import Role
 from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
 from celeriac.service.passwords import Hasher
+from celeriac.service.sessions import Sessions
+from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
@@ -80,6 +82,11 @@ class SwitchedLedger:
     def users(self) -> Any:
         """The users, or the error."""
         return Away(self.error) if self.error else self.real.users
+
+    @property
+    def settings(self) -> Any:
+        """The stored settings, or the error."""
+        return Away(self.error) if self.error else self.real.settings
 
     @property
     def keys(self) -> Any:
@@ -200,6 +207,14 @@ class Service:
             tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
             task_types=TaskTypeService(catalogue),
             access=AccessService(ledger, HASHER, self.tokens, now=self.clock),
+            users=UserService(ledger, HASHER),
+            sessions=Sessions(
+                [derive_key(KEY, "sessions")],
+                lifetime=self.settings.session_lifetime,
+                now=self.clock,
+            ),
+            start_links=StartLinks(ledger, now=self.clock),
+            form_key=derive_key(KEY, "forms"),
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             limiter=self.limiter,
             limits=Limits.from_settings(self.settings),

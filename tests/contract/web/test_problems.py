@@ -50,7 +50,6 @@ def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_takes(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/nothing",
         "/tasks/",
         "/tasks//",

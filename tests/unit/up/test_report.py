@@ -83,8 +83,8 @@ def test_an_ended_program_is_told_with_how_it_ended(code: int, words: str) -> No
     assert "starting again in 2 s" in line
 
 
-def test_the_hint_for_the_first_user_is_left_out_when_there_is_one() -> None:
-    def lines(hint: str) -> str:
+def test_the_start_link_stands_in_place_of_the_url_until_there_is_an_admin() -> None:
+    def lines(link: str) -> str:
         return "\n".join(
             closing_lines(
                 url="http://x",
@@ -92,12 +92,12 @@ def test_the_hint_for_the_first_user_is_left_out_when_there_is_one() -> None:
                 flower="user celeriac",
                 logs=Path("/logs"),
                 grace=timedelta(seconds=10),
-                user_hint=hint,
+                start_link=link,
             )
         )
 
-    assert "celeriac user add" in lines("celeriac user add NAME --role admin")
-    assert "User" not in lines("")
+    assert "  Open   http://x/start/abc    one use" in lines("http://x/start/abc")
+    assert "  Open   http://x\n" in lines("")
 
 
 @pytest.mark.parametrize(

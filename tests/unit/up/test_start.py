@@ -20,7 +20,6 @@ from celeriac.up.start import (
     ledger_words,
     refuse_memory_broker,
     refuse_without_admin,
-    user_hint,
 )
 from tests.servers.processes import PROJECT
 
@@ -73,20 +72,6 @@ def test_no_project_is_told_with_what_is_missing(
 
     with pytest.raises(ProjectMissingError, match=str(tmp_path)):
         find_project(tmp_path)
-
-
-def test_the_hint_for_the_first_user_works_in_the_data_folder(tmp_path: Path) -> None:
-    (tmp_path / "run.py").touch()
-
-    usual = user_hint(tmp_path, tmp_path / ".celeriac")
-    elsewhere = user_hint(tmp_path, Path("/my data"))
-
-    assert usual == "python run.py user add NAME --role admin"
-    assert elsewhere == "python run.py user add NAME --role admin --data '/my data'"
-
-
-def test_the_hint_outside_of_a_checkout_names_the_installed_command(tmp_path: Path) -> None:
-    assert user_hint(tmp_path, tmp_path / ".celeriac").startswith("celeriac user add")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,5 @@
+"""The pages for people: rendered by the server, complete without JavaScript.
+
+What a page shows is shaped by pure functions (`pages.py`, `forms.py`); a route reads, asks the
+service once and renders.
+"""

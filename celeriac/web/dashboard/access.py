@@ -1,0 +1,158 @@
+"""Signing in and out, the first admin's password, and the files that pages need."""
+
+from __future__ import annotations
+
+import anyio
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from celeriac.core.user import Role, User
+from celeriac.errors import (
+    CeleriacError,
+    InvalidOptionError,
+    NotAuthenticatedError,
+    UserExistsError,
+    WeakPasswordError,
+)
+from celeriac.service.passwords import LEAST_CHARACTERS
+from celeriac.web.auth import address_key, count
+from celeriac.web.dashboard.guard import (
+    HOME,
+    PageRoute,
+    SentForm,
+    SignedIn,
+    Visiting,
+    local_path,
+    to_page,
+)
+from celeriac.web.dashboard.rendering import asset_response, render
+from celeriac.web.dashboard.visits import Visit
+from celeriac.web.limits import private_key
+from celeriac.web.parts import Parts, parts_of
+from celeriac.web.refusals import BusyError
+
+router = APIRouter(route_class=PageRoute)
+
+# Sign-ins that wait for a thread; whoever comes next is asked to come later.
+_MOST_WAITING = 50
+
+
+@router.get("/")
+async def go_to_pages() -> Response:
+    """Lead to the pages."""
+    return to_page("/ui")
+
+
+@router.get("/ui")
+async def go_home() -> Response:
+    """Lead to the first page."""
+    return to_page(HOME)
+
+
+@router.get("/ui/static/{name}")
+async def get_asset(name: str) -> Response:
+    """Return a file that pages need."""
+    found = asset_response(name)
+    if found is None:
+        raise HTTPException(404, "There is no such file.")
+    return found
+
+
+@router.get("/ui/sign-in")
+async def show_sign_in(request: Request, visit: Visiting) -> Response:
+    """Show the sign-in page."""
+    wanted = local_path(request.query_params.get("next", ""))
+    return render(request, visit, "sign_in.html", name="", wanted=wanted, problem="")
+
+
+@router.post("/ui/sign-in")
+async def sign_in(request: Request, visit: Visiting, form: SentForm) -> Response:
+    """Sign in, and go where one wanted to."""
+    parts = parts_of(request)
+    name, wanted = text_of(form, "name").strip(), local_path(text_of(form, "next"))
+    # Counted before the password is hashed: a guess must cost the guesser more than us.
+    await _count_guess(request, parts, name)
+    try:
+        user = await _recognize(parts, name, text_of(form, "password"))
+    except NotAuthenticatedError:
+        problem = "The name or the password is wrong."
+        return render(
+            request, visit, "sign_in.html", status=401, name=name, wanted=wanted, problem=problem
+        )
+    visit.sign_in(parts.sessions.begin(user))
+    return to_page(wanted, visit)
+
+
+@router.post("/ui/sign-out")
+async def sign_out(request: Request, visit: Visiting, who: SignedIn, _: SentForm) -> Response:
+    """End every session of the user."""
+    await run_in_threadpool(parts_of(request).access.sign_out, who.name)
+    visit.sign_out()
+    return to_page("/ui/sign-in", visit)
+
+
+@router.get("/start/{secret}")
+async def show_start(request: Request, secret: str, visit: Visiting) -> Response:
+    """Show the page on which the first admin chooses a password."""
+    await run_in_threadpool(parts_of(request).start_links.check, secret)
+    return _start_page(request, visit, name="admin")
+
+
+@router.post("/start/{secret}")
+async def start(request: Request, secret: str, visit: Visiting, form: SentForm) -> Response:
+    """Make the first admin, and sign them in."""
+    parts = parts_of(request)
+    await count(request, parts.limits.sign_in_address, address_key(request))
+    name, password = text_of(form, "name").strip(), text_of(form, "password")
+
+    def make_admin() -> User:
+        return parts.users.add_user(name, password, role=Role.ADMIN)
+
+    try:
+        user = await anyio.to_thread.run_sync(
+            parts.start_links.spend, secret, make_admin, limiter=parts.hash_threads
+        )
+    except (WeakPasswordError, InvalidOptionError, UserExistsError) as error:
+        return _start_page(request, visit, name=name, error=error)
+    visit.sign_in(parts.sessions.begin(user))
+    return to_page("/ui/submit", visit)
+
+
+def text_of(form: dict[str, list[str]], name: str) -> str:
+    """Return one field of a form, empty when it was not sent."""
+    return form[name][0] if name in form else ""
+
+
+def _start_page(
+    request: Request, visit: Visit, *, name: str, error: CeleriacError | None = None
+) -> Response:
+    is_weak = isinstance(error, WeakPasswordError)
+    told = f"{str(error)[:1].upper()}{str(error)[1:]}." if error else ""
+    return render(
+        request,
+        visit,
+        "start.html",
+        status=422 if error else 200,
+        name=name,
+        least=LEAST_CHARACTERS,
+        name_problem="" if is_weak else told,
+        password_problem=told if is_weak else "",
+    )
+
+
+async def _recognize(parts: Parts, name: str, password: str) -> User:
+    if parts.hash_threads.statistics().tasks_waiting >= _MOST_WAITING:
+        raise BusyError
+    return await anyio.to_thread.run_sync(
+        parts.access.recognize, name, password, limiter=parts.hash_threads
+    )
+
+
+async def _count_guess(request: Request, parts: Parts, name: str) -> None:
+    address = address_key(request)
+    await count(request, parts.limits.sign_in_address, address)
+    # One count with the API's: guesses at a name are the same wherever they are made.
+    await count(request, parts.limits.sign_in, private_key(name.casefold(), address))

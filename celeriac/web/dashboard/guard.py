@@ -1,0 +1,157 @@
+"""What stands before every page: who looks, whether the form is ours, and refusals as pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from celeriac.errors import CeleriacError, NotAuthenticatedError, RateLimitedError
+from celeriac.service.callers import Caller
+from celeriac.web.auth import address_key, count
+from celeriac.web.bodies import read_page_form
+from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.visits import SESSION_COOKIE, Visit, is_from_elsewhere, read_cookie
+from celeriac.web.parts import parts_of
+from celeriac.web.problems import status_of
+from celeriac.web.refusals import FormRefusedError
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+SIGN_IN = "/ui/sign-in"
+HOME = "/ui/tasks"
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
+_TITLES = {
+    400: "This cannot be read",
+    403: "This is not allowed",
+    404: "There is nothing here",
+    409: "This is not possible any more",
+    413: "This is too large",
+    415: "This cannot be read",
+    422: "This makes no sense",
+    429: "Too many requests",
+    503: "Away for a moment",
+}
+
+
+class PageRoute(APIRoute):
+    """A route whose refusals are pages, and whose missing session leads to the sign-in page."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the route's handler with refusals shown."""
+        handle = super().get_route_handler()
+
+        async def show(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except NotAuthenticatedError:
+                return to_sign_in(request)
+            except CeleriacError as error:
+                status = status_of(error)
+                if status == 500:
+                    raise
+                return problem_page(request, status, str(error), error=error)
+            except HTTPException as error:
+                return problem_page(request, error.status_code, str(error.detail))
+
+        return show
+
+
+def problem_page(
+    request: Request, status: int, detail: str, *, error: CeleriacError | None = None
+) -> Response:
+    """Return a refusal as a page."""
+    visit = getattr(request.state, "visit", None) or Visit.of(request)
+    headers = {}
+    if isinstance(error, RateLimitedError):
+        headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    return render(
+        request,
+        visit,
+        "problem.html",
+        status=status,
+        headers=headers,
+        title=_TITLES.get(status, "This did not work"),
+        detail=detail,
+        fix=error.fix if error else "",
+    )
+
+
+def to_sign_in(request: Request) -> Response:
+    """Return the way to the sign-in page, and from there back to a page that was asked for."""
+    url = SIGN_IN
+    if request.method == "GET" and request.url.path not in ("/ui", HOME):
+        wanted = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+        url = f"{SIGN_IN}?{urlencode({'next': wanted})}"
+    return to_page(url)
+
+
+def to_page(url: str, visit: Visit | None = None) -> Response:
+    """Return the way to another page, after a form or in place of this one."""
+    response = RedirectResponse(url, 303)
+    if visit is not None:
+        visit.keep(response)
+    return response
+
+
+def local_path(text: str) -> str:
+    """Return where a sign-in may lead: a page of ours, whatever was asked for."""
+    # `//host` and `/\\host` are other sites to a browser.
+    is_ours = text.startswith("/ui/") and "\\" not in text and text.isprintable()
+    return text if is_ours and not text.startswith(SIGN_IN) else HOME
+
+
+async def visiting(request: Request) -> Visit:
+    """Return the visit behind a request, whoever it is.
+
+    Raises:
+        RateLimitedError: The address asks too often.
+    """
+    visit = Visit.of(request)
+    # Found there by a refusal's page.
+    request.state.visit = visit
+    await count(request, parts_of(request).limits.pages, address_key(request))
+    return visit
+
+
+async def signed_in(request: Request, visit: Annotated[Visit, Depends(visiting)]) -> Caller:
+    """Return who is signed in.
+
+    Raises:
+        NotAuthenticatedError: Nobody is, or not any more.
+        RateLimitedError: The user asks too often.
+    """
+    parts = parts_of(request)
+    claims = parts.sessions.read(read_cookie(request, SESSION_COOKIE))
+    await count(request, parts.limits.pages, claims.user_name)
+    visit.caller = await run_in_threadpool(parts.access.admit, claims)
+    return visit.caller
+
+
+async def sent_form(
+    request: Request, visit: Annotated[Visit, Depends(visiting)]
+) -> dict[str, list[str]]:
+    """Return the fields of a form that one of our pages sent.
+
+    Raises:
+        FormRefusedError: It comes from elsewhere, or was made for another session.
+    """
+    if is_from_elsewhere(request):
+        raise FormRefusedError
+    form = await read_page_form(request)
+    if not visit.is_token("".join(form.pop(FORM_TOKEN, []))):
+        raise FormRefusedError
+    return form
+
+
+Visiting = Annotated[Visit, Depends(visiting)]
+SignedIn = Annotated[Caller, Depends(signed_in)]
+SentForm = Annotated[dict[str, list[str]], Depends(sent_form)]

@@ -1,0 +1,312 @@
+"""What the pages show, in the words of people: pure functions of values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from celeriac.core.state import TaskState
+from celeriac.core.task import Attempt, Codec, Task, TaskError
+from celeriac.service.tasks import TaskReport
+from celeriac.service.waiting import WaitingBecause
+from celeriac.web.readable import to_plain
+
+Json = Any
+
+# More than this of a result makes a page slow; the rest is in the download.
+MOST_SHOWN = 20_000
+_MOST_IN_ROW = 140
+_WHY = {
+    WaitingBecause.UPSTREAM: "It waits for another task to complete.",
+    WaitingBecause.SCHEDULED: "Its time has not come.",
+    WaitingBecause.RETRY_BACKOFF: "It pauses before its next attempt.",
+    WaitingBecause.NO_WORKER_LISTENS: "No worker serves its queue.",
+    WaitingBecause.WORKERS_BUSY: "Every worker of its queue is busy.",
+}
+_STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A moment as it is shown: told from now, exact on request."""
+
+    iso: str
+    exact: str
+    ago: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a task says it is."""
+
+    # None when it does not say of how much.
+    percent: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a task, or one attempt, failed."""
+
+    title: str
+    message: str
+    kind: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A task in the list."""
+
+    id: str
+    short_id: str
+    name: str
+    state: str
+    queue: str
+    attempts: str
+    created: Moment
+    submitted_by: str
+    progress: Progress | None
+    # What is worth a glance: what went wrong, what it waits for.
+    note: str
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt that ended."""
+
+    number: int
+    ending: str
+    worker: str
+    started: Moment
+    took: str
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """All that is shown of one task."""
+
+    row: Row
+    # The state's sentence: what happens, or why nothing does.
+    story: str
+    facts: tuple[tuple[str, str], ...]
+    started: Moment | None
+    finished: Moment | None
+    arguments: str
+    result: str
+    has_result: bool
+    is_result_cut: bool
+    failure: Failure | None
+    attempts: tuple[Try, ...]
+    is_cancellable: bool
+    is_stopping: bool
+    is_repeatable: bool
+
+
+def row_of(report: TaskReport, *, now: datetime) -> Row:
+    """Return a task as a row of the list."""
+    task = report.task
+    return Row(
+        id=task.id,
+        short_id=task.id if len(task.id) <= 12 else f"{task.id[:8]}…",
+        name=task.name,
+        state=task.state.value,
+        queue=task.queue,
+        attempts=attempts_of(task),
+        created=moment(task.created_at, now=now),
+        submitted_by=task.submitted_by or "",
+        progress=progress_of(task),
+        note=_note(report, now=now),
+        is_over=task.state.is_final,
+    )
+
+
+def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime) -> Detail:
+    """Return a task as its page shows it."""
+    task = report.task
+    result = pretty(task.result, task.result_codec) if task.result is not None else ""
+    is_stopping = task.cancel_requested_at is not None and not task.state.is_final
+    return Detail(
+        row=row_of(report, now=now),
+        story=story_of(report, now=now),
+        facts=_facts(task),
+        started=None if task.started_at is None else moment(task.started_at, now=now),
+        finished=None if task.finished_at is None else moment(task.finished_at, now=now),
+        arguments=_arguments(task),
+        result=result[:MOST_SHOWN],
+        has_result=task.state is TaskState.COMPLETED and not task.is_ignored,
+        is_result_cut=len(result) > MOST_SHOWN,
+        failure=None if task.error is None else failure_of(task.error),
+        attempts=tuple(_try(each, now=now) for each in attempts),
+        is_cancellable=not task.state.is_final and not is_stopping,
+        is_stopping=is_stopping,
+        is_repeatable=kwargs_of(task) is not None,
+    )
+
+
+def story_of(report: TaskReport, *, now: datetime) -> str:
+    """Return what happens with a task, or why nothing does, in a sentence."""
+    task = report.task
+    if task.state.is_final:
+        return _end(task)
+    if task.state is TaskState.RUNNING:
+        if task.cancel_requested_at is not None:
+            return "It was asked to stop."
+        return f"Attempt {task.attempt} runs on {task.worker}."
+    if report.waiting_because is None:
+        return "A worker will take it in a moment."
+    why = _WHY[report.waiting_because]
+    if report.waiting_because is WaitingBecause.NO_WORKER_LISTENS:
+        return f"No worker serves the queue {task.queue}: start one with -Q {task.queue}."
+    if task.not_before is not None and task.state is TaskState.SCHEDULED:
+        return f"{why} It starts in {length(task.not_before - now)}."
+    return why
+
+
+def progress_of(task: Task) -> Progress | None:
+    """Return how far a running task is, None when it does not say."""
+    if task.state is not TaskState.RUNNING or task.progress is None:
+        return None
+    told = to_plain(task.progress, Codec.TYPED)
+    meta = told.get("meta") if isinstance(told, dict) else None
+    if not isinstance(meta, dict):
+        return None
+    return Progress(
+        percent=_percent(meta.get("done"), meta.get("total")), message=str(meta.get("message", ""))
+    )
+
+
+def failure_of(error: TaskError) -> Failure:
+    """Return an error as it is shown."""
+    return Failure(
+        title=error.type or error.kind.value.replace("_", " "),
+        message=clean(error.message),
+        kind=error.kind.value,
+        traceback=clean(error.traceback),
+    )
+
+
+def kwargs_of(task: Task) -> dict[str, Json] | None:
+    """Return the named arguments that make the same task again, None when names do not suffice."""
+    if task.arguments.codec is not Codec.JSON:
+        return None
+    args, kwargs = json.loads(task.arguments.text)
+    return None if args else kwargs
+
+
+def attempts_of(task: Task) -> str:
+    """Return how often a task was tried, and of how many times."""
+    most = task.max_attempts
+    return f"{task.attempt} of {most}" if most is not None else str(task.attempt)
+
+
+def moment(at: datetime, *, now: datetime) -> Moment:
+    """Return a moment as it is shown."""
+    age = now - at
+    ago = f"in {length(-age)}" if age < timedelta(0) else f"{length(age)} ago"
+    return Moment(
+        iso=at.isoformat(),
+        exact=f"{at:%Y-%m-%d %H:%M:%S} UTC",
+        ago="now" if abs(age) < timedelta(seconds=1) else ago,
+    )
+
+
+def length(duration: timedelta) -> str:
+    """Return a duration by its largest unit or two: 850 ms, 12 s, 3 min, 2 h 5 min."""
+    seconds = max(0.0, duration.total_seconds())
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    for index, (size, unit) in enumerate(_STEPS[:-1]):
+        if whole >= size:
+            next_size, next_unit = _STEPS[index + 1]
+            rest = whole % size // next_size
+            is_fine = rest and unit != "min"
+            return f"{whole // size} {unit}" + (f" {rest} {next_unit}" if is_fine else "")
+    return f"{whole} s"
+
+
+def pretty(text: str | None, codec: Codec) -> str:
+    """Return a stored JSON text for people to read: a text as it is, the rest indented."""
+    value = to_plain(text, codec)
+    if isinstance(value, str):
+        return clean(value)
+    return clean(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def clean(text: str) -> str:
+    """Return a text that UTF-8 can carry."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _end(task: Task) -> str:
+    took = ""
+    if task.started_at is not None and task.finished_at is not None:
+        took = f" after {length(task.finished_at - task.started_at)}"
+    tries = f" in attempt {task.attempt}" if task.attempt > 1 else ""
+    match task.state:
+        case TaskState.COMPLETED:
+            return f"Completed{tries}{took}."
+        case TaskState.FAILED:
+            return f"Failed{tries}{took}."
+        case TaskState.CANCELLED:
+            return f"Cancelled{took}." if task.attempt else "Cancelled before it began."
+        case _:
+            return "Expired before it began."
+
+
+def _note(report: TaskReport, *, now: datetime) -> str:
+    task = report.task
+    if task.error is not None and task.state is TaskState.FAILED:
+        failure = failure_of(task.error)
+        return _cut(f"{failure.title}: {failure.message}" if failure.message else failure.title)
+    if report.waiting_because is not None:
+        return story_of(report, now=now)
+    return ""
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_IN_ROW else f"{line[: _MOST_IN_ROW - 1]}…"
+
+
+def _percent(done: Json, total: Json) -> int | None:
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
+        return None
+    return max(0, min(100, int(100 * done / total)))
+
+
+def _facts(task: Task) -> tuple[tuple[str, str], ...]:
+    found = (
+        ("Queue", task.queue),
+        ("Priority", str(task.priority)),
+        ("Attempts", attempts_of(task)),
+        ("Worker", task.worker or ""),
+        ("Submitted by", task.submitted_by or ""),
+        ("Tags", ", ".join(task.tags)),
+    )
+    return tuple((name, value) for name, value in found if value)
+
+
+def _arguments(task: Task) -> str:
+    args, kwargs = to_plain(task.arguments.text, task.arguments.codec)
+    shown = kwargs if not args else {"args": args, "kwargs": kwargs} if kwargs else args
+    return clean(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+def _try(attempt: Attempt, *, now: datetime) -> Try:
+    return Try(
+        number=attempt.number,
+        ending=attempt.ending,
+        worker=attempt.worker,
+        started=moment(attempt.started_at, now=now),
+        took=length(attempt.finished_at - attempt.started_at),
+        failure=None if attempt.error is None else failure_of(attempt.error),
+    )

@@ -1,0 +1,97 @@
+"""Templates into answers, and the files beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from celeriac.web.dashboard.visits import Visit
+
+_FOLDER = Path(__file__).parent
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# Nothing comes from elsewhere, nothing is run or styled that stands in the page itself.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_YEAR_SECONDS = 31_536_000
+
+
+def render(
+    request: Request,
+    visit: Visit,
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **shown: Any,
+) -> Response:
+    """Return a page.
+
+    Args:
+        request: What it answers.
+        visit: Whose page it is.
+        template: The name of its template.
+        status: Its HTTP status.
+        headers: More headers.
+        **shown: What the template shows.
+    """
+    text = environment().get_template(template).render(visit=visit, path=request.url.path, **shown)
+    response = HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, **(headers or {})})
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    visit.keep(response)
+    return response
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates, compiled once."""
+    found = Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals["asset"] = asset_url
+    return found
+
+
+def asset_url(name: str) -> str:
+    """Return the URL of a file, which changes with the file."""
+    return f"/ui/static/{name}?v={_assets()[name][1]}"
+
+
+def asset_response(name: str) -> Response | None:
+    """Return a file as an answer, None when there is none of this name."""
+    if name not in _assets():
+        return None
+    body, _ = _assets()[name]
+    # Its URL changes with it, so that nobody need ask again.
+    headers = {"Cache-Control": f"public, max-age={_YEAR_SECONDS}, immutable"}
+    return Response(body, headers=headers, media_type=_MEDIA_TYPES[Path(name).suffix])
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str]]:
+    found = {}
+    for path in (_FOLDER / "static").iterdir():
+        body = path.read_bytes()
+        found[path.name] = (body, hashlib.sha256(body).hexdigest()[:12])
+    return found

@@ -1,0 +1,171 @@
+"""Choosing a task, filling in its form, and submitting it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from celeriac.core.task import DEFAULT_PRIORITY, TaskId
+from celeriac.core.task_type import TaskType
+from celeriac.errors import (
+    FieldProblem,
+    InvalidArgumentsError,
+    InvalidOptionError,
+    TaskNotFoundError,
+)
+from celeriac.service.callers import Scope
+from celeriac.service.submission import MOST_PRIORITY, SubmitOptions, SubmitRequest
+from celeriac.web.dashboard.access import text_of
+from celeriac.web.dashboard.forms import (
+    Field,
+    arguments_from,
+    fields_of,
+    fill,
+    first_step,
+    refill,
+)
+from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
+from celeriac.web.dashboard.pages import kwargs_of
+from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.visits import Visit
+from celeriac.web.parts import Tasks, TaskTypes
+
+router = APIRouter(route_class=PageRoute)
+
+Json = Any
+_OPTIONS = ("queue", "delay_seconds", "priority")
+
+
+@router.get("/ui/submit")
+def choose_task(
+    request: Request, visit: Visiting, who: SignedIn, task_types: TaskTypes
+) -> Response:
+    """Show every task that can be submitted."""
+    who.require(Scope.SUBMIT)
+    found = task_types.list_task_types(by=who)
+    return render(request, visit, "choose.html", task_types=found)
+
+
+@router.get("/ui/submit/{name:path}")
+def show_form(
+    request: Request, name: str, visit: Visiting, who: SignedIn, task_types: TaskTypes, tasks: Tasks
+) -> Response:
+    """Show a task's form; `?from=ID` fills it with the arguments of an earlier task."""
+    who.require(Scope.SUBMIT)
+    task_type = task_types.get_task_type(name, by=who)
+    fields = fields_of(task_type.schema)
+    earlier = request.query_params.get("from")
+    if earlier:
+        try:
+            task = tasks.get_task(TaskId(earlier), by=who).task
+            fields = fill(fields, kwargs_of(task) or {})
+        except TaskNotFoundError:
+            # The form is as useful without it.
+            pass
+    return _form_page(request, visit, task_type, fields)
+
+
+@router.post("/ui/submit/{name:path}")
+async def submit(
+    request: Request,
+    name: str,
+    visit: Visiting,
+    who: SignedIn,
+    form: SentForm,
+    task_types: TaskTypes,
+    tasks: Tasks,
+) -> Response:
+    """Submit a task and show it; the same form sent twice makes one task."""
+    who.require(Scope.SUBMIT)
+    task_type = task_types.get_task_type(name, by=who)
+    fields = fields_of(task_type.schema)
+    kwargs, problems = arguments_from(fields, form)
+    options, option_problems = options_from(form)
+    if not problems and not option_problems:
+        task_id = TaskId(visit.task_id(f"{name}\0{text_of(form, 'nonce')}", form))
+        wanted = SubmitRequest(name=name, kwargs=kwargs, options=options)
+        try:
+            report = await run_in_threadpool(tasks.submit, wanted, by=who, task_id=task_id)
+        except InvalidArgumentsError as error:
+            problems = error.problems
+        except InvalidOptionError as error:
+            option_problems = error.problems
+        else:
+            return to_page(f"/ui/tasks/{quote(report.task.id, safe='')}")
+    # What could not be read would also be told as missing: one word about each field is enough.
+    return _form_page(
+        request, visit, task_type, fields, sent=form, problems=(*problems, *option_problems)
+    )
+
+
+def options_from(
+    form: Mapping[str, Sequence[str]],
+) -> tuple[SubmitOptions, tuple[FieldProblem, ...]]:
+    """Return how a task shall be run, and the fields that cannot be read."""
+    problems = []
+    numbers: dict[str, float] = {}
+    for name in ("delay_seconds", "priority"):
+        text = "".join(form.get(name, ())).strip()
+        if not text:
+            continue
+        try:
+            numbers[name] = int(text) if name == "priority" else float(text)
+        except ValueError:
+            kind = "a whole number" if name == "priority" else "a number"
+            problems.append(FieldProblem(pointer=f"/{name}", detail=f"must be {kind}"))
+    delay = numbers.get("delay_seconds")
+    try:
+        options = SubmitOptions(
+            queue="".join(form.get("queue", ())).strip() or None,
+            priority=int(numbers.get("priority", DEFAULT_PRIORITY)),
+            delay=None if delay is None else timedelta(seconds=delay),
+        )
+    # Not a number, or more seconds than a duration holds.
+    except (ValueError, OverflowError):
+        problems.append(FieldProblem(pointer="/delay_seconds", detail="is out of bounds"))
+        options = SubmitOptions()
+    return options, tuple(problems)
+
+
+def _form_page(
+    request: Request,
+    visit: Visit,
+    task_type: TaskType,
+    fields: tuple[Field, ...],
+    *,
+    sent: Mapping[str, Sequence[str]] | None = None,
+    problems: Sequence[FieldProblem] = (),
+) -> Response:
+    shown = fields if sent is None else refill(fields, sent, problems)
+    sent = sent or {}
+    return render(
+        request,
+        visit,
+        "submit.html",
+        status=422 if problems else 200,
+        task_type=task_type,
+        fields=shown,
+        options={name: "".join(sent.get(name, ())) for name in _OPTIONS},
+        option_problems={
+            first_step(each.pointer): each.detail
+            for each in problems
+            if first_step(each.pointer) in _OPTIONS
+        },
+        # Of no field in particular.
+        other_problems=[
+            f"{first_step(each.pointer)}: {each.detail}" if each.pointer else each.detail
+            for each in problems
+            if first_step(each.pointer) not in {*_OPTIONS, *(field.name for field in fields)}
+        ],
+        default_priority=DEFAULT_PRIORITY,
+        most_priority=MOST_PRIORITY,
+        nonce=secrets.token_urlsafe(12),
+    )

@@ -1,0 +1,132 @@
+"""The list of tasks and the page of one task."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from celeriac.core.page import TaskFilter
+from celeriac.core.state import TaskState
+from celeriac.core.task import TaskId
+from celeriac.service.submission import SubmitRequest
+from celeriac.web.dashboard.access import text_of
+from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
+from celeriac.web.dashboard.pages import clean, detail_of, kwargs_of, pretty, row_of
+from celeriac.web.dashboard.rendering import render
+from celeriac.web.parts import Seals, Tasks, TaskTypes
+
+router = APIRouter(route_class=PageRoute)
+
+_PER_PAGE = 50
+
+
+@router.get("/ui/tasks")
+def show_tasks(
+    request: Request,
+    visit: Visiting,
+    who: SignedIn,
+    tasks: Tasks,
+    task_types: TaskTypes,
+    seals: Seals,
+) -> Response:
+    """Show one's tasks, newest first, page by page; operators may look at everybody's."""
+    chosen = {name: request.query_params.get(name, "") for name in ("state", "name", "whose")}
+    wanted = filter_from(chosen, caller=who.name, sees_all=who.sees_all)
+    context = f"page\n{who.name}\n{wanted!r}"
+    after = seals.open(request.query_params.get("after", ""), context=context)
+    page = tasks.list_tasks(wanted, by=who, after=after, limit=_PER_PAGE)
+    now = datetime.now(UTC)
+    return render(
+        request,
+        visit,
+        "tasks.html",
+        rows=[row_of(report, now=now) for report in page.items],
+        states=[state.value for state in TaskState],
+        names=task_types.names(),
+        chosen=chosen,
+        is_filtered=any(chosen.values()),
+        is_first=after is None,
+        newest=_list_url(chosen),
+        older=_list_url(chosen, seals.seal(page.next, context=context)) if page.next else "",
+    )
+
+
+@router.get("/ui/tasks/{task_id}")
+def show_task(
+    request: Request, task_id: str, visit: Visiting, who: SignedIn, tasks: Tasks
+) -> Response:
+    """Show one task."""
+    report = tasks.get_task(TaskId(task_id), by=who)
+    attempts = tasks.list_attempts(TaskId(task_id), by=who)
+    detail = detail_of(report, attempts, now=datetime.now(UTC))
+    nonce = secrets.token_urlsafe(12)
+    return render(request, visit, "task.html", task=detail, row=detail.row, nonce=nonce)
+
+
+@router.get("/ui/tasks/{task_id}/result")
+def download_result(task_id: str, who: SignedIn, tasks: Tasks) -> Response:
+    """Return a task's whole result as a file, never as something a browser would show."""
+    task = tasks.get_task(TaskId(task_id), by=who).task
+    if task.state is not TaskState.COMPLETED:
+        raise HTTPException(404, "This task has no result.")
+    name = re.sub(r"[^A-Za-z0-9-]", "_", task.id)[:64]
+    return Response(
+        clean(pretty(task.result, task.result_codec)),
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="result-{name}.txt"'},
+    )
+
+
+@router.post("/ui/tasks/{task_id}/cancel")
+def cancel_task(task_id: str, who: SignedIn, _: SentForm, tasks: Tasks) -> Response:
+    """Cancel a task, or ask it to stop."""
+    tasks.cancel_task(TaskId(task_id), by=who)
+    return to_page(_task_url(task_id))
+
+
+@router.post("/ui/tasks/{task_id}/again")
+def run_again(
+    task_id: str, visit: Visiting, who: SignedIn, form: SentForm, tasks: Tasks
+) -> Response:
+    """Submit the same task again, as a new one."""
+    task = tasks.get_task(TaskId(task_id), by=who).task
+    kwargs = kwargs_of(task)
+    if kwargs is None:
+        raise HTTPException(409, "Its arguments cannot be given by name.")
+    new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
+    report = tasks.submit(SubmitRequest(name=task.name, kwargs=kwargs), by=who, task_id=new_id)
+    return to_page(_task_url(report.task.id))
+
+
+# Whatever else begins so is no page; it shall not look like the API.
+@router.api_route("/ui/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+async def show_nothing(rest: str, _: Visiting) -> Response:
+    """Say that there is no such page."""
+    raise HTTPException(404, "No page has this address.")
+
+
+def filter_from(chosen: dict[str, str], *, caller: str, sees_all: bool) -> TaskFilter:
+    """Return which tasks a list's address asks for; what makes no sense is as good as nothing."""
+    is_state = chosen["state"] in set(TaskState)
+    name = chosen["name"] if "\0" not in chosen["name"] else ""
+    return TaskFilter(
+        states=(TaskState(chosen["state"]),) if is_state else (),
+        name=name[:255] or None,
+        submitted_by=None if sees_all and chosen["whose"] == "all" else caller,
+    )
+
+
+def _list_url(chosen: dict[str, str], after: str = "") -> str:
+    query = {name: value for name, value in {**chosen, "after": after}.items() if value}
+    return "/ui/tasks" + (f"?{urlencode(query)}" if query else "")
+
+
+def _task_url(task_id: str) -> str:
+    return f"/ui/tasks/{quote(task_id, safe='')}"

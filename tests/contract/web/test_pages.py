@@ -1,0 +1,336 @@
+"""What the pages show, and that each of them is sound HTML without anything inline."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.state import ErrorKind
+from celeriac.core.task import TaskError, TaskId
+from celeriac.core.user import Role
+from celeriac.errors import LedgerUnavailableError
+from celeriac.service.start_links import StartLinks
+from tests.contract.web.browser import Browser, Page, browser_of
+from tests.contract.web.service import Service
+from tests.fakes import make_worker
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+POLICY = {
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "connect-src 'self'",
+    "form-action 'self'",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+}
+
+
+@pytest.fixture
+def ada(service: Service) -> Browser:
+    """A browser in which Ada is signed in."""
+    return browser_of(service, "ada")
+
+
+def submit(browser: Browser, data: str = "hello", **options: str) -> str:
+    """Submit a task by its form and return its page's path."""
+    response = browser.send(
+        "/ui/submit/process", "/ui/submit/process", **{"arg.data": data, **options}
+    )
+    assert response.status_code == 303, response.text
+    return response.headers["location"]
+
+
+def finish(service: Service, path: str, **changes: object) -> None:
+    """Have a worker claim a task and end it."""
+    task_id = TaskId(path.rpartition("/")[2])
+    leases = service.ledger.leases
+    worker = make_worker()
+    leases.join(worker)
+    claimed = leases.exchange(worker.id, outcomes=(), wanted=[task_id], queues=("default",)).claimed
+    outcome = Outcome(
+        task_id=task_id,
+        lease_token=claimed[0].lease_token,
+        ending=Ending.COMPLETED,
+        finished_at=service.clock() + timedelta(seconds=1),
+    )
+    leases.exchange(worker.id, outcomes=(replace(outcome, **changes),), wanted=(), queues=())  # type: ignore[arg-type]
+
+
+def every_page(service: Service, ada: Browser) -> dict[str, Page]:
+    """Return one page of every kind."""
+    link = f"/start/{StartLinks(service.ledger, now=service.clock).make()}"
+    operator = browser_of(service, "olga", Role.OPERATOR)
+    empty = ada.get("/ui/tasks")
+    path = submit(ada, HOSTILE)
+    failed = submit(ada, "fails")
+    error = TaskError(kind=ErrorKind.EXCEPTION, type="ValueError", message=HOSTILE, traceback="at")
+    finish(service, failed, ending=Ending.FAILED, error=error)
+    wrong = ada.send("/ui/submit/process", "/ui/submit/process", delay_seconds="x")
+    return {
+        "start": Browser(service).get(link),
+        "sign in": Browser(service).get("/ui/sign-in"),
+        "wrong": Page(Browser(service).sign_in("ada", "wrong")),
+        "empty": empty,
+        "list": ada.get("/ui/tasks"),
+        "everybody": operator.get("/ui/tasks?whose=all"),
+        "no match": ada.get("/ui/tasks?state=expired"),
+        "choose": ada.get("/ui/submit"),
+        "form": ada.get("/ui/submit/process"),
+        "form again": Page(wrong),
+        "task": ada.get(path),
+        "failed": ada.get(failed),
+        "nothing": ada.get("/ui/nothing"),
+    }
+
+
+def test_every_page_is_sound(service: Service, ada: Browser) -> None:
+    for name, page in every_page(service, ada).items():
+        assert set(page.headers["content-security-policy"].split("; ")) == POLICY, name
+        assert page.headers["x-content-type-options"] == "nosniff", name
+        assert page.headers["referrer-policy"] == "no-referrer", name
+        assert page.headers["cache-control"] == "no-store", name
+        assert page.text.startswith("<!doctype html>"), name
+        assert len(page.all("h1")) == 1, name
+        assert page.all("html") == [{"lang": "en"}], name
+        assert_nothing_inline(page, name)
+        assert_labels(page, name)
+
+
+def assert_nothing_inline(page: Page, name: str) -> None:
+    for tag, attributes in page.elements:
+        assert not [each for each in attributes if each.startswith(("on", "style"))], (name, tag)
+        assert tag not in ("style", "iframe", "base"), name
+        assert tag != "script" or attributes.get("src"), name
+        assert not str(attributes.get("href", "")).lower().startswith("javascript"), name
+    assert HOSTILE not in page.text, name
+
+
+def assert_labels(page: Page, name: str) -> None:
+    ids = [str(attributes["id"]) for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids)), name
+    labels = [each.get("for") for each in page.all("label")]
+    for tag in ("input", "select", "textarea"):
+        for field in page.all(tag):
+            if field.get("type") != "hidden":
+                assert labels.count(field.get("id")) == 1, (name, field)
+    for _, attributes in page.elements:
+        for described in str(attributes.get("aria-describedby") or "").split():
+            assert described in ids, (name, described)
+        # A link inside the page leads somewhere.
+        target = str(attributes.get("href") or "")
+        assert not target.startswith("#") or target[1:] in ids, (name, target)
+
+
+def test_a_form_makes_a_task_and_shows_it(service: Service, ada: Browser) -> None:
+    page = ada.get(submit(ada, "some words"))
+
+    assert page.status == 200
+    assert "some words" in page.text
+    assert len(service.publisher.rung) == 1
+
+
+def test_the_same_form_sent_twice_makes_one_task(service: Service, ada: Browser) -> None:
+    page = ada.get("/ui/submit/process")
+
+    first = ada.send(page, "/ui/submit/process", **{"arg.data": "x"})
+    second = ada.send(page, "/ui/submit/process", **{"arg.data": "x"})
+    other = ada.send(page, "/ui/submit/process", **{"arg.data": "y"})
+
+    assert first.headers["location"] == second.headers["location"]
+    assert other.headers["location"] != first.headers["location"]
+    assert len(service.publisher.rung) == 2
+
+
+def test_a_wrong_form_keeps_what_was_typed_and_says_what_is_wrong(
+    service: Service, ada: Browser
+) -> None:
+    response = ada.send(
+        "/ui/submit/process",
+        "/ui/submit/process",
+        **{"arg.data": "kept <words>", "priority": "high", "delay_seconds": "1e99"},
+    )
+
+    assert response.status_code == 422
+    assert "kept &lt;words&gt;" in response.text
+    assert "must be a whole number" in response.text
+    assert "is out of bounds" in response.text
+    assert 'href="#option-priority"' in response.text
+    assert service.publisher.rung == []
+
+
+def test_an_option_out_of_bounds_is_told_beside_it(ada: Browser) -> None:
+    response = ada.send(
+        "/ui/submit/process", "/ui/submit/process", **{"arg.data": "x", "queue": "a b"}
+    )
+
+    assert response.status_code == 422
+    assert 'id="option-queue-problem"' in response.text
+
+
+def test_options_reach_the_task(service: Service, ada: Browser) -> None:
+    path = submit(ada, "x", queue="reports", delay_seconds="60", priority="9")
+
+    task = service.ledger.tasks.get(TaskId(path.rpartition("/")[2]))
+    assert (task.queue, task.priority, task.state) == ("reports", 9, "scheduled")
+    assert "It starts in" in ada.get(path).text
+
+
+def test_an_unknown_task_is_not_found(ada: Browser) -> None:
+    assert ada.get("/ui/submit/nope").status == 404
+
+
+def test_a_result_is_shown_and_downloaded_as_a_file(service: Service, ada: Browser) -> None:
+    path = submit(ada)
+    finish(service, path, result=json.dumps({"html": HOSTILE}))
+
+    page = ada.get(path)
+    file = ada.client.get(f"{path}/result")
+
+    assert "Completed" in page.text
+    assert "&lt;img src=x" in page.text
+    assert json.loads(file.text) == {"html": HOSTILE}
+    assert file.headers["content-type"] == "application/octet-stream"
+    assert file.headers["content-disposition"].startswith("attachment;")
+
+
+def test_a_task_without_a_result_has_nothing_to_download(ada: Browser) -> None:
+    assert ada.client.get(f"{submit(ada)}/result").status_code == 404
+
+
+def test_a_failed_task_shows_its_error_with_the_traceback_folded(
+    service: Service, ada: Browser
+) -> None:
+    path = submit(ada)
+    error = TaskError(
+        kind=ErrorKind.EXCEPTION, type="ValueError", message="no", traceback="Traceback: here"
+    )
+    finish(service, path, ending=Ending.FAILED, error=error)
+
+    page = ada.get(path)
+
+    assert "<strong>ValueError</strong>: no" in page.text
+    assert re.search(r"<details id=\"traceback\">.*Traceback: here", page.text, re.DOTALL)
+
+
+def test_cancel_and_run_again_stand_where_they_make_sense(service: Service, ada: Browser) -> None:
+    path = submit(ada, "again and again")
+
+    cancelled = ada.send(path, f"{path}/cancel")
+    page = ada.get(path)
+    again = ada.send(page, f"{path}/again")
+
+    assert cancelled.headers["location"] == path
+    assert "Cancelled before it began." in page.text
+    assert f"{path}/cancel" not in page.text
+    assert again.headers["location"] != path
+    assert "again and again" in ada.get(again.headers["location"]).text
+
+
+def test_edit_and_run_again_fills_the_form(ada: Browser) -> None:
+    task_id = submit(ada, "old words").rpartition("/")[2]
+
+    assert "old words" in ada.get(f"/ui/submit/process?from={task_id}").text
+    assert ada.get("/ui/submit/process?from=nobody").status == 200
+
+
+def test_cancelling_what_has_ended_is_told(service: Service, ada: Browser) -> None:
+    path = submit(ada)
+    page = ada.get(path)
+    finish(service, path, result='"done"')
+
+    assert ada.send(page, f"{path}/cancel").status_code == 409
+
+
+def test_nobody_sees_another_ones_task(service: Service, ada: Browser) -> None:
+    path = submit(ada)
+    eve = browser_of(service, "eve")
+
+    foreign, missing = eve.get(path), eve.get("/ui/tasks/nobody")
+
+    assert foreign.status == missing.status == 404
+    assert path not in eve.get("/ui/tasks?whose=all").text
+    assert eve.send("/ui/submit", f"{path}/cancel").status_code == 404
+
+
+def test_an_operator_may_look_at_everybodys_tasks(service: Service, ada: Browser) -> None:
+    path = submit(ada)
+    olga = browser_of(service, "olga", Role.OPERATOR)
+
+    assert path not in olga.get("/ui/tasks").text
+    assert path in olga.get("/ui/tasks?whose=all").text
+
+
+def test_a_viewer_may_look_and_not_submit(service: Service) -> None:
+    viewer = browser_of(service, "vera", Role.VIEWER)
+
+    assert "/ui/submit" not in viewer.get("/ui/tasks").text
+    assert viewer.get("/ui/submit").status == 403
+    assert viewer.send("/ui/tasks", "/ui/submit/process").status_code == 403
+
+
+def test_the_list_goes_page_by_page(service: Service, ada: Browser) -> None:
+    for number in range(51):
+        service.clock.advance(seconds=1)
+        submit(ada, str(number))
+
+    first = ada.get("/ui/tasks")
+    older = next(str(each["href"]) for each in first.all("a") if "after=" in str(each["href"]))
+    second = ada.get(older)
+
+    assert (first.text.count("<tr id="), second.text.count("<tr id=")) == (50, 1)
+    assert "Newest</a>" in second.text
+
+
+def test_a_list_can_be_narrowed(ada: Browser) -> None:
+    submit(ada)
+
+    assert "<tr id=" in ada.get("/ui/tasks?state=queued&name=process").text
+    for query in ("state=failed", "name=report", "name=%00"):
+        page = ada.get(f"/ui/tasks?{query}")
+        assert page.status == 200
+        assert ("<tr id=" in page.text) == (query == "name=%00")
+
+
+def test_a_forged_place_in_the_list_is_refused(ada: Browser) -> None:
+    assert ada.get("/ui/tasks?after=forged").status == 422
+
+
+def test_a_ledger_that_is_away_is_told_as_a_page(service: Service, ada: Browser) -> None:
+    service.switched.error = LedgerUnavailableError("db.internal refused")
+
+    page = ada.get("/ui/tasks")
+
+    assert page.status == 503
+    assert "db.internal" not in page.text
+
+
+@pytest.mark.parametrize("name", ["celeriac.css", "live.js", "icon.svg"])
+def test_files_are_kept_by_browsers_until_they_change(
+    service: Service, stranger: httpx.Client, name: str
+) -> None:
+    page = stranger.get("/ui/sign-in").text
+    url = re.search(rf'"(/ui/static/{name}\?v=[0-9a-f]+)"', page)
+    assert url is not None
+
+    response = stranger.get(url[1])
+
+    assert response.status_code == 200
+    assert "immutable" in response.headers["cache-control"]
+    assert stranger.get("/ui/static/none.css").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_what_is_no_page_is_told_as_a_page(stranger: httpx.Client, method: str) -> None:
+    response = stranger.request(method, "/ui/nothing")
+
+    assert response.status_code == 404
+    assert response.headers["content-type"].startswith("text/html")

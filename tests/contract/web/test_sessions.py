@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from celeriac.core.user import Role
+from celeriac.service.start_links import StartLinks
+from tests.contract.web.browser import Browser, Page, browser_of
+from tests.contract.web.problem import assert_problem
+from tests.contract.web.service import PASSWORD, Server, Service
+from tests.fakes import make_user
+
+FORMS = (
+    "/ui/sign-in",
+    "/ui/sign-out",
+    "/ui/submit/process",
+    "/ui/tasks/x/cancel",
+    "/ui/tasks/x/again",
+    "/start/x",
+)
+
+
+@pytest.fixture
+def browser(service: Service) -> Browser:
+    """A browser in which Ada is signed in."""
+    return browser_of(service, "ada")
+
+
+@pytest.fixture
+def link(service: Service) -> str:
+    return f"/start/{StartLinks(service.ledger, now=service.clock).make()}"
+
+
+def test_the_root_leads_to_the_pages_and_they_to_the_sign_in(stranger: httpx.Client) -> None:
+    response = stranger.get("/", follow_redirects=True)
+
+    assert response.url.path == "/ui/sign-in"
+    assert [each.url.path for each in response.history] == ["/", "/ui", "/ui/tasks"]
+
+
+def test_signing_in_leads_to_where_one_wanted_to_go(service: Service) -> None:
+    service.add_user("ada")
+    browser = Browser(service)
+
+    page = browser.get("/ui/submit?x=1")
+    response = browser.send(
+        page, "/ui/sign-in", name="ada", password=PASSWORD, next=page.value("next")
+    )
+
+    assert (response.status_code, response.headers["location"]) == (303, "/ui/submit?x=1")
+    assert browser.get("/ui/tasks").status == 200
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "/ui/\\x",
+        "/tasks",
+        "",
+        "/ui/\n",
+    ],
+)
+def test_signing_in_leads_to_no_other_site(service: Service, wanted: str) -> None:
+    service.add_user("ada")
+
+    response = Browser(service).send(
+        "/ui/sign-in", "/ui/sign-in", name="ada", password=PASSWORD, next=wanted
+    )
+
+    assert response.headers["location"] == "/ui/tasks"
+
+
+@pytest.mark.parametrize(("name", "password"), [("ada", "guess"), ("eve", PASSWORD), ("", "")])
+def test_a_wrong_sign_in_is_told_without_saying_what_was_wrong(
+    service: Service, name: str, password: str
+) -> None:
+    service.add_user("ada")
+
+    response = Browser(service).sign_in(name, password)
+
+    assert response.status_code == 401
+    assert "The name or the password is wrong." in response.text
+    assert "celeriac_session" not in response.cookies
+    assert password == "" or password not in response.text
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(service: Service) -> None:
+    service.add_user("ada")
+
+    sent = Browser(service).sign_in("ada").headers["set-cookie"]
+
+    session = next(each for each in sent.split(", ") if each.startswith("celeriac_session="))
+    assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(session.split("; "))
+
+
+def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host(
+    tmp_path: Path, server: Server
+) -> None:
+    with Service(tmp_path, server, trusted_proxies=1) as service:
+        service.add_user("ada")
+        client = service.client(**{"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"})
+        first = client.get("/ui/sign-in")
+        cookie = first.headers["set-cookie"].partition(";")[0]
+        form = {
+            "form_token": Page(first).value("form_token"),
+            "name": "ada",
+            "password": PASSWORD,
+        }
+
+        # By hand: a client keeps a secure cookie to itself on a plain connection.
+        sent = client.post("/ui/sign-in", data=form, headers={"Cookie": cookie})
+
+        assert cookie.startswith("__Host-celeriac_visitor=")
+        assert sent.status_code == 303
+        assert "__Host-celeriac_session=" in sent.headers["set-cookie"]
+        assert "; Secure" in sent.headers["set-cookie"]
+
+
+def test_signing_out_ends_the_session_even_for_a_copy_of_its_cookie(
+    service: Service, browser: Browser
+) -> None:
+    copy = service.client()
+    copy.cookies.update(browser.client.cookies)
+
+    response = browser.send("/ui/tasks", "/ui/sign-out")
+
+    assert response.headers["location"] == "/ui/sign-in"
+    assert copy.get("/ui/tasks").headers["location"] == "/ui/sign-in"
+
+
+def test_a_disabled_user_is_out_with_the_next_request(service: Service, browser: Browser) -> None:
+    assert browser.client.get("/ui/tasks").status_code == 200
+
+    service.ledger.users.disable("ada")
+
+    assert browser.client.get("/ui/tasks").headers["location"] == "/ui/sign-in"
+
+
+def test_a_session_ends_by_itself(service: Service, browser: Browser) -> None:
+    service.clock.advance(hours=12)
+
+    assert browser.client.get("/ui/tasks").status_code == 303
+
+
+def test_a_session_is_no_token_and_a_token_no_session(service: Service, browser: Browser) -> None:
+    session = browser.client.cookies["celeriac_session"]
+    token = service.tokens.issue(make_user()).text
+
+    assert_problem(service.client(session).get("/tasks"), 401, "not_authenticated")
+    stranger = service.client(Cookie=f"celeriac_session={token}")
+    assert stranger.get("/ui/tasks").headers["location"] == "/ui/sign-in"
+    assert_problem(browser.client.get("/tasks"), 401, "not_authenticated")
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
+def test_a_form_that_another_site_sends_is_refused(browser: Browser, path: str, site: str) -> None:
+    form = {"form_token": browser.get("/ui/submit/process").value("form_token")}
+
+    response = browser.client.post(path, data=form, headers={"Sec-Fetch-Site": site})
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize("token", [None, "", "x", "é"])
+def test_a_form_without_its_token_is_refused(
+    browser: Browser, path: str, token: str | None
+) -> None:
+    form = {"name": "x", **({} if token is None else {"form_token": token})}
+
+    response = browser.client.post(path, data=form)
+
+    assert response.status_code == 403
+    assert "too old, or comes from elsewhere" in response.text
+
+
+def test_a_form_of_another_session_is_refused(service: Service, browser: Browser) -> None:
+    other = browser_of(service, "eve").get("/ui/submit/process").value("form_token")
+
+    response = browser.client.post("/ui/sign-out", data={"form_token": other})
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("type_", ["text/plain", "application/json", "multipart/form-data"])
+def test_a_form_in_another_format_is_refused(browser: Browser, type_: str) -> None:
+    response = browser.client.post("/ui/sign-out", content=b"x", headers={"Content-Type": type_})
+
+    assert response.status_code == 415
+
+
+def test_guesses_are_counted_before_anything_is_hashed(tmp_path: Path, server: Server) -> None:
+    with Service(tmp_path, server, login_limit="3/minute") as service:
+        service.add_user("ada")
+        browser = Browser(service)
+
+        statuses = [browser.sign_in("ada", "wrong").status_code for _ in range(4)]
+
+        assert statuses == [401, 401, 401, 429]
+        last = browser.sign_in("ada")
+        assert last.status_code == 429
+        assert int(last.headers["retry-after"]) > 0
+        # One count with the API's.
+        form = {"username": "ada", "password": PASSWORD}
+        assert_problem(service.client().post("/token", data=form), 429, "rate_limited")
+
+
+def test_pages_are_counted_too(tmp_path: Path, server: Server) -> None:
+    with Service(tmp_path, server, rate_limit="1/minute") as service:
+        statuses = [service.client().get("/ui/sign-in").status_code for _ in range(7)]
+
+        assert statuses == [200] * 6 + [429]
+
+
+def test_the_start_link_makes_the_first_admin_and_signs_them_in(
+    service: Service, link: str
+) -> None:
+    browser = Browser(service)
+
+    response = browser.send(link, link, name="grace", password=PASSWORD)
+
+    assert (response.status_code, response.headers["location"]) == (303, "/ui/submit")
+    user = service.ledger.users.find("grace")
+    assert user is not None
+    assert user.role is Role.ADMIN
+    assert "grace" in browser.get("/ui/submit").text
+
+
+def test_a_weak_password_is_told_and_leaves_the_link_good(service: Service, link: str) -> None:
+    browser = Browser(service)
+
+    weak = browser.send(link, link, name="grace", password="password1234")
+
+    assert weak.status_code == 422
+    assert "The password is too well known." in weak.text
+    assert 'value="grace"' in weak.text
+    assert "password1234" not in weak.text
+    assert browser.send(link, link, name="grace", password=PASSWORD).status_code == 303
+
+
+def test_a_name_that_cannot_be_is_told(service: Service, link: str) -> None:
+    response = Browser(service).send(link, link, name="<b>", password=PASSWORD)
+
+    assert response.status_code == 422
+    assert "1 to 64 letters" in response.text
+
+
+def test_a_used_link_says_so(service: Service, link: str) -> None:
+    Browser(service).send(link, link, name="grace", password=PASSWORD)
+    second = Browser(service)
+
+    page = second.get(link)
+
+    assert page.status == 409
+    assert "This start link has been used." in page.text
+    form = {"form_token": second.get("/ui/sign-in").value("form_token"), "name": "eve"}
+    assert second.client.post(link, data={**form, "password": PASSWORD}).status_code == 409
+
+
+def test_an_old_link_says_so(service: Service, link: str) -> None:
+    service.clock.advance(minutes=31)
+
+    page = Browser(service).get(link)
+
+    assert page.status == 404
+    assert "30 minutes are over" in page.text
