@@ -19,7 +19,7 @@ _POOLS = {
     "prefork": "celeriac.engine.pool.processes:ProcessPool",
     "processes": "celeriac.engine.pool.processes:ProcessPool",
     "solo": "celeriac.engine.pool.solo:SoloPool",
-    "threads": "celeriac.engine.pool.refused:RefusedPool",
+    "threads": "celeriac.engine.pool.threads:ThreadsPool",
     "eventlet": "celeriac.engine.pool.refused:RefusedPool",
     "gevent": "celeriac.engine.pool.refused:RefusedPool",
 }

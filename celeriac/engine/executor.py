@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +33,10 @@ class Report:
     # A short text of the result, or of the exception.
     shown: str = ""
     traceback: str = ""
+
+    def took(self, seconds: float) -> Report:
+        """Return the same with a runtime, where the tracer could not tell it."""
+        return replace(self, runtime_seconds=seconds)
 
 
 class Executor:

@@ -14,7 +14,8 @@ from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
 
 COMBINATIONS = [
-    (pool, ledger) for ledger in ("sqlite", "postgresql") for pool in ("solo", "processes")
+    *((pool, ledger) for ledger in ("sqlite", "postgresql") for pool in ("solo", "processes")),
+    ("threads", "sqlite"),
 ]
 
 

@@ -11,8 +11,6 @@ from celery.exceptions import TaskRevokedError
 from celeriac.core.state import ErrorKind, TaskState
 from tests.stage import Stage
 
-on_processes = pytest.mark.only(pool="processes")
-
 
 def test_revoked_task_that_waits_never_runs(stage: Stage, client: Any, key: str) -> None:
     with stage.all_slots_taken(f"{key}:gate"):
@@ -62,7 +60,6 @@ def test_revoking_a_task_that_has_ended_changes_nothing(stage: Stage, client: An
     assert stage.get(result.id) == before
 
 
-@on_processes
 def test_revoked_task_that_runs_is_ended(stage: Stage, client: Any, key: str) -> None:
     result = client.linger.delay(key, 20)
     stage.wait_for_effect(f"{key}:start")
@@ -75,7 +72,6 @@ def test_revoked_task_that_runs_is_ended(stage: Stage, client: Any, key: str) ->
     assert stage.get(result.id).crashes == 0
 
 
-@on_processes
 def test_ending_one_task_leaves_its_neighbours_alone(stage: Stage, client: Any, key: str) -> None:
     ended = client.linger.delay(key, 20)
     neighbours = [client.linger.delay(f"{key}:{each}", 0.3) for each in range(6)]
@@ -88,7 +84,6 @@ def test_ending_one_task_leaves_its_neighbours_alone(stage: Stage, client: Any, 
     stage.wait_for_state(ended.id, TaskState.CANCELLED)
 
 
-@on_processes
 def test_running_task_that_is_asked_to_stop_may_not_be_final_before_it_stopped(
     stage: Stage, client: Any, key: str
 ) -> None:

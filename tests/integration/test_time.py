@@ -18,7 +18,6 @@ from celeriac.core.state import ErrorKind, TaskState
 from tests.stage import Stage
 
 # A solo worker has nobody who could end a task that does not return: see docs.
-on_processes = pytest.mark.only(pool="processes")
 
 
 def lies_in_the_broker(stage: Stage, task_id: str) -> bool:
@@ -116,7 +115,6 @@ def test_client_stops_waiting_after_its_own_timeout(stage: Stage, client: Any, k
     assert result.get(timeout=15) == key
 
 
-@on_processes
 def test_task_past_its_soft_limit_may_clean_up(stage: Stage, client: Any, key: str) -> None:
     result = client.clean_up_when_late.delay(key)
 
@@ -125,7 +123,6 @@ def test_task_past_its_soft_limit_may_clean_up(stage: Stage, client: Any, key: s
     assert len(stage.effects.of(key)) == 1
 
 
-@on_processes
 def test_task_that_does_not_catch_the_soft_limit_fails(stage: Stage, client: Any, key: str) -> None:
     result = client.ignore_soft_limit.delay(key)
 
@@ -138,7 +135,6 @@ def test_task_that_does_not_catch_the_soft_limit_fails(stage: Stage, client: Any
     assert stage.effects.of(key) == []
 
 
-@on_processes
 def test_soft_limit_of_one_task_does_not_hit_the_next(client: Any, key: str) -> None:
     late = [client.clean_up_when_late.delay(key) for _ in range(2)]
     behind = [client.mark_after.delay(f"{key}:{each}", 0.2) for each in range(8)]
@@ -147,7 +143,6 @@ def test_soft_limit_of_one_task_does_not_hit_the_next(client: Any, key: str) -> 
     assert [result.get(timeout=20) for result in behind] == [f"{key}:{i}" for i in range(8)]
 
 
-@on_processes
 def test_task_past_its_hard_limit_is_ended(stage: Stage, client: Any, key: str) -> None:
     result = client.run_too_long.delay(key)
     behind = [client.add.delay(each, 1) for each in range(6)]
@@ -163,7 +158,6 @@ def test_task_past_its_hard_limit_is_ended(stage: Stage, client: Any, key: str) 
     assert [each.get(timeout=15) for each in behind] == [1, 2, 3, 4, 5, 6]
 
 
-@on_processes
 def test_limit_of_one_call_counts(stage: Stage, client: Any, key: str) -> None:
     result = client.linger.apply_async((key, 20), time_limit=0.5)
 
@@ -173,7 +167,6 @@ def test_limit_of_one_call_counts(stage: Stage, client: Any, key: str) -> None:
     assert stage.effects.of(key) == []
 
 
-@on_processes
 def test_task_past_its_hard_limit_calls_its_errback(stage: Stage, client: Any, key: str) -> None:
     errback = client.keyed_errback.s(f"{key}:errback")
 

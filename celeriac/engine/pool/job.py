@@ -35,6 +35,15 @@ class Job:
         """Whether it should have begun before now."""
         return self.claimed.expires_at is not None and self.claimed.expires_at <= now
 
+    def limits_to_come(self) -> list[float]:
+        """Return the monotonic moments of its limits that are not over yet."""
+        if self.began is None:
+            return []
+        limits = ((self.soft_seconds, self.is_soft_told), (self.hard_seconds, self.is_timed_out))
+        return [
+            self.began + limit for limit, is_over in limits if limit is not None and not is_over
+        ]
+
     def soft_due(self, now: float) -> bool:
         """Whether its soft limit is over and it has not been told."""
         return (

@@ -9,7 +9,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -23,9 +22,9 @@ from celeriac.engine.pool import forkserver, wire
 from celeriac.engine.pool.answers import Answers
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.child import run_child
+from celeriac.engine.pool.ends import ended, timed_out
 from celeriac.engine.pool.handle import Child
 from celeriac.engine.pool.job import Job
-from celeriac.engine.pool.limits import timed_out
 from celeriac.engine.pool.pacer import Pacer
 from celeriac.engine.pool.runner import Events, Runner
 
@@ -106,10 +105,7 @@ class ProcessRunner:
                 child.signal(signal.SIGUSR1)
             if job.began is not None:
                 self._recall(child, job.began, now, due)
-                if job.soft_seconds is not None and not job.is_soft_told:
-                    due.append(job.began + job.soft_seconds)
-                if job.hard_seconds is not None and not job.is_timed_out:
-                    due.append(job.began + job.hard_seconds)
+                due += job.limits_to_come()
         return min(due, default=None)
 
     def give_back(self) -> list[Job]:
@@ -281,23 +277,14 @@ class ProcessRunner:
             self._events.ended(job, *timed_out(job))
             return
         if job.is_interrupted:
-            self._events.ended(job, _ended(job, Ending.CANCELLED), Report(state=states.REVOKED))
+            self._events.ended(job, ended(job, Ending.CANCELLED), Report(state=states.REVOKED))
             return
         logger.error(
             "a child died while it ran a task",
             extra={"task_id": job.id, "status": status, "crashes": job.claimed.crashes + 1},
         )
         shown = f"WorkerLostError('the child ended with status {status}')"
-        self._events.ended(job, _ended(job, Ending.LOST), Report(state=states.FAILURE, shown=shown))
-
-
-def _ended(job: Job, ending: Ending) -> Outcome:
-    return Outcome(
-        task_id=job.claimed.id,
-        lease_token=job.claimed.lease_token,
-        ending=ending,
-        finished_at=datetime.now(UTC),
-    )
+        self._events.ended(job, ended(job, Ending.LOST), Report(state=states.FAILURE, shown=shown))
 
 
 class ProcessPool(LedgerPool):

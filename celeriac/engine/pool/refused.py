@@ -13,5 +13,5 @@ class RefusedPool(BasePool):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         raise ImproperlyConfigured(
-            "this pool does not run Celeriac's tasks; use --pool=processes or --pool=solo"
+            "this pool does not run Celeriac's tasks; use --pool=processes, threads or solo"
         )

@@ -10,19 +10,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from celery import signals, states
 from celery.exceptions import SoftTimeLimitExceeded, WorkerShutdown, WorkerTerminate
 
 from celeriac.core.outcome import Ending, Outcome
-from celeriac.core.task import TaskId
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool.base import LedgerPool
+from celeriac.engine.pool.ends import cut_off, ended, timed_out
 from celeriac.engine.pool.job import Job
-from celeriac.engine.pool.limits import timed_out
 from celeriac.engine.pool.runner import Events, Runner
 from celeriac.engine.pool.wakeup import Wakeup
 
@@ -99,15 +96,7 @@ class SoloRunner:
         elif job.soft_due(now):
             job.is_soft_told = True
             self._signal(lambda running: running is job, SoftTimeLimitExceeded(job.soft_seconds))
-        due = [
-            job.began + limit
-            for limit, is_told in (
-                (job.soft_seconds, job.is_soft_told),
-                (job.hard_seconds, job.is_timed_out),
-            )
-            if limit is not None and not is_told
-        ]
-        return min(due, default=None)
+        return min(job.limits_to_come(), default=None)
 
     def give_back(self) -> list[Job]:
         """Return what has not begun."""
@@ -163,12 +152,7 @@ class SoloRunner:
         finally:
             self._running = self._pending = None
         if not report.runtime_seconds:
-            report = Report(
-                state=report.state,
-                runtime_seconds=time.monotonic() - began,
-                shown=report.shown,
-                traceback=report.traceback,
-            )
+            report = report.took(time.monotonic() - began)
         self._report(job, outcome, report)
 
     def _report(self, job: Job, outcome: Outcome, report: Report) -> None:
@@ -183,11 +167,11 @@ class SoloRunner:
             if stopped.is_timeout:
                 return timed_out(job)
             if job.is_interrupted:
-                return _ended(job, Ending.CANCELLED), Report(state=states.REVOKED)
-            return _cut_off(job), Report(state=states.IGNORED)
+                return ended(job, Ending.CANCELLED), Report(state=states.REVOKED)
+            return cut_off(job), Report(state=states.IGNORED)
         except (WorkerShutdown, WorkerTerminate):
             # A signal asked the worker to end at once, in the middle of the task.
-            self._report(job, _cut_off(job), Report(state=states.IGNORED))
+            self._report(job, cut_off(job), Report(state=states.IGNORED))
             raise
         except BaseException as error:
             # The worker's boundary. SystemExit, MemoryError and the like: in a process of its own
@@ -196,21 +180,7 @@ class SoloRunner:
                 "a task tried to end its process",
                 extra={"task_id": job.id, "error": type(error).__name__},
             )
-            return _ended(job, Ending.LOST), Report(state=states.FAILURE, shown=repr(error))
-
-
-def _cut_off(job: Job) -> Outcome:
-    # By this worker's end, for which no task is to blame.
-    return replace(_ended(job, Ending.LOST), is_suspect=False)
-
-
-def _ended(job: Job, ending: Ending) -> Outcome:
-    return Outcome(
-        task_id=TaskId(job.id),
-        lease_token=job.claimed.lease_token,
-        ending=ending,
-        finished_at=datetime.now(UTC),
-    )
+            return ended(job, Ending.LOST), Report(state=states.FAILURE, shown=repr(error))
 
 
 class SoloPool(LedgerPool):

@@ -292,10 +292,12 @@ class PoolThread:
             self._exchange(ledger, worker_id)
         except UnavailableError as error:
             self._failures += 1
-            logger.warning(
-                "the ledger is unavailable; this worker claims nothing until it is back",
-                extra={"error": str(error), "held": len(self._held)},
-            )
+            # Told at the 1st, 2nd, 4th, 8th … failure: an outage shall not fill the log.
+            if self._failures.bit_count() == 1:
+                logger.warning(
+                    "the ledger is unavailable; this worker claims nothing until it is back",
+                    extra={"error": str(error), "held": len(self._held)},
+                )
         else:
             self._failures = 0
         self._hand()

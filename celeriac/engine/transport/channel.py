@@ -154,7 +154,7 @@ class ParkingMixin:
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
         # Raised above when it is none.
-        if not is_message(message, self.decode_body):  # type: ignore[attr-defined]
+        if not is_message(message):
             raise ValueError(exchange)
         return super()._deliver_fanout_message(message, exchange)  # type: ignore[misc]
 
@@ -163,6 +163,8 @@ class ParkingMixin:
         try:
             super().close()  # type: ignore[misc]
         finally:
+            # Not before: the pop that was under way may have taken one more.
+            self.give_back()
             parking, self._parking = self._parking, None
             if parking is not None:
                 parking.close()
@@ -318,7 +320,7 @@ class ParkingMixin:
             logger.warning("messages stay parked", extra={"count": len(tags)})
 
     def _read(self, taken: Taken) -> Any | None:
-        message = read_element(taken.body, self.decode_body)  # type: ignore[attr-defined]
+        message = read_element(taken.body)
         if message is not None and taken.tag:
             message["properties"]["delivery_tag"] = taken.tag
         return message

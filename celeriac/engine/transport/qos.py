@@ -38,7 +38,9 @@ class ParkingQoS(kombu_redis.QoS):
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back everything that was delivered and not acknowledged."""
-        self.channel.give_back()
+        if not self.channel.closed:
+            # A channel that closes does so when it has taken its last message.
+            self.channel.give_back()
         self._delivered.clear()
         self._dirty.clear()
 

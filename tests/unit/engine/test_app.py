@@ -105,6 +105,7 @@ def test_an_existing_app_keeps_its_broker_and_its_tasks(settings: Settings) -> N
         ("prefork", "ProcessPool"),
         ("processes", "ProcessPool"),
         ("solo", "SoloPool"),
+        ("threads", "ThreadsPool"),
     ],
 )
 def test_celerys_pool_names_select_ours(tmp_path: Path, pool: str, name: str) -> None:
@@ -112,12 +113,12 @@ def test_celerys_pool_names_select_ours(tmp_path: Path, pool: str, name: str) ->
         assert concurrency.get_implementation(pool).__name__ == name
 
 
-@pytest.mark.parametrize("pool", ["threads", "eventlet", "gevent"])
+@pytest.mark.parametrize("pool", ["eventlet", "gevent"])
 def test_a_pool_we_do_not_have_says_which_ones_there_are(tmp_path: Path, pool: str) -> None:
     with open_app(tmp_path):
         refused = concurrency.get_implementation(pool)
 
-        with pytest.raises(ImproperlyConfigured, match="--pool=processes or --pool=solo"):
+        with pytest.raises(ImproperlyConfigured, match="--pool=processes, threads or solo"):
             refused(app=None)
 
 

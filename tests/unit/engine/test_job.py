@@ -6,8 +6,8 @@ import pytest
 
 from celeriac.core.outcome import Ending
 from celeriac.core.state import ErrorKind
+from celeriac.engine.pool.ends import timed_out
 from celeriac.engine.pool.job import Job
-from celeriac.engine.pool.limits import timed_out
 from tests.engines import make_claimed
 
 

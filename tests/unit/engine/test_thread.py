@@ -484,6 +484,16 @@ def test_outcomes_are_kept_while_the_ledger_is_away(rig: Rig, where: str) -> Non
     assert rig.wait_for("a", TaskState.COMPLETED).result == "1"
 
 
+def test_an_outage_is_told_of_ever_more_rarely(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.worker()
+    rig.engine.away_at = "connect"
+
+    wait_until(lambda: rig.engine.refused >= 9, "nine turns failed", pause=0.005)
+
+    told = [each for each in caplog.records if "claims nothing" in each.message]
+    assert 1 <= len(told) < rig.engine.refused
+
+
 def test_doorbells_are_kept_while_the_ledger_is_away(rig: Rig) -> None:
     rig.worker()
     rig.engine.away_at = "exchange"

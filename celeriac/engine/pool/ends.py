@@ -1,8 +1,9 @@
-"""How a task ends whose hard time limit is over, whichever runner stopped it."""
+"""How a task ends that did not end by itself, whichever runner had it."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from celery import states
@@ -12,6 +13,21 @@ from celeriac.core.state import ErrorKind
 from celeriac.core.task import TaskError
 from celeriac.engine.executor import Report
 from celeriac.engine.pool.job import Job
+
+
+def ended(job: Job, ending: Ending) -> Outcome:
+    """Return the end of a task of which there is nothing more to say."""
+    return Outcome(
+        task_id=job.claimed.id,
+        lease_token=job.claimed.lease_token,
+        ending=ending,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def cut_off(job: Job) -> Outcome:
+    """Return the end of a task that was cut off by its worker's end: no task is to blame."""
+    return replace(ended(job, Ending.LOST), is_suspect=False)
 
 
 def timed_out(job: Job) -> tuple[Outcome, Report]:
@@ -24,14 +40,7 @@ def timed_out(job: Job) -> tuple[Outcome, Report]:
         message=message,
         arguments=json.dumps([job.hard_seconds]),
     )
-    outcome = Outcome(
-        task_id=job.claimed.id,
-        lease_token=job.claimed.lease_token,
-        ending=Ending.FAILED,
-        finished_at=datetime.now(UTC),
-        error=error,
-        # The function was cut off: nothing of its own could call them.
-        needs_errbacks=True,
-    )
+    # The function was cut off: nothing of its own could call its errbacks.
+    outcome = replace(ended(job, Ending.FAILED), error=error, needs_errbacks=True)
     report = Report(state=states.FAILURE, runtime_seconds=job.hard_seconds or 0.0, shown=message)
     return outcome, report
