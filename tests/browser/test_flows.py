@@ -1,0 +1,143 @@
+"""What people do at the pages, in a real browser before a real machine."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.acceptance.machine import UpProcess
+
+PASSWORD = "four walnut umbrellas dancing"
+
+
+def open_form(page: Page, name: str) -> None:
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Submit").click()
+    page.locator(f"a.choice[href='/ui/submit/{name}']").click()
+
+
+def submit(page: Page) -> None:
+    page.get_by_role("button", name="Submit and watch").click()
+
+
+def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess) -> None:
+    link = re.search(r"Open +(\S+/start/\S+)", machine.log_text())
+    assert link is not None
+
+    page.goto(link[1])
+    page.get_by_label("Name").fill("grace")
+    page.get_by_label("Password").fill("short")
+    expect(page.get_by_text("7 more characters")).to_be_visible()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("heading", name="Submit a task")).to_be_visible()
+    page.locator("a.choice[href='/ui/submit/text.wordcount']").click()
+    page.get_by_role("textbox").first.fill("one two two")
+    submit(page)
+
+    expect(page.locator("#heading .state")).to_have_text("completed")
+    expect(page.locator("#result pre")).to_contain_text("two")
+    assert httpx.get(link[1]).status_code == 409
+
+
+def test_a_wrong_password_is_told_and_the_right_one_lets_in(page: Page) -> None:
+    page.goto("/ui/submit")
+    page.get_by_label("Name").fill("user1")
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+    expect(page.get_by_label("Name")).to_have_value("user1")
+
+    page.get_by_label("Password").fill("password1")
+    page.keyboard.press("Enter")
+
+    page.wait_for_url("**/ui/submit")
+
+
+def test_a_bad_argument_is_told_beside_its_field(user1: Page) -> None:
+    open_form(user1, "numbers.primes")
+    user1.get_by_role("textbox").first.fill("many")
+    submit(user1)
+
+    summary = user1.get_by_role("alert")
+    expect(summary).to_be_focused()
+    expect(summary).to_contain_text("must be a whole number")
+    summary.get_by_role("link").click()
+    field = user1.locator("[aria-invalid]")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("many")
+    field.fill("-5")
+    submit(user1)
+    expect(user1.locator(".wrong")).to_contain_text("greater than or equal to 0")
+
+
+def test_progress_is_seen_and_focus_and_folds_stay(user1: Page) -> None:
+    open_form(user1, "process")
+    user1.get_by_role("textbox").first.fill("words")
+    submit(user1)
+
+    expect(user1.locator("progress")).to_be_visible()
+    user1.evaluate("window.stillHere = true")
+    user1.get_by_role("button", name="Sign out").focus()
+    expect(user1.locator("#heading .state")).to_have_text("completed")
+
+    assert user1.evaluate("window.stillHere") is True
+    expect(user1.get_by_role("button", name="Sign out")).to_be_focused()
+    expect(user1.locator("#announcement")).to_have_text("The task is completed")
+    expect(user1.locator("#result pre")).to_have_text("Processed: words")
+
+
+def test_a_running_task_is_cancelled(user1: Page) -> None:
+    open_form(user1, "process")
+    user1.get_by_role("textbox").first.fill("never mind")
+    user1.get_by_text("Options:").click()
+    user1.get_by_label("Delay").fill("60")
+    submit(user1)
+    expect(user1.locator("#heading .state")).to_have_text("scheduled")
+    expect(user1.locator("#story")).to_contain_text("It starts in")
+
+    user1.get_by_role("button", name="Cancel").click()
+
+    expect(user1.locator("#heading .state")).to_have_text("cancelled")
+    user1.get_by_role("link", name="Edit and run again").click()
+    expect(user1.get_by_role("textbox").first).to_have_value("never mind")
+
+
+def test_signing_out_leaves_nothing_behind(user1: Page) -> None:
+    user1.get_by_role("button", name="Sign out").click()
+    user1.wait_for_url("**/ui/sign-in")
+
+    user1.go_back()
+
+    expect(user1.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_everything_works_without_javascript(chromium: Browser, machine: UpProcess) -> None:
+    context = chromium.new_context(base_url=machine.url, java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto("/ui/sign-in")
+    page.get_by_label("Name").fill("user1")
+    page.get_by_label("Password").fill("password1")
+    page.get_by_role("button", name="Sign in").click()
+    open_form(page, "process")
+    page.get_by_role("textbox").first.fill("slowly")
+    submit(page)
+    refresh = page.get_by_role("link", name="Refresh")
+    while refresh.is_visible():
+        page.wait_for_timeout(300)
+        refresh.click()
+
+    expect(page.locator("#result pre")).to_have_text("Processed: slowly")
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_is_wider_than_its_window(user1: Page, context: BrowserContext, width: int) -> None:
+    user1.set_viewport_size({"width": width, "height": 800})
+
+    for path in ("/ui/tasks", "/ui/submit", "/ui/submit/numbers.primes", "/ui/tasks/none"):
+        user1.goto(path)
+        assert user1.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -1,0 +1,64 @@
+"""Pictures of every page, in both looks and two widths, for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_flows import open_form, submit
+
+SIZES = ((1280, 800), (390, 844))
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_every_page_has_its_picture(
+    user1: Page, pictures: Path, look: Literal["light", "dark"]
+) -> None:
+    user1.emulate_media(color_scheme=look)
+
+    def take(name: str) -> None:
+        for width, height in SIZES:
+            user1.set_viewport_size({"width": width, "height": height})
+            user1.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
+
+    open_form(user1, "numbers.primes")
+    user1.get_by_role("textbox").first.fill("100000")
+    take("form")
+    submit(user1)
+    expect(user1.locator("#heading .state")).to_have_text("completed")
+    take("completed")
+    open_form(user1, "flaky")
+    submit(user1)
+    expect(user1.locator("#heading .state")).to_have_text("completed")
+    take("attempts")
+    open_form(user1, "numbers.primes")
+    user1.get_by_role("textbox").first.fill("many")
+    user1.get_by_text("Options:").click()
+    user1.get_by_label("Priority").fill("99")
+    submit(user1)
+    take("wrong")
+    open_form(user1, "process")
+    user1.get_by_role("textbox").first.fill("example data")
+    submit(user1)
+    expect(user1.locator("progress")).to_be_visible()
+    take("running")
+    user1.goto("/ui/submit")
+    take("choose")
+    open_form(user1, "process")
+    user1.get_by_text("Options:").click()
+    user1.get_by_label("Queue").fill("nobody")
+    user1.get_by_role("textbox").first.fill("x")
+    submit(user1)
+    take("waiting")
+    user1.goto("/ui/tasks")
+    take("list")
+    user1.goto("/ui/tasks/nothing")
+    take("nothing")
+    user1.context.clear_cookies()
+    user1.goto("/ui/sign-in")
+    take("sign-in")
+
+    assert all((pictures / f"list-{look}-{width}.png").stat().st_size for width, _ in SIZES)
