@@ -9,6 +9,7 @@
     │   ├── TaskNotFoundError
     │   ├── TaskNameNotFoundError
     │   ├── UserNotFoundError
+    │   ├── KeyNotFoundError
     │   └── StartLinkNotFoundError     never made, or its time is over
     ├── ConflictError              it is there, but not in a state for this         409
     │   ├── TaskAlreadyFinalError
@@ -22,6 +23,7 @@
     │   └── ServiceUnreachableError    the client got no answer
     ├── AccessError                who asks may not
     │   ├── NotAuthenticatedError      no or bad credentials                        401
+    │   ├── NotSignedInError           the command line knows no service, or no key for it
     │   ├── NotPermittedError          a right is missing, and named                403
     │   └── RateLimitedError           too often                                    429
     ├── StartError                 `celeriac up` cannot start here; nothing was started
@@ -275,6 +277,16 @@ class NotAuthenticatedError(AccessError):
     """There are no credentials, or they are not good."""
 
     code = "not_authenticated"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class NotSignedInError(AccessError):
+    """The command line knows no service to ask, or no key that goes with it."""
+
+    code = "not_signed_in"
+    fix = "start `celeriac up` in this folder, or set CELERIAC_URL and CELERIAC_KEY"
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -22,13 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from celeriac.cli.commands import celeriac
 
     try:
-        celeriac.main(
+        ending = celeriac.main(
             args=None if arguments is None else list(arguments),
             prog_name="celeriac",
             standalone_mode=False,
         )
-    except click.exceptions.Exit as ending:
-        return ending.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except click.ClickException as error:
@@ -42,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("CELERIAC_LOG_LEVEL") == "debug":
             raise
         return _complain(complaint_about(error))
-    return 0
+    # Click gives back the code of a command that ended by itself, and None of any other.
+    return ending if isinstance(ending, int) else 0
 
 
 def _complain(complaint: Complaint) -> int:

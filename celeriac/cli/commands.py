@@ -43,6 +43,30 @@ user = LazyGroup(
     homes={
         "add": ("celeriac.cli.user_add:add_user", "Add someone who may sign in."),
         "list": ("celeriac.cli.user_list:list_users", "List who may sign in."),
+        "set-password": ("celeriac.cli.user_change:set_password", "Give another password."),
+        "disable": ("celeriac.cli.user_change:disable_user", "Let somebody in no more."),
+    },
+)
+
+key = LazyGroup(
+    "key",
+    help="Keys for programs. Works on the ledger itself: nothing has to run.",
+    homes={
+        "create": ("celeriac.cli.keys:create_key", "Make a key; it is shown once."),
+        "list": ("celeriac.cli.keys:list_keys", "List a user's keys."),
+        "revoke": ("celeriac.cli.keys:revoke_key", "Make a key good for nothing."),
+    },
+)
+
+tasks = LazyGroup(
+    "tasks",
+    help="The tasks of a service: list, read, cancel, retry.",
+    homes={
+        "list": ("celeriac.cli.tasks:list_tasks", "List tasks, newest first."),
+        "get": ("celeriac.cli.tasks:get_task", "Show how a task stands."),
+        "describe": ("celeriac.cli.task_types:describe_task_type", "Show what a task takes."),
+        "cancel": ("celeriac.cli.tasks:cancel_tasks", "Cancel tasks."),
+        "retry": ("celeriac.cli.tasks:retry_task", "Run a task that has ended again."),
     },
 )
 
@@ -51,7 +75,18 @@ celeriac = LazyGroup(
     help="Run Python functions in the background, and remember every run.",
     homes={
         "up": ("celeriac.cli.up:up", "Run everything on this machine."),
-        "user": ("celeriac.cli.commands:user", "Who may sign in: add, list."),
+        "init": ("celeriac.cli.init:init", "Write a file with a task to begin with."),
+        "worker": ("celeriac.cli.worker:worker", "Run one worker."),
+        "submit": ("celeriac.cli.submit:submit", "Submit a task."),
+        "wait": ("celeriac.cli.tasks:wait_for_task", "Wait until a task has ended."),
+        "get": ("celeriac.cli.tasks:get_task", "Show how a task stands."),
+        "tasks": ("celeriac.cli.commands:tasks", "Tasks: list, get, describe, cancel, retry."),
+        "task-types": ("celeriac.cli.task_types:list_task_types", "List what can be submitted."),
+        "user": (
+            "celeriac.cli.commands:user",
+            "Who may sign in: add, list, set-password, disable.",
+        ),
+        "key": ("celeriac.cli.commands:key", "Keys for programs: create, list, revoke."),
         "version": ("celeriac.cli.commands:version", "Print the version."),
     },
 )

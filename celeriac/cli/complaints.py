@@ -9,11 +9,15 @@ from celeriac.errors import (
     BrokerUnavailableError,
     CeleriacError,
     DataFolderInUseError,
+    FieldProblem,
+    InvalidArgumentsError,
     InvalidRequestError,
     LedgerUnavailableError,
     NotFoundError,
     SettingsError,
+    TaskFailedError,
     UnavailableError,
+    WaitTimeoutError,
     WeakPasswordError,
 )
 
@@ -26,6 +30,8 @@ _FAMILIES: tuple[tuple[type[CeleriacError], int, str], ...] = (
     (NotFoundError, 5, "not found"),
     (InvalidRequestError, 6, "refused"),
     (UnavailableError, 7, "not reachable"),
+    (TaskFailedError, 3, "the task did not complete"),
+    (WaitTimeoutError, 124, "waited long enough"),
     (CeleriacError, 1, "not done"),
 )
 
@@ -38,10 +44,13 @@ class Complaint:
     why: str
     fix: str
     exit_code: int
+    # What is wrong with each field, where the error says so.
+    details: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the lines for people; what is empty is left out."""
         lines = [f"error: {self.what}"]
+        lines += [f"  {each}" for each in self.details]
         lines += [
             f"  {word:<5} {line}" for word, line in (("why", self.why), ("fix", self.fix)) if line
         ]
@@ -55,7 +64,13 @@ def complaint_about(error: Exception) -> Complaint:
         return Complaint(what=str(error), why="", fix="", exit_code=2)
     for family, exit_code, what in _FAMILIES:
         if isinstance(error, family):
-            return Complaint(what=what, why=_why(error), fix=_fix(error), exit_code=exit_code)
+            return Complaint(
+                what=what,
+                why=_why(error),
+                fix=_fix(error),
+                exit_code=exit_code,
+                details=_details(error),
+            )
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
 
@@ -64,11 +79,23 @@ def _why(error: CeleriacError) -> str:
     # Here the reader runs the machine: what is kept from callers of the service helps.
     if isinstance(error, LedgerUnavailableError | BrokerUnavailableError):
         return f"{error}: {error.reason}"
-    return str(error)
+    # A sentence that lists what stands in the lines below would say it twice.
+    return "" if _details(error) else str(error)
+
+
+def _details(error: CeleriacError) -> tuple[str, ...]:
+    problems: tuple[FieldProblem, ...] = getattr(error, "problems", ())
+    names = [each.pointer.lstrip("/") or "arguments" for each in problems]
+    width = max(map(len, names), default=0)
+    return tuple(
+        f"{name:<{width}}  {each.detail}" for name, each in zip(names, problems, strict=True)
+    )
 
 
 def _fix(error: CeleriacError) -> str:
     # The service has no such option; only whoever runs the machine may decide this.
     if isinstance(error, WeakPasswordError):
         return "take a better one, or add --allow-weak for a walk-through on a laptop"
+    if isinstance(error, InvalidArgumentsError) and not error.fix:
+        return f"celeriac tasks describe {error.name} says what it takes"
     return error.fix

@@ -160,3 +160,23 @@ def test_the_json_of_users_holds_no_hash() -> None:
 
 def test_the_table_of_users_holds_no_hash() -> None:
     assert "canary" not in render_table([ANA], is_aligned=True)
+
+
+def test_a_password_is_changed_and_a_user_disabled(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    give(standard_input, STRONG)
+    main(["user", "add", "ana", "--password-stdin"])
+    standard_input.seek(0)
+    standard_input.truncate()
+    give(standard_input, "five copper kettles singing")
+
+    changed = main(["user", "set-password", "ana", "--password-stdin"])
+    disabled = main(["user", "disable", "ana"])
+    unknown = main(["user", "disable", "nobody"])
+
+    assert (changed, disabled, unknown) == (0, 0, 5)
+    user = find_user(data, "ana")
+    assert user is not None
+    assert user.is_disabled
+    assert Hasher().verify("five copper kettles singing", user.password_hash)

@@ -1,0 +1,84 @@
+"""The service that a command asks: which one, and as whom."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celeriac.errors import NotSignedInError
+from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
+from celeriac.settings import Settings
+
+if TYPE_CHECKING:
+    # A library of another room, imported when the first command asks.
+    from celeriac.client import Client
+
+Options = Mapping[str, str | None]
+
+
+def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that name its service."""
+    key = click.option("--key", metavar="KEY", help="An API key or a token.  [CELERIAC_KEY]")
+    url = click.option("--url", metavar="URL", help="Where the service is.  [CELERIAC_URL]")
+    return url(key(command))
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, as the API has it.")(
+        command
+    )
+
+
+def find_profile(options: Options, environment: Mapping[str, str]) -> Profile:
+    """Return the service to ask: options first, then the environment, then a profile.
+
+    Raises:
+        NotSignedInError: Nothing names a service, or no key goes with it.
+        SettingsError: A profile is broken.
+    """
+    url = options.get("url") or environment.get("CELERIAC_URL")
+    key = options.get("key") or environment.get("CELERIAC_KEY")
+    if url and key:
+        return Profile(url=url, key=key)
+    data_dir = Path(environment.get("CELERIAC_DATA_DIR") or Settings().data_dir)
+    for path in (local_profile(data_dir), user_profile(environment)):
+        found = read_profile(path)
+        # A key is shown only to the service that it was made for.
+        if found is not None and (key or not url or url.rstrip("/") == found.url.rstrip("/")):
+            return Profile(url=url or found.url, key=key or found.key)
+    raise NotSignedInError("no key goes with it" if url else "no service is named")
+
+
+@contextmanager
+def client_of(options: Options) -> Iterator[Client]:
+    """Open the client that options, environment or a profile ask for.
+
+    Raises:
+        NotSignedInError: Nothing names a service, or no key goes with it.
+    """
+    from celeriac.client import Client
+
+    profile = find_profile(options, os.environ)
+    with Client(profile.url, profile.key) as client:
+        yield client
+
+
+def say(*lines: str) -> None:
+    """Tell the person at the terminal."""
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def hand_out(*lines: str) -> None:
+    """Print data."""
+    for line in lines:
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

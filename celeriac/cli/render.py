@@ -1,0 +1,258 @@
+"""What the commands show: pure functions from values to lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeGuard
+
+from celeriac.cli.tables import table_lines
+from celeriac.core.api_key import ApiKey
+from celeriac.core.state import TaskState
+from celeriac.core.task import TaskError
+from celeriac.core.task_type import TaskType
+
+Json = Any
+
+_BAR_CELLS = 18
+_SHORT_ID = 8
+_LONGEST_ERROR = 60
+_WAITING = {
+    "upstream": "waits for another task",
+    "scheduled": "its time has not come",
+    "retry_backoff": "pauses before its next attempt",
+    "no_worker_listens": "no worker serves this queue",
+    "workers_busy": "every worker of this queue is busy",
+}
+
+
+class ShownTask(Protocol):
+    """What is shown of a task."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102 - as in core/task.py
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def state(self) -> TaskState: ...  # noqa: D102
+    @property
+    def queue(self) -> str: ...  # noqa: D102
+    @property
+    def attempt(self) -> int: ...  # noqa: D102
+    @property
+    def max_attempts(self) -> int | None: ...  # noqa: D102
+    @property
+    def created_at(self) -> datetime: ...  # noqa: D102
+    @property
+    def started_at(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def finished_at(self) -> datetime | None: ...  # noqa: D102
+    @property
+    def waiting_because(self) -> str | None: ...  # noqa: D102
+    @property
+    def progress(self) -> Json: ...  # noqa: D102
+    @property
+    def error(self) -> TaskError | None: ...  # noqa: D102
+
+
+def json_text(value: Json) -> str:
+    """Return a value as JSON for people and programs."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def result_text(value: Json) -> str:
+    """Return a result as data: one line of JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def task_table(tasks: Sequence[ShownTask], *, now: datetime, is_for_people: bool) -> list[str]:
+    """Return a list of tasks: aligned and in short for people, whole and with tabs for programs."""
+    heads = ("ID", "TASK", "STATE", "QUEUE", "ATTEMPT", "AGE", "ERROR")
+    rows = [
+        (
+            task.id,
+            task.name,
+            task.state.value,
+            task.queue,
+            attempt_text(task),
+            age_text(now - task.created_at) if is_for_people else task.created_at.isoformat(),
+            error_text(task.error)[:_LONGEST_ERROR] if is_for_people else error_text(task.error),
+        )
+        for task in tasks
+    ]
+    return table_lines(heads, rows, is_aligned=is_for_people)
+
+
+def task_lines(task: ShownTask, *, now: datetime) -> list[str]:
+    """Return one task as a person reads it, a fact a line."""
+    facts = {
+        "task": task.name,
+        "state": task.state.value,
+        "queue": task.queue,
+        "attempt": attempt_text(task),
+        "created": f"{task.created_at.isoformat(timespec='seconds')} "
+        f"({age_text(now - task.created_at)} ago)",
+        "waiting": _WAITING.get(task.waiting_because or "", task.waiting_because or ""),
+        "progress": progress_text(task.progress),
+        "took": "" if task.finished_at is None else age_text(task.finished_at - task.created_at),
+        "error": error_text(task.error),
+    }
+    return [f"{task.id}", *(f"  {name:<9} {fact}" for name, fact in facts.items() if fact)]
+
+
+def submitted_line(task: ShownTask) -> str:
+    """Return the line about a task that was just accepted."""
+    return f"{task.id}  {task.name}  {state_text(task)}"
+
+
+def watch_line(task: ShownTask, *, now: datetime) -> str:
+    """Return how a task stands, in one line that may be written over."""
+    took = age_text(now - (task.started_at or task.created_at))
+    if task.state is TaskState.RUNNING:
+        parts = [progress_text(task.progress), f"attempt {attempt_text(task)}", took]
+        return "  ".join(["running", *(part for part in parts if part)])
+    return f"{state_text(task)}  {took}"
+
+
+def ended_line(task: ShownTask) -> str:
+    """Return how a task ended."""
+    end = task.finished_at or task.created_at
+    line = f"{task.state.value} after {age_text(end - task.created_at)}"
+    return f"{line}: {error_text(task.error)}" if task.error else line
+
+
+def state_text(task: ShownTask) -> str:
+    """Return a task's state, where it waits and why."""
+    if task.state.is_final or task.state is TaskState.RUNNING:
+        return task.state.value
+    why = _WAITING.get(task.waiting_because or "", "")
+    return f"{task.state.value} in {task.queue}" + (f" ({why})" if why else "")
+
+
+def progress_text(progress: Json) -> str:
+    """Return what a task last told of itself, with a bar where it said of how much."""
+    if not isinstance(progress, Mapping):
+        return ""
+    done, total = progress.get("done"), progress.get("total")
+    message = str(progress.get("message") or "")
+    if not _is_number(done):
+        return message
+    if not _is_number(total) or total <= 0:
+        return f"{done:g}  {message}".rstrip()
+    share = min(max(done / total, 0.0), 1.0)
+    cells = round(share * _BAR_CELLS)
+    return f"{'█' * cells}{'░' * (_BAR_CELLS - cells)} {share:4.0%}  {message}".rstrip()
+
+
+def attempt_text(task: ShownTask) -> str:
+    """Return which attempt a task is at, of how many."""
+    return str(task.attempt) if task.max_attempts is None else f"{task.attempt}/{task.max_attempts}"
+
+
+def error_text(error: TaskError | None) -> str:
+    """Return why a task failed, in one line."""
+    if error is None:
+        return ""
+    told = ": ".join(part for part in (error.type, error.message) if part)
+    return " ".join((told or error.kind.value).split())
+
+
+def age_text(age: timedelta) -> str:
+    """Return a duration in its largest unit that tells enough."""
+    seconds = max(age.total_seconds(), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def task_type_table(task_types: Sequence[TaskType], *, is_for_people: bool) -> list[str]:
+    """Return what can be submitted, a line each."""
+    heads = ("TASK", "QUEUE", "ARGUMENTS", "TITLE")
+    rows = [
+        (each.name, each.queue, " ".join(_arguments(each.schema)), each.title)
+        for each in task_types
+    ]
+    return table_lines(heads, rows, is_aligned=is_for_people)
+
+
+def task_type_lines(task_type: TaskType) -> list[str]:
+    """Return one task type: what it does and what each argument is."""
+    lines = [f"{task_type.name}  {task_type.title}"]
+    lines += [f"  {line}".rstrip() for line in task_type.description.splitlines()]
+    lines += ["", f"  queue {task_type.queue}"]
+    required = task_type.schema.get("required", ())
+    for name, field in task_type.schema.get("properties", {}).items():
+        need = "required" if name in required else f"default {json.dumps(field.get('default'))}"
+        about = field.get("description", "")
+        lines.append(f"  {name:<12} {_kind_text(field)}, {need}" + (f"  {about}" if about else ""))
+    call = " ".join([task_type.name, *(f"{name}=…" for name in required)])
+    return [*lines, "", f"  celeriac submit {call} --watch"]
+
+
+def key_table(keys: Sequence[ApiKey], *, now: datetime, is_for_people: bool) -> list[str]:
+    """Return a user's keys, a line each; never the keys themselves."""
+    heads = ("ID", "LABEL", "KEY", "SCOPES", "TASKS", "STATE", "LAST USED")
+    rows = [
+        (
+            key.id,
+            key.label,
+            f"{key.prefix}…",
+            ",".join(sorted(key.scopes)),
+            ",".join(key.task_patterns) or "all",
+            key_state(key, now=now),
+            "never" if key.last_used_at is None else f"{age_text(now - key.last_used_at)} ago",
+        )
+        for key in keys
+    ]
+    return table_lines(heads, rows, is_aligned=is_for_people)
+
+
+def key_facts(key: ApiKey, *, now: datetime) -> dict[str, Json]:
+    """Return a key as JSON; never the key itself."""
+    return {
+        "id": key.id,
+        "user": key.user,
+        "label": key.label,
+        "prefix": key.prefix,
+        "scopes": sorted(key.scopes),
+        "task_patterns": list(key.task_patterns),
+        "state": key_state(key, now=now),
+        "created_at": key.created_at.isoformat(),
+        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+        "last_used_at": key.last_used_at.isoformat() if key.last_used_at else None,
+    }
+
+
+def key_state(key: ApiKey, *, now: datetime) -> str:
+    """Return whether a key is still good, in words."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is None:
+        return "active"
+    left = key.expires_at - now
+    return f"expires in {age_text(left)}" if left > timedelta(0) else "expired"
+
+
+def _arguments(schema: Mapping[str, Json]) -> list[str]:
+    required = schema.get("required", ())
+    return [name if name in required else f"[{name}]" for name in schema.get("properties", {})]
+
+
+def _kind_text(field: Mapping[str, Json]) -> str:
+    if "enum" in field:
+        return " | ".join(json.dumps(each) for each in field["enum"])
+    kinds = [str(each.get("type", "any")) for each in field.get("anyOf", ())]
+    kind = " | ".join(kinds) or str(field.get("type", "any"))
+    bounds = [f"{word} {field[key]:g}" for word, key in _BOUNDS if _is_number(field.get(key))]
+    return " ".join([kind, *bounds])
+
+
+_BOUNDS = (("from", "minimum"), ("to", "maximum"), ("above", "exclusiveMinimum"))
+
+
+def _is_number(value: Json) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

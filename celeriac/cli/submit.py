@@ -1,0 +1,87 @@
+"""`celeriac submit`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from celeriac.cli.arguments import parse_arguments
+from celeriac.cli.durations import DURATION
+from celeriac.cli.endings import exit_code_of
+from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.render import json_text, result_text, submitted_line
+from celeriac.cli.watch import watch_to_end
+
+
+@click.command()
+@click.argument("name")
+@click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--watch", "is_watched", is_flag=True, help="Follow it, and print its result.")
+@click.option("--queue", help="Where it waits; the task's own if not given.")
+@click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
+@click.option("--delay", type=DURATION, help="How long it waits first, such as 90s, 5m or 2h.")
+@click.option("--max-attempts", type=click.IntRange(1), help="Attempts in all.")
+@click.option("--timeout", type=DURATION, help="The limit of one attempt.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the id and nothing else.")
+@json_option
+@service_options
+def submit(
+    name: str,
+    *,
+    arguments: tuple[str, ...],
+    is_watched: bool,
+    queue: str | None,
+    priority: int | None,
+    delay: timedelta | None,
+    max_attempts: int | None,
+    timeout: timedelta | None,
+    tags: tuple[str, ...],
+    is_quiet: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Submit a task; its values are read by the task's own schema.
+
+    KEY=@FILE takes the text of a file, KEY=@- standard input, KEY=@@TEXT a text with an @.
+    """
+    with client_of(options) as client:
+        schema = client.task_type(name).schema if arguments else {}
+        given = parse_arguments(arguments, schema, read_file=read_text)
+        submitter = client.options(
+            queue=queue,
+            priority=priority,
+            delay=delay,
+            max_attempts=max_attempts,
+            timeout=timeout,
+            tags=tags,
+        )
+        handle = submitter.submit_arguments(name, given)
+        if is_quiet:
+            hand_out(handle.id)
+        if not is_watched:
+            if not is_quiet:
+                task = handle.accepted or handle.get()
+                say(submitted_line(task))
+                hand_out(json_text(task.body) if as_json else task.id)
+            return
+        if not is_quiet:
+            say(f"{handle.id}  {name}")
+        task = watch_to_end(handle)
+    hand_out(json_text(task.body) if as_json else result_text(task.result))
+    click.get_current_context().exit(exit_code_of(task.state))
+
+
+def read_text(name: str) -> str:
+    """Return the text of a file, or of standard input for `-`.
+
+    Raises:
+        click.UsageError: It cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{name} cannot be read: {error}") from error

@@ -1,0 +1,35 @@
+"""`celeriac task-types` and `celeriac tasks describe`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from celeriac.cli.remote import client_of, hand_out, json_option, service_options
+from celeriac.cli.render import json_text, task_type_lines, task_type_table
+
+
+@click.command()
+@json_option
+@service_options
+def list_task_types(*, as_json: bool, **options: str | None) -> None:
+    """List what can be submitted."""
+    with client_of(options) as client:
+        found = client.task_types()
+    if as_json:
+        hand_out(json_text([asdict(each) for each in found]))
+        return
+    hand_out(*task_type_table(found, is_for_people=sys.stdout.isatty()))
+
+
+@click.command()
+@click.argument("name")
+@json_option
+@service_options
+def describe_task_type(name: str, *, as_json: bool, **options: str | None) -> None:
+    """Show what a task does and what it takes."""
+    with client_of(options) as client:
+        found = client.task_type(name)
+    hand_out(*([json_text(asdict(found))] if as_json else task_type_lines(found)))

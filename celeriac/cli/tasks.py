@@ -1,0 +1,156 @@
+"""`celeriac get`, `celeriac wait` and `celeriac tasks …`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from celeriac.cli.arguments import parse_arguments
+from celeriac.cli.durations import DURATION
+from celeriac.cli.endings import exit_code_of
+from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.render import (
+    json_text,
+    result_text,
+    state_text,
+    submitted_line,
+    task_lines,
+    task_table,
+)
+from celeriac.cli.submit import read_text
+from celeriac.cli.watch import watch_to_end
+from celeriac.core.state import TaskState
+
+_MOST_ON_A_PAGE = 200
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@json_option
+@service_options
+def get_task(task_id: str, *, as_json: bool, **options: str | None) -> None:
+    """Show how a task stands; its result, once there is one, goes to standard output."""
+    with client_of(options) as client:
+        task = client.get(task_id)
+    if as_json:
+        hand_out(json_text(task.body))
+        return
+    say(*task_lines(task, now=datetime.now(UTC)))
+    if task.state is TaskState.COMPLETED:
+        hand_out(result_text(task.result))
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@click.option("--timeout", type=DURATION, help="How long to wait, such as 90s or 5m.")
+@json_option
+@service_options
+def wait_for_task(
+    task_id: str, *, timeout: timedelta | None, as_json: bool, **options: str | None
+) -> None:
+    """Wait until a task has ended, and print its result.
+
+    Ends with 0 when it completed, 3 when it did not, 124 when the time was over.
+    """
+    with client_of(options) as client:
+        task = watch_to_end(client.handle(task_id), timeout=timeout)
+    hand_out(json_text(task.body) if as_json else result_text(task.result))
+    click.get_current_context().exit(exit_code_of(task.state))
+
+
+@click.command()
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in TaskState]),
+    help="Only tasks in this state; repeatable.",
+)
+@click.option("--name", help="Only tasks of this task name.")
+@click.option("--queue", help="Only tasks of this queue.")
+@click.option("--tag", help="Only tasks with this tag.")
+@click.option("--since", type=DURATION, help="Only tasks created so long ago at most: 90s, 1h, 7d.")
+@click.option("--limit", type=click.IntRange(1, _MOST_ON_A_PAGE), default=20, show_default=True)
+@click.option("--page-token", default="", help="Where the page before ended.")
+@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print ids and nothing else.")
+@json_option
+@service_options
+def list_tasks(
+    *,
+    states: tuple[str, ...],
+    name: str | None,
+    queue: str | None,
+    tag: str | None,
+    since: timedelta | None,
+    limit: int,
+    page_token: str,
+    is_quiet: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """List tasks, newest first."""
+    now = datetime.now(UTC)
+    with client_of(options) as client:
+        page = client.list(
+            states=tuple(TaskState(each) for each in states),
+            name=name,
+            queue=queue,
+            tag=tag,
+            since=None if since is None else now - since,
+            limit=limit,
+            page_token=page_token,
+        )
+    if as_json:
+        bodies = [task.body for task in page.tasks]
+        hand_out(json_text({"tasks": bodies, "next_page_token": page.next_page_token}))
+        return
+    if is_quiet:
+        hand_out(*(task.id for task in page.tasks))
+        return
+    hand_out(*task_table(page.tasks, now=now, is_for_people=sys.stdout.isatty()))
+    if page.next_page_token:
+        say(f"more: --page-token {page.next_page_token}")
+
+
+@click.command()
+@click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
+@service_options
+def cancel_tasks(task_ids: tuple[str, ...], **options: str | None) -> None:
+    """Cancel tasks; those that run are asked to stop."""
+    with client_of(options) as client:
+        for task_id in task_ids:
+            task = client.cancel(task_id)
+            is_asked = task.state is TaskState.RUNNING
+            say(f"{task_id}  {'asked to stop' if is_asked else state_text(task)}")
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--watch", "is_watched", is_flag=True, help="Follow it, and print its result.")
+@json_option
+@service_options
+def retry_task(
+    task_id: str,
+    *,
+    changes: tuple[str, ...],
+    is_watched: bool,
+    as_json: bool,
+    **options: str | None,
+) -> None:
+    """Run a task that has ended again, as a new task, with arguments changed or as they were."""
+    with client_of(options) as client:
+        schema = client.task_type(client.get(task_id).name).schema if changes else {}
+        handle = client.retry(task_id, **parse_arguments(changes, schema, read_file=read_text))
+        task = handle.accepted or handle.get()
+        say(submitted_line(task))
+        if is_watched:
+            task = watch_to_end(handle)
+    if as_json:
+        hand_out(json_text(task.body))
+    else:
+        hand_out(result_text(task.result) if is_watched else task.id)
+    if is_watched:
+        click.get_current_context().exit(exit_code_of(task.state))

@@ -1,0 +1,49 @@
+"""`celeriac worker`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import click
+
+from celeriac.cli.options import environment_with, settings_with, twin_option
+from celeriac.settings import Settings
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("-A", "--app", default="celery_app", show_default=True, help="The Celery app.")
+@twin_option("data", "FOLDER", "Where secrets and ledger live.")
+@twin_option("broker_url", "URL", "The broker.")
+@twin_option("database_url", "URL", "The ledger's database.")
+@twin_option("concurrency", "N", "Tasks that run at a time.")
+@twin_option("queues", "NAMES", "Queues it serves, with commas between them.")
+@twin_option("log_level", "LEVEL", "debug, info, warning or error.")
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
+def worker(app: str, *, rest: tuple[str, ...], **options: str | None) -> None:
+    """Run one worker: `celery -A APP worker` with these settings.
+
+    Whatever else is given goes on to Celery, such as -n NAME or --max-tasks-per-child.
+    """
+    command = worker_command(app, settings_with(options), rest, has_processes=os.name != "nt")
+    environment = environment_with(options)
+    if os.name == "nt":
+        ended = subprocess.run(command, env=environment, check=False)  # noqa: S603 - our own words
+        click.get_current_context().exit(ended.returncode)
+    # In our place, so that signals and the exit code are the worker's own.
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
+
+
+def worker_command(
+    app: str, settings: Settings, rest: Sequence[str], *, has_processes: bool
+) -> list[str]:
+    """Return the command line of a worker; what stands in `rest` wins."""
+    pool = ["--pool=processes", f"--concurrency={settings.concurrency}"]
+    return [
+        *(sys.executable, "-m", "celery", "-A", app, "worker"),
+        *(pool if has_processes else ["--pool=solo"]),
+        *("-Q", ",".join(settings.queues), "--loglevel", settings.log_level),
+        *rest,
+    ]

@@ -1,0 +1,215 @@
+"""The command line against a real service with a real worker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from celeriac.core.user import Role, Scope
+from celeriac.ledger.moments import utc_now
+from celeriac.ledger.open import open_ledger
+from celeriac.service.keys import KeyRequest, KeyService
+from celeriac.service.profiles import Profile, local_profile, write_profile
+from celeriac.service.secrets import ensure_data_dir
+from tests.servers.ports import free_port
+from tests.servers.processes import PROJECT, clean_environment
+from tests.servers.services import ServiceProcess
+from tests.servers.valkey import ValkeyServer
+from tests.servers.workers import WorkerProcess
+
+Done = subprocess.CompletedProcess[str]
+
+
+class CommandLine:
+    """`celeriac …` in an environment of its own."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *words: str, **environment: str) -> Done:
+        return subprocess.run(
+            [sys.executable, "-m", "celeriac", *words],
+            cwd=PROJECT,
+            env=clean_environment({**self.environment, **environment}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    folder = tmp_path_factory.mktemp("commands")
+    data = ensure_data_dir(folder / "data")
+    with ValkeyServer(folder / "valkey") as broker:
+        environment = {
+            "CELERIAC_DATA_DIR": str(data),
+            "XDG_CONFIG_HOME": str(folder / "home"),
+            "CELERIAC_BROKER_URL": broker.url,
+            "CELERIAC_RATE_LIMIT": "100000/minute",
+            "CELERIAC_PROCESS_SECONDS": "0.1",
+            "PYTHONIOENCODING": "utf-8",
+        }
+        ledger = open_ledger(f"sqlite:///{data / 'ledger.db'}")
+        ledger.users.add("ada", "", Role.OPERATOR)
+        scopes = frozenset({Scope.READ, Scope.SUBMIT})
+        request = KeyRequest(user="ada", label="test", scopes=scopes)
+        made = KeyService(ledger, now=utc_now).create_key(request)
+        ledger.close()
+        service = ServiceProcess(folder=folder, environment=environment)
+        worker = WorkerProcess(
+            "celery_app", folder=folder, environment=environment, pool="solo", concurrency=1
+        )
+        with service, worker:
+            service.wait_until(service.is_ready, "it is ready", seconds=30)
+            worker.wait_ready()
+            write_profile(local_profile(data), Profile(url=service.url, key=made.text))
+            yield CommandLine(environment)
+
+
+def test_a_task_is_submitted_and_watched_to_its_result(run: CommandLine) -> None:
+    done = run("submit", "text.wordcount", "text=one two two", "--watch")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["words"] == 3
+    assert "text.wordcount" in done.stderr
+    assert "completed after" in done.stderr
+    assert "\033" not in done.stderr
+
+
+def test_a_task_that_failed_ends_the_watch_with_3(run: CommandLine) -> None:
+    done = run("submit", "flaky", "--max-attempts=1", "--watch")
+
+    assert done.returncode == 3, done.stderr
+    assert "failed after" in done.stderr
+
+
+def test_a_task_that_was_cancelled_ends_the_wait_with_3(run: CommandLine) -> None:
+    later = run("submit", "text.wordcount", "text=x", "--delay=1h", "-q")
+    cancelled = run("tasks", "cancel", later.stdout.strip())
+
+    waited = run("wait", later.stdout.strip())
+
+    assert cancelled.returncode == 0, cancelled.stderr
+    assert "cancelled" in cancelled.stderr
+    assert waited.returncode == 3
+    assert "cancelled after" in waited.stderr
+    assert waited.stdout == "null\n"
+
+
+def test_arguments_that_do_not_fit_are_told_by_their_field(run: CommandLine) -> None:
+    done = run("submit", "numbers.primes", "n=-5", "m=1")
+
+    assert done.returncode == 6
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error: refused"
+    assert any(line.split()[0] == "n" for line in lines[1:])
+    assert any(line.split()[0] == "m" for line in lines[1:])
+    assert lines[-1] == "  fix   celeriac tasks describe numbers.primes says what it takes"
+
+
+def test_a_file_becomes_a_text(run: CommandLine, tmp_path: Path) -> None:
+    story = tmp_path / "story.txt"
+    story.write_text("Once upon a time")
+
+    done = run("submit", "text.wordcount", f"text=@{story}", "--watch")
+    missing = run("submit", "text.wordcount", f"text=@{story}.missing")
+
+    assert json.loads(done.stdout)["words"] == 4
+    assert missing.returncode == 2
+
+
+def test_a_task_is_waited_for_no_longer_than_asked(run: CommandLine) -> None:
+    task_id = run("submit", "process", "data=x", "--delay=1h", "--tag=slow", "-q").stdout.strip()
+
+    waited = run("wait", task_id, "--timeout=0.3s")
+    shown = run("get", task_id)
+    listed = run("tasks", "list", "--tag=slow", "-q")
+
+    assert waited.returncode == 124
+    assert "it goes on" in waited.stderr
+    assert "its time has not come" in shown.stderr
+    assert shown.stdout == ""
+    assert listed.stdout == f"{task_id}\n"
+
+
+def test_a_task_is_read_listed_and_retried(run: CommandLine) -> None:
+    task_id = run("submit", "process", "data=x").stdout.strip()
+    assert run("wait", task_id, "--timeout=20s").stdout == '"Processed: x"\n'
+
+    body = json.loads(run("tasks", "get", task_id, "--json").stdout)
+    listed = json.loads(run("tasks", "list", "--name=process", "--json").stdout)
+    again = run("tasks", "retry", task_id, "data=y", "--watch")
+
+    assert (body["task_id"], body["status"]) == (task_id, "completed")
+    assert task_id in {each["task_id"] for each in listed["tasks"]}
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == '"Processed: y"\n'
+
+
+def test_what_can_be_submitted_is_listed_and_described(run: CommandLine) -> None:
+    listed = run("task-types")
+    described = run("tasks", "describe", "process")
+
+    names = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+    assert names[0] == "TASK"
+    assert {"process", "text.wordcount"} <= set(names)
+    assert "celeriac submit process data=… --watch" in described.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("get", "no-such-id"), 5),
+        (("submit", "no.such.task"), 5),
+        (("submit", "process", "data"), 2),
+        (("submit", "process", "--priority=10"), 2),
+        (("tasks", "list", "--state=odd"), 2),
+        (("tasks", "list", "--key=ck_nonsense"), 4),
+        (("tasks", "list", "--url=http://127.0.0.1:8000"), 4),
+    ],
+)
+def test_each_kind_of_refusal_has_an_exit_code(
+    run: CommandLine, words: tuple[str, ...], code: int
+) -> None:
+    done = run(*words)
+
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_a_service_that_is_not_there_is_told_with_7(run: CommandLine) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    done = run("task-types", CELERIAC_URL=url, CELERIAC_KEY="ck_any")
+
+    assert done.returncode == 7
+    assert url in done.stderr
+
+
+def test_commands_import_no_library_of_the_service(run: CommandLine) -> None:
+    program = (
+        "import sys; from celeriac.cli import main; code = main(['tasks', 'list']);"
+        "print([name for name in ('fastapi', 'celery', 'sqlalchemy', 'kombu', 'pydantic')"
+        " if name in sys.modules], code, file=sys.stderr)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env=clean_environment(run.environment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr.splitlines()[-1] == "[] 0"

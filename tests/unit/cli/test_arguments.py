@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+
+from celeriac.cli.arguments import parse_arguments
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string"},
+        "width": {"type": "integer"},
+        "share": {"type": "number"},
+        "deep": {"type": "boolean"},
+        "mode": {"enum": ["fit", "fill"], "type": "string"},
+        "level": {"enum": [1, 2]},
+        "fixed": {"const": "x"},
+        "maybe": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        "either": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "numbers": {"type": "array", "items": {"type": "integer"}},
+        "maybe_words": {
+            "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]
+        },
+        "point": {"$ref": "#/$defs/Point"},
+        "lost": {"$ref": "#/$defs/Nothing"},
+        "loop": {"$ref": "#/$defs/Loop"},
+        "anything": {},
+    },
+    "$defs": {"Point": {"type": "object"}, "Loop": {"$ref": "#/$defs/Loop"}},
+}
+
+
+def parse(*words: str) -> dict[str, Any]:
+    return parse_arguments(words, SCHEMA, read_file=lambda name: f"<{name}>")
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        # A text stays as it is, whatever it looks like.
+        ("text=5", "5"),
+        ("text=", ""),
+        ("text=a=b", "a=b"),
+        ("text=true", "true"),
+        ("width=5", 5),
+        # The service says what is wrong with it.
+        ("width=five", "five"),
+        ("width=5.5", "5.5"),
+        ("share=5", 5),
+        ("share=1e3", 1000.0),
+        ("share=NaN", "NaN"),
+        ("deep=true", True),
+        ("deep=No", False),
+        ("deep=1", "1"),
+        ("mode=fit", "fit"),
+        ("level=2", 2),
+        ("fixed=x", "x"),
+        ("maybe=null", None),
+        ("maybe=7", 7),
+        ("either=7", 7),
+        ("either=x", "x"),
+        ("numbers=[1,2]", [1, 2]),
+        # One value alone is a list of one.
+        ("numbers=1", [1]),
+        ("maybe_words=5", ["5"]),
+        ("maybe_words=null", None),
+        ('point={"x": 1}', {"x": 1}),
+        ("lost=5", 5),
+        ("loop=x", "x"),
+        ('anything={"a": [1]}', {"a": [1]}),
+        ("anything=plain words", "plain words"),
+        # What the schema does not name goes along, for the service to refuse.
+        ("unknown=5", 5),
+        ("text=@story.txt", "<story.txt>"),
+        ("text=@-", "<->"),
+        ("text=@@home", "@home"),
+        ("text=a@b", "a@b"),
+    ],
+)
+def test_a_word_is_read_by_its_fields_schema(word: str, value: Any) -> None:
+    assert parse(word) == {word.partition("=")[0]: value}
+
+
+def test_a_list_may_be_given_one_by_one() -> None:
+    assert parse("numbers=1", "numbers=2", "numbers=3") == {"numbers": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("text",),
+        ("=x",),
+        ("text=a", "text=b"),
+    ],
+)
+def test_words_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError):
+        parse(*words)

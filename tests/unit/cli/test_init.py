@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.cli import main
+from celeriac.cli.init import TASKS
+from celeriac.cli.worker import worker_command
+from celeriac.settings import Settings
+
+
+def test_a_file_with_a_task_is_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    first = main(["init"])
+    (tmp_path / "tasks.py").write_text("# mine\n")
+    second = main(["init"])
+
+    assert (first, second) == (0, 2)
+    assert (tmp_path / "tasks.py").read_text() == "# mine\n"
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(tmp_path / "nowhere" / "tasks.py")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_task_that_is_written_runs() -> None:
+    names: dict[str, Any] = {"__name__": "written"}
+    exec(compile(TASKS, "tasks.py", "exec"), names)
+
+    assert len(TASKS.splitlines()) == 8
+    assert names["greet"]("Ada", 2) == ["Hello, Ada!", "Hello, Ada!"]
+
+
+def test_a_worker_gets_the_settings_and_what_celery_shall_hear() -> None:
+    settings = Settings(concurrency=3, queues=("a", "b"))
+
+    command = worker_command("proj", settings, ["-n", "w1"], has_processes=True)
+    plain = worker_command("proj", settings, [], has_processes=False)
+
+    assert command[1:6] == ["-m", "celery", "-A", "proj", "worker"]
+    assert command[6:10] == ["--pool=processes", "--concurrency=3", "-Q", "a,b"]
+    assert command[-2:] == ["-n", "w1"]
+    assert "--pool=solo" in plain

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from celeriac.cli.render import (
+    age_text,
+    ended_line,
+    key_facts,
+    key_state,
+    key_table,
+    progress_text,
+    submitted_line,
+    task_lines,
+    task_table,
+    task_type_lines,
+    task_type_table,
+    watch_line,
+)
+from celeriac.client import RemoteTask
+from celeriac.core.api_key import ApiKey
+from celeriac.core.user import Scope
+from tests.fakes import NOON, process_type
+
+NOW = NOON + timedelta(seconds=90)
+
+
+def remote(**changes: Any) -> RemoteTask:
+    body = {
+        "task_id": "t1",
+        "name": "process",
+        "state": "queued",
+        "queue": "default",
+        "priority": 5,
+        "attempt": 0,
+        "created_at": NOON.isoformat(),
+        **changes,
+    }
+    return RemoteTask.from_body(body)
+
+
+def ended(state: str, **changes: Any) -> RemoteTask:
+    finished_at = (NOON + timedelta(seconds=3)).isoformat()
+    return remote(state=state, attempt=1, finished_at=finished_at, **changes)
+
+
+FAILED = ended(
+    "failed",
+    max_attempts=3,
+    error={"kind": "exception", "type": "ValueError", "message": "line one\nline " + "x" * 99},
+)
+
+
+def test_a_list_is_whole_and_with_tabs_for_a_program() -> None:
+    heads, row = task_table([FAILED], now=NOW, is_for_people=False)
+
+    assert heads == "ID\tTASK\tSTATE\tQUEUE\tATTEMPT\tAGE\tERROR"
+    cells = row.split("\t")
+    assert cells[:5] == ["t1", "process", "failed", "default", "1/3"]
+    assert datetime.fromisoformat(cells[5]) == NOON
+    assert cells[6].endswith("x" * 99)
+
+
+def test_a_list_is_aligned_and_short_for_people() -> None:
+    heads, row = task_table([FAILED], now=NOW, is_for_people=True)
+
+    assert heads.index("STATE") == row.index("failed")
+    assert "90 s" in row
+    assert len(row) < 120
+
+
+def test_a_task_tells_only_what_there_is_to_tell() -> None:
+    waiting = task_lines(remote(waiting_because="no_worker_listens"), now=NOW)
+    failed = task_lines(FAILED, now=NOW)
+
+    assert "  waiting   no worker serves this queue" in waiting
+    assert not any("error" in line or "took" in line for line in waiting)
+    assert any(line.startswith("  error     ValueError: line one line") for line in failed)
+    assert "  took      3.0 s" in failed
+
+
+def test_what_was_submitted_is_told_with_where_it_waits() -> None:
+    assert submitted_line(remote()) == "t1  process  queued in default"
+    scheduled = remote(state="scheduled", waiting_because="scheduled")
+    assert submitted_line(scheduled).endswith("scheduled in default (its time has not come)")
+
+
+def test_a_running_task_is_shown_with_its_progress() -> None:
+    task = remote(
+        state="running",
+        attempt=1,
+        max_attempts=3,
+        started_at=NOON.isoformat(),
+        progress={"done": 32, "total": 50, "message": "resizing"},
+    )
+
+    line = watch_line(task, now=NOON + timedelta(seconds=0.8))
+
+    assert line == "running  ████████████░░░░░░  64%  resizing  attempt 1/3  0.8 s"
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (None, ""),
+        # Celery's own update_state may hold anything.
+        ("half", ""),
+        ({"done": "x", "message": "odd"}, "odd"),
+        ({"done": 3, "total": None, "message": "pages"}, "3  pages"),
+        ({"done": 3, "total": 0, "message": ""}, "3"),
+        ({"done": 9, "total": 3, "message": ""}, "█" * 18 + " 100%"),
+        ({"done": True, "total": 3}, ""),
+    ],
+)
+def test_progress_is_shown_as_far_as_it_makes_sense(progress: Any, text: str) -> None:
+    assert progress_text(progress) == text
+
+
+def test_an_end_is_told_with_its_error() -> None:
+    assert ended_line(ended("completed")) == "completed after 3.0 s"
+    assert ended_line(FAILED).startswith("failed after 3.0 s: ValueError: line one line")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-1, "0.0 s"), (0.25, "0.2 s"), (59, "59 s"), (119, "119 s"), (120, "2 m"), (7200, "2 h")],
+)
+def test_an_age_is_told_in_one_unit(seconds: float, text: str) -> None:
+    assert age_text(timedelta(seconds=seconds)) == text
+
+
+def test_task_types_show_which_arguments_may_be_left_out() -> None:
+    schema = {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]}
+
+    _, row = task_type_table([process_type(schema=schema)], is_for_people=False)
+
+    assert row == "process\tdefault\ta [b]\tProcess some text"
+
+
+def test_a_task_type_shows_what_each_argument_is() -> None:
+    properties = {
+        "n": {"type": "integer", "minimum": 1, "maximum": 9, "description": "How many"},
+        "mode": {"enum": ["fit", "fill"], "default": "fit"},
+        "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    }
+    schema = {"properties": properties, "required": ["n"]}
+
+    lines = task_type_lines(process_type(schema=schema, description="More."))
+
+    assert "  More." in lines
+    assert "  n            integer from 1 to 9, required  How many" in lines
+    assert '  mode         "fit" | "fill", default "fit"' in lines
+    assert "  maybe        string | null, default null" in lines
+    assert lines[-1] == "  celeriac submit process n=… --watch"
+
+
+def make_key(**changes: Any) -> ApiKey:
+    facts: dict[str, Any] = {
+        "id": "k1",
+        "user": "ada",
+        "label": "ci",
+        "prefix": "ck_abcdefg",
+        "scopes": frozenset({Scope.SUBMIT, Scope.READ}),
+        "created_at": NOON,
+        **changes,
+    }
+    return ApiKey(**facts)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "active"),
+        ({"expires_at": NOON + timedelta(days=90)}, "expires in 90 d"),
+        ({"expires_at": NOON}, "expired"),
+        ({"revoked_at": NOON, "expires_at": NOON}, "revoked"),
+    ],
+)
+def test_a_key_is_shown_with_its_state(changes: dict[str, Any], state: str) -> None:
+    key = make_key(**changes)
+
+    _, row = key_table([key], now=NOON, is_for_people=False)
+
+    assert key_state(key, now=NOON) == state
+    assert row == f"k1\tci\tck_abcdefg…\tread,submit\tall\t{state}\tnever"
+    assert key_facts(key, now=NOON)["state"] == state
