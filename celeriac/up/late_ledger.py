@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
-from celeriac.core.user import User
+from celeriac.core.api_key import ApiKey
+from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
 from celeriac.errors import LedgerUnavailableError
+from celeriac.service.local_profile import keep_local_profile
 from celeriac.service.start_links import StartLinks
+
+logger = logging.getLogger(__name__)
 
 
 class _Leases(Protocol):
@@ -19,6 +25,20 @@ class _Leases(Protocol):
 
 class _Users(Protocol):
     def list(self) -> tuple[User, ...]: ...
+
+    def find(self, name: str) -> User | None: ...
+
+    def add(self, name: str, password_hash: str, role: Role) -> User: ...
+
+
+class _Keys(Protocol):
+    def add(self, key: ApiKey, key_hash: str) -> None: ...
+
+    def list(self, user: str) -> tuple[ApiKey, ...]: ...
+
+    def revoke(self, key_id: str) -> bool: ...
+
+    def find_by_hash(self, key_hash: str) -> ApiKey | None: ...
 
 
 class _Settings(Protocol):
@@ -35,6 +55,9 @@ class _Ledger(Protocol):
 
     @property
     def users(self) -> _Users: ...
+
+    @property
+    def keys(self) -> _Keys: ...
 
     @property
     def settings(self) -> _Settings: ...
@@ -86,6 +109,15 @@ class LateLedger:
         if self._ledger is None:
             return None
         return StartLinks(self._ledger, now=lambda: datetime.now(UTC)).make()
+
+    def keep_profile(self, data_dir: Path, *, url: str) -> None:
+        """Let this machine's own command line in, without stopping when that cannot be."""
+        if self._ledger is None:
+            return
+        try:
+            keep_local_profile(self._ledger, data_dir, url=url, now=lambda: datetime.now(UTC))
+        except (LedgerUnavailableError, OSError):
+            logger.warning("the profile of the command line was not written")
 
     def close(self) -> None:
         """Close the ledger if it was opened."""

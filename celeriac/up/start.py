@@ -168,6 +168,7 @@ class Machine:
         return chosen.port
 
     def _tell_ready(self, url: str) -> None:
+        self._ledger.keep_profile(self._around.settings.data_dir, url=url)
         link = self._ledger.make_start_link()
         secret = self._around.folder / FLOWER_PASSWORD_FILE
         self._printer.say(
