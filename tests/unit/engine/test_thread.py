@@ -488,7 +488,7 @@ def test_an_outage_is_told_of_ever_more_rarely(rig: Rig, caplog: pytest.LogCaptu
     rig.worker()
     rig.engine.away_at = "connect"
 
-    wait_until(lambda: rig.engine.refused >= 9, "nine turns failed", pause=0.005)
+    wait_until(lambda: rig.engine.refused >= 3, "three turns failed", pause=0.005)
 
     told = [each for each in caplog.records if "claims nothing" in each.message]
     assert 1 <= len(told) < rig.engine.refused
