@@ -153,7 +153,6 @@ class ParkingMixin:
             raise Empty from error
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:
-        # Raised above when it is none.
         if not is_message(message):
             raise ValueError(exchange)
         return super()._deliver_fanout_message(message, exchange)  # type: ignore[misc]
@@ -187,8 +186,6 @@ class ParkingMixin:
             self.qos.flush()  # type: ignore[attr-defined]
             parking.end()
         except (*self.connection_errors, ResponseError) as error:  # type: ignore[attr-defined]
-            if not self._closing:
-                raise
             # The next channel of this process gives it back, or the janitor without us.
             logger.debug("messages stay parked", extra={"error": type(error).__name__})
 

@@ -50,17 +50,20 @@ def read_element(element: bytes) -> Any | None:
         return None
     try:
         message = loads(element.decode())
-        return message if is_message(message) else None
     except READING_ERRORS:
         return None
+    return message if is_message(message) else None
 
 
 def is_message(message: Any) -> bool:
-    """Return whether something has the shape that kombu and Celery expect.
+    """Return whether something has the shape that kombu and Celery expect."""
+    try:
+        return _is_message(message)
+    except READING_ERRORS:
+        return False
 
-    Raises:
-        READING_ERRORS: It has not.
-    """
+
+def _is_message(message: Any) -> bool:
     properties, headers = message["properties"], message["headers"]
     delivery = properties["delivery_info"]
     body = message["body"]
