@@ -11,11 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from celery import Celery
 
 import celeriac
 from celeriac import Fail
+from celeriac.cli import commands
 from celeriac.core.state import FINAL_STATES, ErrorKind, TaskState
 from celeriac.engine.authoring import TaskOptions
 from celeriac.errors import CeleriacError, InvalidArgumentsError
@@ -166,3 +168,27 @@ def test_no_option_of_a_task_is_told_that_is_none() -> None:
 
     for each in options:
         assert set(re.findall(r"(\w+)=", each)) <= set(TaskOptions.__annotations__)
+
+
+def test_every_command_that_the_readme_shows_exists() -> None:
+    shown = re.findall(r"(?:^|`)celeriac ([a-z][a-z -]*)", read("README.md"), re.MULTILINE)
+
+    assert len(shown) > 8
+    for words in shown:
+        group: click.Command | None = commands.celeriac
+        for word in words.split():
+            if not isinstance(group, click.Group):
+                break
+            group = group.get_command(click.Context(group), word)
+            assert group is not None, words
+
+
+def test_every_option_that_the_readme_shows_exists() -> None:
+    for line in re.findall(r"^celeriac .*$", read("README.md"), re.MULTILINE):
+        first, *rest = line.removeprefix("celeriac ").partition("  #")[0].split()
+        command = commands.celeriac.get_command(click.Context(commands.celeriac), first)
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), rest[0])
+        assert command is not None, line
+        known = {option for each in command.params for option in each.opts}
+        assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= known, line

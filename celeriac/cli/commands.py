@@ -87,6 +87,7 @@ celeriac = LazyGroup(
             "Who may sign in: add, list, set-password, disable.",
         ),
         "key": ("celeriac.cli.commands:key", "Keys for programs: create, list, revoke."),
+        "doctor": ("celeriac.cli.doctor:doctor", "Say what is wrong, and what helps."),
         "version": ("celeriac.cli.commands:version", "Print the version."),
     },
 )

@@ -74,6 +74,26 @@ def test_without_an_admin_a_link_to_choose_a_password_is_told(machine: UpProcess
     assert httpx.get(link[1]).status_code == 200
 
 
+def test_the_command_line_of_this_machine_may_ask_at_once(machine: UpProcess) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "celeriac", *words],
+            cwd=PROJECT,
+            env=clean_environment({"CELERIAC_DATA_DIR": str(machine.data)}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    submitted = run("submit", "process", "data=x", "--watch")
+    checked = run("doctor")
+
+    assert (submitted.returncode, submitted.stdout) == (0, '"Processed: x"\n'), submitted.stderr
+    assert checked.returncode == 0, checked.stdout
+    assert "broker    Valkey" in checked.stdout
+
+
 def test_no_secret_is_told(machine: UpProcess) -> None:
     broker_url = (machine.data / "up" / "broker.url").read_text()
     broker_password = broker_url.split(":")[2].partition("@")[0]

@@ -213,3 +213,37 @@ def test_commands_import_no_library_of_the_service(run: CommandLine) -> None:
     )
 
     assert done.stderr.splitlines()[-1] == "[] 0"
+
+
+def test_the_doctor_finds_nothing_wrong(run: CommandLine) -> None:
+    done = run("doctor")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✗" not in done.stdout
+    for word in ("ledger", "broker    Valkey", "noeviction", "queues", "workers", "secrets"):
+        assert word in done.stdout
+
+
+def test_the_doctor_names_a_queue_that_nobody_serves_and_what_helps(run: CommandLine) -> None:
+    task_id = run("submit", "process", "data=x", "--queue=reports", "-q").stdout.strip()
+
+    done = run("doctor", "--json")
+
+    run("tasks", "cancel", task_id)
+    assert done.returncode == 8
+    (problem,) = [each for each in json.loads(done.stdout) if each["verdict"] == "problem"]
+    assert "reports: 1 task waits and no worker serves it" in problem["text"]
+    assert problem["fix"] == "celeriac worker --queues reports"
+
+
+def test_the_doctor_tells_what_is_away(run: CommandLine, tmp_path: Path) -> None:
+    away = f"redis://:canary@127.0.0.1:{free_port()}/0"
+
+    done = run("doctor", "--data", str(tmp_path), CELERIAC_BROKER_URL=away)
+
+    assert done.returncode == 8
+    assert "there is none in" in done.stdout
+    assert "fix   celeriac up makes one" in done.stdout
+    assert "tasks wait in the ledger until it is back" in done.stdout
+    assert "canary" not in done.stdout + done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,131 @@
+"""`celeriac doctor`."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from celeriac.cli.options import settings_with, twin_option
+from celeriac.cli.remote import hand_out, json_option
+from celeriac.cli.render import json_text
+from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
+from celeriac.service.checkup import (
+    Finding,
+    Verdict,
+    check_broker,
+    check_modes,
+    check_queues,
+    check_workers,
+    good,
+    is_sound,
+    problem,
+)
+from celeriac.settings import Settings, mask_url
+from celeriac.up.report import style_for
+
+_FOUND_PROBLEMS = 8
+_MARKS = {Verdict.GOOD: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}
+# What holds a secret; the ledger holds hashes and whatever tasks were given.
+_SECRETS = ("secret.key", "profile.json", "ledger.db", "up/flower.password", "up/broker.url")
+
+
+@click.command()
+@json_option
+@twin_option("data", "FOLDER", "Where secrets and ledger live.")
+@twin_option("broker_url", "URL", "The broker; the one that `up` started if not given.")
+@twin_option("database_url", "URL", "The ledger's database.")
+def doctor(*, as_json: bool, **options: str | None) -> None:
+    """Look at everything, and say what is wrong and what helps.
+
+    Ends with 8 when it found a problem.
+    """
+    settings = settings_with(options)
+    is_broker_given = bool(options["broker_url"] or os.environ.get("CELERIAC_BROKER_URL"))
+    findings = [
+        *look_at_ledger(settings),
+        *look_at_broker(settings.broker_url if is_broker_given else local_broker(settings)),
+        *(check_modes(modes_of(settings.data_dir)) if os.name != "nt" else ()),
+    ]
+    if as_json:
+        hand_out(json_text([asdict(each) for each in findings]))
+    else:
+        style = style_for(sys.stdout, os.environ)
+        hand_out(*(style.dress(line) for line in finding_lines(findings)))
+    click.get_current_context().exit(0 if is_sound(findings) else _FOUND_PROBLEMS)
+
+
+def look_at_ledger(settings: Settings) -> list[Finding]:
+    """Return what the ledger is like, and what it says of queues and workers."""
+    from celeriac.ledger.open import open_ledger
+
+    shown = mask_url(settings.ledger_url)
+    file = settings.data_dir / "ledger.db"
+    if not settings.database_url and not file.exists():
+        return [problem(f"ledger    there is none in {settings.data_dir}", "celeriac up makes one")]
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerUnavailableError as error:
+        fix = "start the database, or set CELERIAC_DATABASE_URL"
+        return [problem(f"ledger    {shown}: {error.reason}", fix)]
+    try:
+        workers = ledger.leases.workers()
+        return [
+            good(f"ledger    {shown} answers, and its tables are of this version"),
+            *check_queues(ledger.sweeps.queue_counts(), workers),
+            *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
+        ]
+    except LedgerUnavailableError as error:
+        return [problem(f"ledger    {shown}: {error.reason}", "look at the database's log")]
+    finally:
+        ledger.close()
+
+
+def look_at_broker(url: str) -> list[Finding]:
+    """Return what the broker is like."""
+    from celeriac.engine.broker_facts import ask_broker
+
+    try:
+        return check_broker(ask_broker(url))
+    except BrokerUnavailableError as error:
+        fix = "start it; tasks wait in the ledger until it is back"
+        return [problem(f"broker    {mask_url(url)}: {error.reason}", fix)]
+
+
+def local_broker(settings: Settings) -> str:
+    """Return the broker that `up` runs for this data folder, else the settings' own."""
+    try:
+        return (settings.data_dir / "up" / "broker.url").read_text(encoding="utf-8").strip()
+    except OSError:
+        return settings.broker_url
+
+
+def modes_of(data_dir: Path) -> dict[str, int]:
+    """Return the permission bits of the data folder and of the files that hold secrets."""
+    paths = [data_dir, *(data_dir / name for name in _SECRETS)]
+    return {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
+
+
+def finding_lines(findings: Sequence[Finding]) -> list[str]:
+    """Return findings as lines, each fix under its problem, and a count at the end."""
+    lines = []
+    for each in findings:
+        lines.append(f"{_MARKS[each.verdict]} {each.text}")
+        if each.fix:
+            lines.append(f"    fix   {each.fix}")
+    counts = [
+        _counted(findings, Verdict.PROBLEM, "problem"),
+        _counted(findings, Verdict.WARNING, "warning"),
+    ]
+    return [*lines, ", ".join(count for count in counts if count) or "everything is well"]
+
+
+def _counted(findings: Sequence[Finding], verdict: Verdict, word: str) -> str:
+    count = sum(each.verdict is verdict for each in findings)
+    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""

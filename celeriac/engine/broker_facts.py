@@ -1,0 +1,74 @@
+"""Asking a broker what it is, for whoever looks after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from celeriac.core.broker import BrokerFacts
+from celeriac.errors import BrokerUnavailableError
+
+_PATIENCE_SECONDS = 3.0
+
+
+def ask_broker(url: str) -> BrokerFacts:
+    """Return what a broker says of itself.
+
+    Raises:
+        BrokerUnavailableError: It did not answer.
+    """
+    return _ask_redis(url) if url.startswith(("redis://", "rediss://")) else _ask_any(url)
+
+
+def facts_of_info(info: Mapping[str, Any], *, answer_seconds: float) -> BrokerFacts:
+    """Return the facts in what Redis answers to INFO."""
+    is_valkey = "valkey_version" in info
+    version = info.get("valkey_version" if is_valkey else "redis_version", "")
+    has_policy = "maxmemory_policy" in info
+    return BrokerFacts(
+        product=f"{'Valkey' if is_valkey else 'Redis'} {version}".strip(),
+        answer_seconds=answer_seconds,
+        eviction_policy=str(info["maxmemory_policy"]) if has_policy else None,
+        most_bytes=int(info.get("maxmemory", 0)),
+        evicted=int(info.get("evicted_keys", 0)),
+        is_persistent=bool(info["aof_enabled"]) if "aof_enabled" in info else None,
+        is_write_failing=any(
+            info.get(name, "ok") != "ok"
+            for name in ("aof_last_write_status", "rdb_last_bgsave_status")
+        ),
+    )
+
+
+def _ask_redis(url: str) -> BrokerFacts:
+    import redis
+
+    began = time.monotonic()
+    client = redis.Redis.from_url(
+        url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
+    )
+    try:
+        client.ping()
+        took = time.monotonic() - began
+        return facts_of_info(client.info("all"), answer_seconds=took)
+    except (redis.RedisError, OSError) as error:
+        raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+    finally:
+        client.close()
+
+
+def _ask_any(url: str) -> BrokerFacts:
+    from kombu.connection import Connection
+    from kombu.exceptions import OperationalError
+
+    began = time.monotonic()
+    connection = Connection(url, connect_timeout=_PATIENCE_SECONDS)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+    except (OperationalError, *connection.connection_errors, OSError) as error:
+        raise BrokerUnavailableError(str(error) or type(error).__name__) from error
+    finally:
+        connection.release()
+    return BrokerFacts(
+        product=str(connection.transport.driver_name), answer_seconds=time.monotonic() - began
+    )

@@ -1,0 +1,145 @@
+"""What is wrong with an installation, and what helps: pure decisions on what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from celeriac.core.broker import BrokerFacts
+from celeriac.core.worker import Worker
+
+# Clocks of machines that keep time differ by less.
+_SKEW = timedelta(seconds=2)
+_EVERYBODY_ELSE = 0o077
+
+
+class Verdict(StrEnum):
+    """How bad it is."""
+
+    GOOD = "good"
+    # Works, and somebody should know.
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    verdict: Verdict
+    text: str
+    # What helps; empty when nothing has to.
+    fix: str = ""
+
+
+def good(text: str) -> Finding:
+    """Return that something is as it should be."""
+    return Finding(verdict=Verdict.GOOD, text=text)
+
+
+def warning(text: str, fix: str) -> Finding:
+    """Return that something works and should be otherwise."""
+    return Finding(verdict=Verdict.WARNING, text=text, fix=fix)
+
+
+def problem(text: str, fix: str) -> Finding:
+    """Return that something is wrong."""
+    return Finding(verdict=Verdict.PROBLEM, text=text, fix=fix)
+
+
+def check_broker(facts: BrokerFacts) -> list[Finding]:
+    """Return how a broker that answers is set up."""
+    found = [good(f"broker    {facts.product} answers in {facts.answer_seconds * 1000:.1f} ms")]
+    policy = facts.eviction_policy
+    if policy is not None and policy != "noeviction":
+        is_bounded = facts.most_bytes > 0
+        found.append(
+            (problem if is_bounded else warning)(
+                f"broker    maxmemory-policy is {policy}: doorbells can be thrown away"
+                + ("" if is_bounded else ", once a maxmemory is set"),
+                "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its file",
+            )
+        )
+    elif policy is not None:
+        found.append(good("broker    maxmemory-policy is noeviction"))
+    if facts.evicted:
+        found.append(
+            warning(
+                f"broker    has thrown away {facts.evicted} keys since it started",
+                "give it more memory; doorbells that are gone are rung again",
+            )
+        )
+    if facts.is_write_failing:
+        found.append(problem("broker    cannot write to its disk", "look at its disk and its log"))
+    if facts.is_persistent is not None:
+        kept = "keeps what it holds" if facts.is_persistent else "forgets everything when it ends"
+        found.append(good(f"broker    {kept}; tasks are in the ledger either way"))
+    return found
+
+
+def check_queues(queued: Mapping[str, int], workers: Sequence[Worker]) -> list[Finding]:
+    """Return which queues hold tasks that nobody will take."""
+    served = {queue for worker in workers for queue in worker.queues}
+    found = []
+    for queue, count in sorted(queued.items()):
+        if queue not in served:
+            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+            found.append(
+                problem(
+                    f"queue     {queue}: {tasks} and no worker serves it",
+                    f"celeriac worker --queues {queue}",
+                )
+            )
+    total = sum(queued.values())
+    return found or [good(f"queues    {total} queued, each queue is served")]
+
+
+def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta) -> list[Finding]:
+    """Return which workers are silent, and whose clock is wrong.
+
+    Args:
+        workers: Those that have joined.
+        now: By our clock.
+        lease: How long a heart may stand still.
+    """
+    if not workers:
+        return [warning("workers   none has joined", "celeriac worker, or celeriac up")]
+    found = []
+    for worker in workers:
+        silent = now - worker.heartbeat_at
+        if silent > lease:
+            found.append(
+                problem(
+                    f"worker    {worker.name}: no heartbeat for {silent.total_seconds():.0f} s",
+                    "start it again if it hangs, or set the clock of its machine",
+                )
+            )
+        elif -silent > _SKEW:
+            ahead = f"+{-silent.total_seconds():.1f} s"
+            found.append(
+                warning(f"worker    {worker.name}: its clock is at {ahead}", "run NTP on both")
+            )
+    count = len(workers) - len(found)
+    beating = f"workers   {count} of {len(workers)} with a fresh heartbeat and the right time"
+    return [*found, good(beating)] if count else found
+
+
+def check_modes(modes: Mapping[str, int]) -> list[Finding]:
+    """Return which files with secrets others may read.
+
+    Args:
+        modes: The permission bits of each file, by its name.
+    """
+    open_to_others = sorted(name for name, mode in modes.items() if mode & _EVERYBODY_ELSE)
+    found = [
+        problem(f"secrets   {name} can be read by others", f"chmod go= {name}")
+        for name in open_to_others
+    ]
+    return found or [good(f"secrets   {len(modes)} files, open to this user only")]
+
+
+def is_sound(findings: Sequence[Finding]) -> bool:
+    """Return whether nothing is wrong; warnings do not count."""
+    return all(each.verdict is not Verdict.PROBLEM for each in findings)

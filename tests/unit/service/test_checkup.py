@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac.core.broker import BrokerFacts
+from celeriac.service.checkup import (
+    Finding,
+    Verdict,
+    check_broker,
+    check_modes,
+    check_queues,
+    check_workers,
+    is_sound,
+)
+from tests.fakes import NOON, make_worker
+
+LEASE = timedelta(seconds=15)
+
+
+def facts(**changes: Any) -> BrokerFacts:
+    known: dict[str, Any] = {
+        "product": "Valkey 9.1.0",
+        "answer_seconds": 0.0004,
+        "eviction_policy": "noeviction",
+        "is_persistent": True,
+        **changes,
+    }
+    return BrokerFacts(**known)
+
+
+def verdicts(findings: list[Finding]) -> set[Verdict]:
+    return {each.verdict for each in findings}
+
+
+def wrong(findings: list[Finding]) -> list[Finding]:
+    return [each for each in findings if each.verdict is not Verdict.GOOD]
+
+
+@pytest.mark.parametrize(
+    ("changes", "worst"),
+    [
+        ({}, Verdict.GOOD),
+        # RabbitMQ says nothing of this kind.
+        ({"eviction_policy": None, "is_persistent": None}, Verdict.GOOD),
+        ({"is_persistent": False}, Verdict.GOOD),
+        # Without a bound nothing is evicted yet.
+        ({"eviction_policy": "allkeys-lru"}, Verdict.WARNING),
+        ({"eviction_policy": "allkeys-lru", "most_bytes": 1 << 20}, Verdict.PROBLEM),
+        ({"evicted": 3}, Verdict.WARNING),
+        ({"is_write_failing": True}, Verdict.PROBLEM),
+    ],
+)
+def test_a_broker_is_judged_by_what_it_says(changes: dict[str, Any], worst: Verdict) -> None:
+    found = check_broker(facts(**changes))
+
+    expected = {Verdict.GOOD} if worst is Verdict.GOOD else {Verdict.GOOD, worst}
+    assert verdicts(found) == expected
+    assert all(each.fix for each in wrong(found))
+    assert is_sound(found) == (worst is not Verdict.PROBLEM)
+
+
+def test_a_queue_that_nobody_serves_is_a_problem() -> None:
+    found = check_queues({"default": 4, "reports": 31, "one": 1}, [make_worker()])
+
+    assert [each.text.split(": ")[1] for each in found] == [
+        "1 task waits and no worker serves it",
+        "31 tasks wait and no worker serves it",
+    ]
+    assert found[1].fix == "celeriac worker --queues reports"
+
+
+def test_queues_that_are_served_are_well() -> None:
+    (found,) = check_queues({"default": 4}, [make_worker()])
+
+    assert found.verdict is Verdict.GOOD
+    assert "4 queued" in found.text
+
+
+@pytest.mark.parametrize(
+    ("age", "verdict"),
+    [
+        (timedelta(seconds=3), Verdict.GOOD),
+        # Within what clocks may differ by.
+        (timedelta(seconds=-1), Verdict.GOOD),
+        (timedelta(seconds=-3), Verdict.WARNING),
+        (timedelta(seconds=41), Verdict.PROBLEM),
+    ],
+)
+def test_a_worker_is_judged_by_its_last_heartbeat(age: timedelta, verdict: Verdict) -> None:
+    (found,) = check_workers([make_worker()], now=NOON + age, lease=LEASE)
+
+    assert found.verdict is verdict
+
+
+def test_one_bad_worker_does_not_hide_the_good_ones() -> None:
+    silent = make_worker(id="worker-2", name="celery@other", heartbeat_at=NOON - 2 * LEASE)
+
+    found = check_workers([make_worker(), silent], now=NOON, lease=LEASE)
+
+    assert verdicts(found) == {Verdict.GOOD, Verdict.PROBLEM}
+    assert "1 of 2" in found[-1].text
+
+
+def test_without_a_worker_somebody_should_know() -> None:
+    (found,) = check_workers([], now=NOON, lease=LEASE)
+
+    assert found.verdict is Verdict.WARNING
+
+
+def test_a_secret_that_others_may_read_is_a_problem() -> None:
+    found = check_modes({"data": 0o700, "data/secret.key": 0o640})
+
+    assert [each.fix for each in found] == ["chmod go= data/secret.key"]
+    assert verdicts(check_modes({"data": 0o700})) == {Verdict.GOOD}
