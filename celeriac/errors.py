@@ -41,6 +41,7 @@ sentence itself; `code` is part of the API and never changes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -308,7 +309,8 @@ class RateLimitedError(AccessError):
     code = "rate_limited"
 
     def __init__(self, retry_after: timedelta) -> None:
-        super().__init__(f"too many requests; try again in {retry_after.total_seconds():.0f} s")
+        seconds = math.ceil(retry_after.total_seconds())
+        super().__init__(f"too many requests; try again in {seconds} s")
         self.retry_after = retry_after
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from celery import Celery, concurrency
 
 from celeriac.engine.canvas import register as register_canvas
+from celeriac.engine.local_broker import with_local_broker
 from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport import transport
@@ -31,14 +32,15 @@ def create_celery(
     """Return a Celery app whose tasks are kept in the ledger.
 
     Args:
-        settings: How it shall run; None reads the environment.
+        settings: How it shall run; None reads the environment, and takes the broker of an `up`
+            that runs on the same data folder.
         name: The app's main name, from which Celery names tasks of `__main__`.
         include: Modules with tasks that a worker imports.
 
     Raises:
         SettingsError: A setting is broken.
     """
-    settings = settings or Settings.from_environment()
+    settings = settings or with_local_broker(Settings.from_environment())
     app = Celery(
         name,
         broker=settings.broker_url,

@@ -43,7 +43,7 @@ def import_task_modules(names: Iterable[str]) -> tuple[ImportProblem, ...]:
         except (Exception, SystemExit) as error:
             problem = _describe(name, error)
             problems.append(problem)
-            logger.error("A task module cannot be imported: %s", problem)
+            logger.error("%s", problem)
     return tuple(problems)
 
 

@@ -18,7 +18,7 @@ _COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
 _WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
 # How Celery and uvicorn mark a line that somebody should see. Task modules are imported before
 # either has set up its log: what is said of them stands there without a mark.
-_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|^A task module cannot be imported")
+_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|the task module \S+ cannot be imported")
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 400

@@ -57,8 +57,14 @@ _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _DETAILS = {404: "there is nothing at this path", 405: "this path does not take this method"}
 _FIXES = {401: "POST /token gives a token; send it as Authorization: Bearer TOKEN"}
+# As RFC 9110 names them; Python 3.11 still has the names of before.
+_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _RETRY_AFTER_SECONDS = 2
 _REALM = 'Bearer realm="celeriac"'
+
+
+def _phrase(status: int) -> str:
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -86,7 +92,7 @@ def problem(
     """Return one problem as a response."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _phrase(status),
         "status": status,
         "detail": detail,
         "instance": _instance(request),
@@ -143,7 +149,7 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
         request,
         status,
         code=_CODES.get(status, "refused"),
-        detail=_DETAILS.get(status, HTTPStatus(status).phrase),
+        detail=_DETAILS.get(status, _phrase(status)),
         headers=headers,
     )
 

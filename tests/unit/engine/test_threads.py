@@ -29,7 +29,10 @@ class Rig:
         self.runner.start(self.events, self.selector)
 
     def does(self, name: str, body: Callable[[], object]) -> None:
-        self.executor.bodies[name] = lambda: None if body() is None else None
+        def run() -> None:
+            body()
+
+        self.executor.bodies[name] = run
 
     def hand(self, name: str, task_id: str, **limits: float) -> Job:
         soft, hard = limits.get("soft"), limits.get("hard")

@@ -146,7 +146,7 @@ def test_only_lines_that_somebody_should_see_are_shown() -> None:
         "[2026-11-22 15:00:00,000: INFO/MainProcess] Task process received",
         "[2026-11-22 15:00:00,000: ERROR/MainProcess] Task process raised",
         "WARNING:  something odd",
-        "A task module cannot be imported: the task module shop cannot be imported",
+        "the task module shop cannot be imported",
         "INFO:     Application startup complete.",
     ]
 

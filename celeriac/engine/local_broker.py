@@ -1,0 +1,42 @@
+"""The broker that `up` has started on this machine, for programs that stand beside it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from celeriac.settings import Settings
+
+_ANSWER_SECONDS = 1.0
+
+
+def with_local_broker(settings: Settings, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return settings with the broker of a running `up` on the same data folder, if there is one.
+
+    A shell or a worker beside it shares its ledger, and with another broker its doorbells would
+    ring where nobody listens. A broker that was named wins.
+    """
+    environment = os.environ if environment is None else environment
+    if environment.get("CELERIAC_BROKER_URL") or settings.broker_url != Settings().broker_url:
+        return settings
+    try:
+        url = (Path(settings.data_dir) / "up" / "broker.url").read_text().strip()
+    except OSError:
+        return settings
+    return replace(settings, broker_url=url) if _answers(url) else settings
+
+
+def _answers(url: str) -> bool:
+    # The file outlives an `up` that was killed.
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "", parts.port or 0), timeout=_ANSWER_SECONDS
+        ):
+            return True
+    except (OSError, OverflowError):
+        return False

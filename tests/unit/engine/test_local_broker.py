@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from celeriac.engine.local_broker import with_local_broker
+from celeriac.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "up").mkdir()
+    return replace(Settings(), data_dir=tmp_path)
+
+
+def tell(settings: Settings, port: int) -> str:
+    url = f"redis://:secret@127.0.0.1:{port}/0"
+    (settings.data_dir / "up" / "broker.url").write_text(url + "\n")
+    return url
+
+
+def test_the_broker_of_a_running_up_is_taken(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = tell(settings, server.getsockname()[1])
+
+        assert with_local_broker(settings, {}).broker_url == url
+
+
+def test_a_broker_that_is_gone_is_not(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    tell(settings, port)
+
+    assert with_local_broker(settings, {}) == settings
+
+
+def test_a_broker_that_was_named_wins(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        tell(settings, server.getsockname()[1])
+        named = replace(settings, broker_url="redis://broker.internal:6379")
+
+        assert with_local_broker(named, {}) == named
+        as_default = {"CELERIAC_BROKER_URL": settings.broker_url}
+        assert with_local_broker(settings, as_default) == settings
+
+
+def test_without_an_up_nothing_changes(settings: Settings) -> None:
+    assert with_local_broker(settings, {}) == settings
