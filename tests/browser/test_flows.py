@@ -59,13 +59,17 @@ def test_a_wrong_password_is_told_and_the_right_one_lets_in(page: Page) -> None:
 def test_a_bad_argument_is_told_beside_its_field(user1: Page) -> None:
     open_form(user1, "numbers.primes")
     user1.get_by_role("textbox").first.fill("many")
+    user1.get_by_text("Options:").click()
+    user1.get_by_label("Priority").fill("99")
     submit(user1)
 
     summary = user1.get_by_role("alert")
     expect(summary).to_be_focused()
     expect(summary).to_contain_text("must be a whole number")
-    summary.get_by_role("link").click()
-    field = user1.locator("[aria-invalid]")
+    expect(summary).to_contain_text("a whole number from 0 to 9")
+    user1.get_by_label("Priority").fill("")
+    summary.get_by_role("link").first.click()
+    field = user1.locator("[aria-invalid]").first
     expect(field).to_be_focused()
     expect(field).to_have_value("many")
     field.fill("-5")

@@ -5,18 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.acceptance.machine import UpProcess
 from tests.browser.test_flows import open_form, submit
 
 SIZES = ((1280, 800), (390, 844))
 
 
+def submit_failing(url: str) -> str:
+    """Submit a task that fails, and return its id."""
+    form = {"username": "user1", "password": "password1"}
+    token = httpx.post(f"{url}/token", data=form).json()["access_token"]
+    task = httpx.post(
+        f"{url}/tasks/flaky",
+        json={},
+        params={"max_attempts": 1},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    return str(task.json()["task_id"])
+
+
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_every_page_has_its_picture(
-    user1: Page, pictures: Path, look: Literal["light", "dark"]
+    user1: Page, machine: UpProcess, pictures: Path, look: Literal["light", "dark"]
 ) -> None:
+    failed = submit_failing(machine.url)
     user1.emulate_media(color_scheme=look)
 
     def take(name: str) -> None:
@@ -34,6 +50,9 @@ def test_every_page_has_its_picture(
     submit(user1)
     expect(user1.locator("#heading .state")).to_have_text("completed")
     take("attempts")
+    user1.goto(f"/ui/tasks/{failed}")
+    expect(user1.locator("#heading .state")).to_have_text("failed")
+    take("failed")
     open_form(user1, "numbers.primes")
     user1.get_by_role("textbox").first.fill("many")
     user1.get_by_text("Options:").click()

@@ -19,6 +19,9 @@ Json = Any
 # More than this of a result makes a page slow; the rest is in the download.
 MOST_SHOWN = 20_000
 _MOST_IN_ROW = 140
+_LINE = 88
+# Deeper than this nobody reads by indentation.
+_DEEPEST = 40
 _WHY = {
     WaitingBecause.UPSTREAM: "It waits for another task to complete.",
     WaitingBecause.SCHEDULED: "Its time has not come.",
@@ -238,7 +241,29 @@ def pretty(text: str | None, codec: Codec) -> str:
     value = to_plain(text, codec)
     if isinstance(value, str):
         return clean(value)
-    return clean(json.dumps(value, indent=2, ensure_ascii=False))
+    return clean(to_lines(value))
+
+
+def to_lines(value: Json, *, indent: int = 0) -> str:
+    """Return a JSON value as text: what fits on a line stands on one."""
+    # The whole of an object is easier to read when each name has a line of its own.
+    is_split = bool(value) and isinstance(value, dict) and not indent
+    line = json.dumps(value, ensure_ascii=False)
+    is_whole = not value or not isinstance(value, dict | list) or indent >= _DEEPEST
+    if is_whole or (indent + len(line) <= _LINE and not is_split):
+        return line
+    inner, margin = indent + 2, " " * (indent + 2)
+    if isinstance(value, dict):
+        items = [
+            f"{json.dumps(name, ensure_ascii=False)}: {to_lines(each, indent=inner)}"
+            for name, each in value.items()
+        ]
+        opening, closing = "{", "}"
+    else:
+        items = [to_lines(each, indent=inner) for each in value]
+        opening, closing = "[", "]"
+    body = ",\n".join(f"{margin}{item}" for item in items)
+    return f"{opening}\n{body}\n{' ' * indent}{closing}"
 
 
 def clean(text: str) -> str:
@@ -298,7 +323,7 @@ def _facts(task: Task) -> tuple[tuple[str, str], ...]:
 def _arguments(task: Task) -> str:
     args, kwargs = to_plain(task.arguments.text, task.arguments.codec)
     shown = kwargs if not args else {"args": args, "kwargs": kwargs} if kwargs else args
-    return clean(json.dumps(shown, indent=2, ensure_ascii=False))
+    return clean(to_lines(shown))
 
 
 def _try(attempt: Attempt, *, now: datetime) -> Try:

@@ -55,6 +55,8 @@ def render(
     text = environment().get_template(template).render(visit=visit, path=request.url.path, **shown)
     response = HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, **(headers or {})})
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if visit.is_over_tls:
+        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_SECONDS}"
     visit.keep(response)
     return response
 

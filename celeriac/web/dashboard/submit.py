@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +22,12 @@ from celeriac.errors import (
     TaskNotFoundError,
 )
 from celeriac.service.callers import Scope
-from celeriac.service.submission import MOST_PRIORITY, SubmitOptions, SubmitRequest
+from celeriac.service.submission import (
+    MOST_PRIORITY,
+    SubmitOptions,
+    SubmitRequest,
+    check_options,
+)
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.forms import (
     Field,
@@ -88,7 +93,7 @@ async def submit(
     task_type = task_types.get_task_type(name, by=who)
     fields = fields_of(task_type.schema)
     kwargs, problems = arguments_from(fields, form)
-    options, option_problems = options_from(form)
+    options, option_problems = options_from(form, now=datetime.now(UTC))
     if not problems and not option_problems:
         task_id = TaskId(visit.task_id(f"{name}\0{text_of(form, 'nonce')}", form))
         wanted = SubmitRequest(name=name, kwargs=kwargs, options=options)
@@ -96,8 +101,6 @@ async def submit(
             report = await run_in_threadpool(tasks.submit, wanted, by=who, task_id=task_id)
         except InvalidArgumentsError as error:
             problems = error.problems
-        except InvalidOptionError as error:
-            option_problems = error.problems
         else:
             return to_page(f"/ui/tasks/{quote(report.task.id, safe='')}")
     # What could not be read would also be told as missing: one word about each field is enough.
@@ -107,9 +110,9 @@ async def submit(
 
 
 def options_from(
-    form: Mapping[str, Sequence[str]],
+    form: Mapping[str, Sequence[str]], *, now: datetime
 ) -> tuple[SubmitOptions, tuple[FieldProblem, ...]]:
-    """Return how a task shall be run, and the fields that cannot be read."""
+    """Return how a task shall be run, and the fields that are wrong."""
     problems = []
     numbers: dict[str, float] = {}
     for name in ("delay_seconds", "priority"):
@@ -132,6 +135,12 @@ def options_from(
     except (ValueError, OverflowError):
         problems.append(FieldProblem(pointer="/delay_seconds", detail="is out of bounds"))
         options = SubmitOptions()
+    if not problems:
+        # The service checks them once more, but only after it has taken the arguments.
+        try:
+            check_options(options, now=now)
+        except InvalidOptionError as error:
+            problems += error.problems
     return options, tuple(problems)
 
 
