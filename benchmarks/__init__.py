@@ -1,0 +1,1 @@
+"""Side-by-side measurements: ours against what a user would have instead."""

@@ -1,0 +1,1 @@
+"""The apps of the contenders: one no-op task each."""
