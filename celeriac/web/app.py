@@ -36,6 +36,7 @@ from celeriac.web.api import health, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
+from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
 from celeriac.web.limits import Limiter
 from celeriac.web.openapi import describe
 from celeriac.web.page_tokens import PageTokens
@@ -205,6 +206,7 @@ def _warm_up(parts: Parts) -> None:
     try:
         parts.limiter.warm_up()
         parts.access.warm_up()
+        warm_up_pages()
     except ImportError:
         logger.exception("the service cannot be warmed up")
 

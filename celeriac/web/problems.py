@@ -59,7 +59,7 @@ _DETAILS = {404: "there is nothing at this path", 405: "this path does not take 
 _FIXES = {401: "POST /token gives a token; send it as Authorization: Bearer TOKEN"}
 # As RFC 9110 names them; Python 3.11 still has the names of before.
 _PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
-_RETRY_AFTER_SECONDS = 2
+RETRY_AFTER_SECONDS = 2
 _REALM = 'Bearer realm="celeriac"'
 
 
@@ -137,7 +137,7 @@ def _headers(request: Request, error: CeleriacError, status: int) -> dict[str, s
     if status == 401:
         is_given = "authorization" in request.headers
         return {"WWW-Authenticate": _REALM + (', error="invalid_token"' if is_given else "")}
-    return {"Retry-After": str(_RETRY_AFTER_SECONDS)} if status == 503 else {}
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:

@@ -8,6 +8,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from celeriac.web.dashboard.rendering import failure_page
 from celeriac.web.problems import internal_problem
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,9 @@ class Shell:
             logger.exception("a request failed", extra={"path": scope["path"]})
             if has_begun:
                 raise
-            await internal_problem(Request(scope))(scope, receive, send_dressed)
+            is_page = scope["path"].startswith(("/ui", "/start"))
+            answer = failure_page() if is_page else internal_problem(Request(scope))
+            await answer(scope, receive, send_dressed)
 
 
 def _dress(message: Message, scope: Scope) -> None:

@@ -21,7 +21,7 @@ from celeriac.web.bodies import read_page_form
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.visits import SESSION_COOKIE, Visit, is_from_elsewhere, read_cookie
 from celeriac.web.parts import parts_of
-from celeriac.web.problems import status_of
+from celeriac.web.problems import RETRY_AFTER_SECONDS, status_of
 from celeriac.web.refusals import FormRefusedError
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -73,6 +73,8 @@ def problem_page(
     headers = {}
     if isinstance(error, RateLimitedError):
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    elif status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return render(
         request,
         visit,

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from celeriac.web.dashboard.visits import Visit
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -31,6 +33,17 @@ _POLICY = "; ".join(
     )
 )
 _YEAR_SECONDS = 31_536_000
+# Stands on nothing that could have failed before it.
+_FAILURE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>This failed · Celeriac</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/ui/static/celeriac.css"></head>
+<body><main class="narrow"><h1>This failed</h1>
+<div class="card stack"><p>The fault is ours, and it was logged.</p>
+<p><a class="button" href="/ui">To your tasks</a></p></div></main></body>
+</html>
+"""
 
 
 def render(
@@ -61,9 +74,23 @@ def render(
     return response
 
 
+def failure_page() -> Response:
+    """Return the answer to a failure of ours, which tells nothing about it."""
+    return HTMLResponse(_FAILURE, 500, {"Content-Security-Policy": _POLICY})
+
+
+def warm_up() -> None:
+    """Compile every template, so that the first pages do not wait for it."""
+    for name in environment().list_templates():
+        environment().get_template(name)
+
+
 @cache
 def environment() -> Environment:
     """Return the templates, compiled once."""
+    # Takes a tenth of a second, for which the start of the service shall not wait.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     found = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,

@@ -310,6 +310,7 @@ def test_a_ledger_that_is_away_is_told_as_a_page(service: Service, ada: Browser)
     page = ada.get("/ui/tasks")
 
     assert page.status == 503
+    assert int(page.headers["retry-after"]) > 0
     assert "db.internal" not in page.text
 
 
@@ -334,3 +335,15 @@ def test_what_is_no_page_is_told_as_a_page(stranger: httpx.Client, method: str) 
 
     assert response.status_code == 404
     assert response.headers["content-type"].startswith("text/html")
+
+
+def test_a_failure_of_ours_is_told_as_a_page_that_tells_nothing(
+    service: Service, ada: Browser
+) -> None:
+    service.switched.error = RuntimeError("canary")
+
+    page = ada.get("/ui/tasks")
+
+    assert page.status == 500
+    assert "canary" not in page.text
+    assert set(page.headers["content-security-policy"].split("; ")) == POLICY
