@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.acceptance.machine import UpProcess
 
+LOOKS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PASSWORD = "four walnut umbrellas dancing"
 
 
@@ -22,7 +26,7 @@ def submit(page: Page) -> None:
     page.get_by_role("button", name="Submit and watch").click()
 
 
-def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess) -> None:
+def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess, pictures: Path) -> None:
     link = re.search(r"Open +(\S+/start/\S+)", machine.log_text())
     assert link is not None
 
@@ -30,6 +34,10 @@ def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess) -> None
     page.get_by_label("Name").fill("grace")
     page.get_by_label("Password").fill("short")
     expect(page.get_by_text("7 more characters")).to_be_visible()
+    for look, width in itertools.product(LOOKS, (1280, 390)):
+        page.emulate_media(color_scheme=look)
+        page.set_viewport_size({"width": width, "height": 800})
+        page.screenshot(path=pictures / f"start-{look}-{width}.png", full_page=True)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_role("heading", name="Submit a task")).to_be_visible()

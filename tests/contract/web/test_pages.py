@@ -12,7 +12,7 @@ import pytest
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
-from celeriac.core.task import TaskError, TaskId
+from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import LedgerUnavailableError
 from celeriac.service.start_links import StartLinks
@@ -233,6 +233,17 @@ def test_cancel_and_run_again_stand_where_they_make_sense(service: Service, ada:
     assert f"{path}/cancel" not in page.text
     assert again.headers["location"] != path
     assert "again and again" in ada.get(again.headers["location"]).text
+
+
+def test_a_task_called_by_place_cannot_be_run_again_by_name(service: Service, ada: Browser) -> None:
+    arguments = Arguments(codec=Codec.JSON, text='[["x"], {}]')
+    new = NewTask(id=TaskId("by-place"), name="process", arguments=arguments, submitted_by="ada")
+    service.ledger.tasks.insert([new])
+
+    response = ada.send("/ui/tasks/by-place", "/ui/tasks/by-place/again")
+
+    assert response.status_code == 409
+    assert "by-place/again" not in ada.get("/ui/tasks/by-place").text
 
 
 def test_edit_and_run_again_fills_the_form(ada: Browser) -> None:

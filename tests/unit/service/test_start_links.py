@@ -59,6 +59,34 @@ def test_of_two_who_come_at_once_one_is_let_in(
     assert [user.name for user in ledger.users.list()] == ["ada"]
 
 
+class SnatchedSettings:
+    """Settings of a ledger out of which somebody else takes the link first."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.find = ledger.settings.find
+        self.put = ledger.settings.put
+
+    def remove(self, name: str) -> bool:
+        return False
+
+
+class SnatchedLedger:
+    """A ledger whose link is gone when it is to be taken."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.settings = SnatchedSettings(ledger)
+        self.users = ledger.users
+
+
+def test_a_link_that_somebody_took_meanwhile_is_used(
+    ledger: Ledger, clock: Clock, secret: str
+) -> None:
+    with pytest.raises(StartLinkUsedError):
+        StartLinks(SnatchedLedger(ledger), now=clock).spend(secret, admin_in(ledger))
+
+    assert ledger.users.list() == ()
+
+
 def test_a_link_stays_good_when_its_password_was_refused(
     ledger: Ledger, links: StartLinks, secret: str
 ) -> None:
