@@ -48,6 +48,7 @@ class Kind(StrEnum):
 
 _FORMATS = {"date-time": Kind.MOMENT, "date": Kind.DATE, "time": Kind.TIME}
 _TYPES = {"string": Kind.TEXT, "integer": Kind.WHOLE, "number": Kind.NUMBER, "boolean": Kind.SWITCH}
+_YES_OR_NO = (("true", "yes"), ("false", "no"))
 _SIMPLE = {Kind.TEXT, Kind.LONG_TEXT, Kind.WHOLE, Kind.NUMBER}
 
 
@@ -236,6 +237,10 @@ def _field(
 ) -> Field:
     told_of = _resolve(given, schema)
     kind, line_kind = _kind_of(told_of, schema)
+    options = _options(told_of)
+    if kind is Kind.SWITCH and _may_be_nothing(given):
+        # A switch is on or off; this one may also be left alone.
+        kind, options = Kind.CHOICE, _YES_OR_NO
     default = given.get("default", told_of.get("default"))
     empty = Field(
         name=name,
@@ -243,7 +248,7 @@ def _field(
         kind=kind,
         line_kind=line_kind,
         is_required=is_required,
-        options=_options(told_of),
+        options=options,
         minimum=_bound(told_of, "minimum", "exclusiveMinimum"),
         maximum=_bound(told_of, "maximum", "exclusiveMaximum"),
         least_characters=told_of.get("minLength"),
@@ -252,6 +257,10 @@ def _field(
     help_ = _help(empty, str(given.get("description") or told_of.get("description") or ""), told_of)
     shown = "" if default is None else _shown(empty, default)
     return replace(empty, help=help_, value=shown)
+
+
+def _may_be_nothing(given: Mapping[str, Json]) -> bool:
+    return any(each.get("type") == "null" for each in given.get("anyOf", ()))
 
 
 def _resolve(given: Mapping[str, Json], schema: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -95,6 +95,15 @@ def test_bounds_are_told_in_words(schema: Json, help_: str) -> None:
     assert field_of(schema).help == help_
 
 
+def test_a_switch_that_may_be_left_alone_is_a_choice_of_three() -> None:
+    schema = {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None}
+    field = field_of(schema)
+
+    assert (field.kind, field.value) == (Kind.CHOICE, "")
+    assert field.options == (("true", "yes"), ("false", "no"))
+    assert [read(schema, text) for text in ("true", "false", "")] == [True, False, "left out"]
+
+
 def test_what_must_be_given_comes_first() -> None:
     fields = fields_of(
         schema_of({"may": {"type": "string"}, "must": {"type": "string"}}, required=["must"])
