@@ -4,9 +4,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import compile_path
 
 from celeriac.core.user import Role
 from celeriac.service.start_links import StartLinks
+from celeriac.web.dashboard import access, submit, tasks
 from tests.contract.web.browser import Browser, Page, browser_of
 from tests.contract.web.problem import assert_problem
 from tests.contract.web.service import PASSWORD, Server, Service
@@ -155,6 +158,17 @@ def test_a_session_is_no_token_and_a_token_no_session(service: Service, browser:
     stranger = service.client(Cookie=f"celeriac_session={token}")
     assert stranger.get("/ui/tasks").headers["location"] == "/ui/sign-in"
     assert_problem(browser.client.get("/tasks"), 401, "not_authenticated")
+
+
+def test_every_form_there_is_stands_among_those_that_are_tried() -> None:
+    routers = (access.router, submit.router, tasks.router)
+    routes = [each for router in routers for each in router.routes if isinstance(each, APIRoute)]
+
+    taking = {route.path for route in routes if "POST" in (route.methods or ())}
+
+    tried = {path: [each for each in FORMS if compile_path(path)[0].match(each)] for path in taking}
+    assert "/ui/submit/{name:path}" in tried
+    assert [path for path, forms in tried.items() if not forms] == []
 
 
 @pytest.mark.parametrize("path", FORMS)
