@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -473,7 +474,11 @@ def test_a_task_sees_its_own_request(executor: Executor) -> None:
 
 
 @pytest.mark.parametrize("what", ["nul", "surrogate"])
-def test_a_result_with_odd_characters_comes_back_as_it_was(executor: Executor, what: str) -> None:
+def test_a_result_with_odd_characters_comes_back_as_it_was(
+    executor: Executor, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL + 1)
+
     ran = executor.run(make_claimed("give", what))
 
     assert ran[0].result is not None
@@ -482,7 +487,12 @@ def test_a_result_with_odd_characters_comes_back_as_it_was(executor: Executor, w
 
 
 @pytest.mark.parametrize("what", ["nul", "unspeakable", "value"])
-def test_whatever_a_task_raises_its_end_can_be_told_and_kept(executor: Executor, what: str) -> None:
+def test_whatever_a_task_raises_its_end_can_be_told_and_kept(
+    executor: Executor, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Half a character in a captured log line ends the process that would send it to pytest's own.
+    caplog.set_level(logging.CRITICAL + 1)
+
     ran = executor.run(make_claimed("raise", what))
 
     assert ran[0].ending is Ending.FAILED
