@@ -23,6 +23,9 @@ _SECRETS = (
     "db.internal",
 )
 
+# RFC 9110's words, which Python has since 3.13.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     """Check that a response is one problem, whole and discreet, and return its body."""
@@ -32,7 +35,7 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert body["status"] == status
     assert body["code"] == code
     assert body["type"] == "about:blank"
-    assert body["title"] == HTTPStatus(status).phrase
+    assert body["title"] == _TITLES.get(status, HTTPStatus(status).phrase)
     assert body["detail"]
     assert body["instance"] == response.request.url.raw_path.partition(b"?")[0].decode()
     assert not [word for word in _SECRETS if word in response.text.lower()]
