@@ -7,13 +7,19 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Scope, User
-from celeriac.errors import InvalidOptionError, KeyNotFoundError, UserNotFoundError
+from celeriac.errors import (
+    InvalidOptionError,
+    KeyNotFoundError,
+    NotPermittedError,
+    UserNotFoundError,
+)
+from celeriac.service.callers import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +162,48 @@ class KeyService:
         self._ledger.keys.revoke(found[0].id)
         logger.info("a key was revoked", extra={"user": user, "key_id": found[0].id})
         return found[0]
+
+    def create_own_key(self, request: KeyRequest, *, by: Caller) -> MadeKey:
+        """Make a key in the caller's own name.
+
+        Raises:
+            NotPermittedError: It would have a right that the caller lacks, or a key asks for
+                another without being an admin's.
+            InvalidOptionError: Something of it is out of bounds.
+        """
+        _require_hand(by)
+        for scope in sorted(request.scopes):
+            by.require(scope)
+        return self.create_key(replace(request, user=by.name))
+
+    def list_own_keys(self, *, by: Caller) -> tuple[ApiKey, ...]:
+        """Return the caller's keys, oldest first.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        by.require(Scope.READ)
+        return self.list_keys(by.name)
+
+    def revoke_own_key(self, key_id: str, *, by: Caller) -> ApiKey:
+        """Make one of the caller's keys good for nothing, and return it as it stands then.
+
+        Raises:
+            NotPermittedError: A key that is no admin's asks to revoke another.
+            KeyNotFoundError: The caller has none of this id.
+        """
+        if key_id != by.key_id:
+            _require_hand(by)
+        found = self.revoke_key(key_id, user=by.name)
+        return next(key for key in self.list_keys(by.name) if key.id == found.id)
+
+
+def _require_hand(by: Caller) -> None:
+    # A key that leaked must not make itself a better one, or one that outlives it.
+    if by.key_id is not None:
+        by.require(Scope.ADMIN)
+        if by.task_patterns:
+            raise NotPermittedError(Scope.ADMIN.value)
 
 
 def _check(request: KeyRequest) -> None:

@@ -24,6 +24,7 @@ from celeriac.ledger.stored_settings import StoredSettings
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
+from celeriac.service.keys import KeyService
 from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
 from celeriac.service.secrets import signing_keys
 from celeriac.service.sessions import Sessions
@@ -32,7 +33,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
-from celeriac.web.api import health, task_types, tasks, token
+from celeriac.web.api import health, keys, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
@@ -136,6 +137,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         tasks=TaskService(ledger, catalogue, engine.publisher, workers, now=_now),
         task_types=TaskTypeService(catalogue),
         access=AccessService(ledger, hasher, tokens, now=_now),
+        keys=KeyService(ledger, now=_now),
         users=UserService(ledger, hasher),
         sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=_now),
         start_links=StartLinks(ledger, now=_now),
@@ -180,7 +182,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for router in (token.router, tasks.router, task_types.router, health.router):
+    for router in (token.router, tasks.router, task_types.router, keys.router, health.router):
         app.include_router(router)
     # The last one answers whatever else begins with /ui.
     for router in (dashboard_access.router, dashboard_submit.router, dashboard_tasks.router):

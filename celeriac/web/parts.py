@@ -11,6 +11,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from celeriac.service.access import AccessService
+from celeriac.service.keys import KeyService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import TaskTypeService
@@ -55,6 +56,7 @@ class Parts:
     tasks: TaskService
     task_types: TaskTypeService
     access: AccessService
+    keys: KeyService
     users: UserService
     sessions: Sessions
     start_links: StartLinks
@@ -88,6 +90,10 @@ async def _access(request: Request) -> AccessService:
     return parts_of(request).access
 
 
+async def _keys(request: Request) -> KeyService:
+    return parts_of(request).keys
+
+
 async def _page_tokens(request: Request) -> PageTokens:
     return parts_of(request).page_tokens
 
@@ -95,4 +101,5 @@ async def _page_tokens(request: Request) -> PageTokens:
 Tasks = Annotated[TaskService, Depends(_tasks)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
 Access = Annotated[AccessService, Depends(_access)]
+Keys = Annotated[KeyService, Depends(_keys)]
 Seals = Annotated[PageTokens, Depends(_page_tokens)]

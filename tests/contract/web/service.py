@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from celeriac.core.user import Role
 from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
+from celeriac.service.keys import KeyService
 from celeriac.service.passwords import Hasher
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
@@ -207,6 +208,7 @@ class Service:
             tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
             task_types=TaskTypeService(catalogue),
             access=AccessService(ledger, HASHER, self.tokens, now=self.clock),
+            keys=KeyService(ledger, now=self.clock),
             users=UserService(ledger, HASHER),
             sessions=Sessions(
                 [derive_key(KEY, "sessions")],

@@ -19,6 +19,9 @@ ROUTES = [
     ("GET", "/tasks/some-id"),
     ("POST", "/tasks/some-id/cancel"),
     ("POST", "/tasks/some-id/retry"),
+    ("GET", "/keys"),
+    ("POST", "/keys"),
+    ("DELETE", "/keys/some-id"),
     ("GET", "/task-types"),
     ("GET", "/task-types/process"),
 ]
@@ -29,7 +32,12 @@ def test_the_routes_of_these_tests_are_all_there_are(stranger: httpx.Client) -> 
     paths = stranger.get("/openapi.json").json()["paths"]
 
     documented = {
-        (method.upper(), path.replace("{task_id}", "some-id").replace("{name}", "process"))
+        (
+            method.upper(),
+            path.replace("{task_id}", "some-id")
+            .replace("{key_id}", "some-id")
+            .replace("{name}", "process"),
+        )
         for path, operations in paths.items()
         for method in operations
         if path not in PUBLIC

@@ -68,3 +68,14 @@ def test_a_local_user_who_was_disabled_gets_no_new_key(
     ledger.users.disable(LOCAL_USER)
 
     assert keep(ledger, tmp_path, clock, url="http://elsewhere") == first
+
+
+def test_a_start_that_finds_all_as_it_should_be_writes_nothing(
+    ledger: Ledger, tmp_path: Path, clock: Clock
+) -> None:
+    keep(ledger, tmp_path, clock)
+    before = local_profile(tmp_path).stat().st_ino
+
+    keep(ledger, tmp_path, clock)
+
+    assert local_profile(tmp_path).stat().st_ino == before
