@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-import anyio
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
@@ -38,6 +37,7 @@ from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
+from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
 from celeriac.web.openapi import describe
 from celeriac.web.page_tokens import PageTokens
@@ -145,7 +145,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         limiter=Limiter(settings.broker_url),
         limits=Limits.from_settings(settings),
-        hash_threads=anyio.CapacityLimiter(MOST_HASHES_AT_ONCE),
+        hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
         ping_ledger=ledger.ping,
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 from fastapi import Depends
 from starlette.requests import Request
 
@@ -18,6 +17,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
+from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter, Rule
 from celeriac.web.page_tokens import PageTokens
 
@@ -66,7 +66,7 @@ class Parts:
     limiter: Limiter
     limits: Limits
     # Threads that hash passwords: few, so that sign-ins never take those of the other routes.
-    hash_threads: anyio.CapacityLimiter
+    hash_threads: HashThreads
     # Raises LedgerUnavailableError when nothing can be accepted.
     ping_ledger: Callable[[], None]
 

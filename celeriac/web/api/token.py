@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 from fastapi import APIRouter
 from starlette.requests import Request
 
@@ -12,15 +11,13 @@ from celeriac.web.bodies import FORM_TYPE, read_form
 from celeriac.web.limits import private_key
 from celeriac.web.openapi import LIMIT_HEADERS, body_of, refusals
 from celeriac.web.parts import Parts, parts_of
-from celeriac.web.refusals import BusyError, InvalidBodyError
+from celeriac.web.refusals import InvalidBodyError
 from celeriac.web.schemas import TokenOut
 
 router = APIRouter(tags=["access"])
 
 # A name, a password of any sensible length and what OAuth2 clients send beside them.
 _MOST_BYTES = 16 * 1024
-# Sign-ins that wait for a thread; whoever comes next is asked to come later.
-_MOST_WAITING = 50
 
 _FORM = {
     "type": "object",
@@ -49,11 +46,7 @@ async def sign_in(request: Request) -> TokenOut:
     name, password = credentials(await read_form(request, most_bytes=_MOST_BYTES))
     # Counted before the password is hashed: a guess must cost the guesser more than us.
     await _count(request, parts, name)
-    if parts.hash_threads.statistics().tasks_waiting >= _MOST_WAITING:
-        raise BusyError
-    token = await anyio.to_thread.run_sync(
-        parts.access.sign_in, name, password, limiter=parts.hash_threads
-    )
+    token = await parts.hash_threads.run(parts.access.sign_in, name, password)
     return TokenOut.of(token)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -32,12 +31,8 @@ from celeriac.web.dashboard.rendering import asset_response, render
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.limits import private_key
 from celeriac.web.parts import Parts, parts_of
-from celeriac.web.refusals import BusyError
 
 router = APIRouter(route_class=PageRoute)
-
-# Sign-ins that wait for a thread; whoever comes next is asked to come later.
-_MOST_WAITING = 50
 
 
 @router.get("/")
@@ -112,9 +107,7 @@ async def start(request: Request, secret: str, visit: Visiting, form: SentForm) 
         return parts.users.add_user(name, password, role=Role.ADMIN)
 
     try:
-        user = await anyio.to_thread.run_sync(
-            parts.start_links.spend, secret, make_admin, limiter=parts.hash_threads
-        )
+        user = await parts.hash_threads.run(parts.start_links.spend, secret, make_admin)
     except (WeakPasswordError, InvalidOptionError, UserExistsError) as error:
         return _start_page(request, visit, name=name, error=error)
     visit.sign_in(parts.sessions.begin(user))
@@ -144,11 +137,7 @@ def _start_page(
 
 
 async def _recognize(parts: Parts, name: str, password: str) -> User:
-    if parts.hash_threads.statistics().tasks_waiting >= _MOST_WAITING:
-        raise BusyError
-    return await anyio.to_thread.run_sync(
-        parts.access.recognize, name, password, limiter=parts.hash_threads
-    )
+    return await parts.hash_threads.run(parts.access.recognize, name, password)
 
 
 async def _count_guess(request: Request, parts: Parts, name: str) -> None:

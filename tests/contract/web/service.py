@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import anyio
 import httpx
 import uvicorn
 from fastapi import FastAPI
@@ -29,6 +28,7 @@ from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
 from celeriac.web.app import create_app
+from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
 from celeriac.web.page_tokens import PageTokens
 from celeriac.web.parts import Limits, Parts
@@ -220,7 +220,7 @@ class Service:
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             limiter=self.limiter,
             limits=Limits.from_settings(self.settings),
-            hash_threads=anyio.CapacityLimiter(2),
+            hash_threads=HashThreads(2),
             ping_ledger=ledger.ping,
         )
         return create_app(parts, start=self._note("start"), stop=self._note("stop"))
