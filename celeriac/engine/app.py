@@ -84,6 +84,9 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     for cached in ("amqp", "control"):
         app.__dict__.pop(cached, None)
     app.conf.accept_content = sorted({*app.conf.accept_content, CONTENT_TYPE})
+    # READONLY and MISCONF count as channel errors: a broker that fails over would end every worker
+    # that declares its queues in that moment.
+    app.conf.broker_channel_error_retry = True
     app.celeriac = Engine(app, settings)
     register_canvas(app)
     return app

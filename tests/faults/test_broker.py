@@ -1,4 +1,4 @@
-"""A broker that is cut, full or paused: the worker stays and loses nothing."""
+"""A broker that is cut, full, read-only, paused, or gone: the worker stays and loses nothing."""
 
 from __future__ import annotations
 
@@ -159,3 +159,51 @@ def test_a_broker_whose_memory_is_full_costs_nothing(stage: Stage, key: str) -> 
 def _wait_for_end(stage: Stage, ids: list[str]) -> None:
     for task_id in ids:
         stage.wait_for_state(task_id, TaskState.COMPLETED)
+
+
+def test_a_broker_that_becomes_a_replica_and_is_one_no_more(
+    stage: Stage, key: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ids = _submit(stage, key, 100)
+    with ValkeyServer(tmp_path_factory.mktemp("primary")) as primary:
+        client: Any = stage.broker.client()
+        client.replicaof("127.0.0.1", primary.port)
+        # Truly a replica, wiped by its primary: whoever writes is refused.
+        wait_until(lambda: client.info("replication")["master_link_status"] == "up", "it follows")
+        meanwhile = _submit(stage, f"{key}:meanwhile", 3)
+        time.sleep(1.5)
+
+        client.replicaof("no", "one")
+
+        _check_each_ran_once(stage, key, ids)
+        _check_each_ran_once(stage, f"{key}:meanwhile", meanwhile)
+
+
+def test_a_broker_that_is_killed_and_keeps_its_data_gives_them_back(stage: Stage, key: str) -> None:
+    ids = _submit(stage, key, 100)
+
+    stage.broker.kill()
+    time.sleep(1.0)
+    stage.broker.start()
+
+    _check_each_ran_once(stage, key, ids)
+
+
+def test_remote_control_leaves_nothing_behind(stage: Stage) -> None:
+    client: Any = stage.broker.client()
+    control = stage.client.app.control
+    before = set(client.keys("*"))
+    names = {worker.name for worker in stage.workers}
+
+    for _ in range(50):
+        replies = control.ping(timeout=5, limit=len(names))
+        assert {name for reply in replies for name in reply} == names
+    asked = control.inspect(timeout=5, limit=len(names))
+    assert set(asked.active_queues() or {}) == names
+    assert set(asked.stats() or {}) == names
+    assert set(asked.registered() or {}) == names
+
+    # What is parked belongs to the workers.
+    left = set(client.keys("*")) - before
+    assert [key for key in left if b"parked" in key or b"reply" in key] == []
+    assert len(client.hgetall("celeriac:parkings")) <= len(names)

@@ -240,6 +240,8 @@ def is_alive(pid: int) -> bool:
 
 def _die_with(parent: int) -> Callable[[], None]:
     def prepare() -> None:
+        # A shell that runs the tests in the background ignores Ctrl-C, and hands that on.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         # The parent may have died before the line above took hold.
         if os.getppid() != parent:
