@@ -31,6 +31,8 @@ from celeriac.engine.pool.wakeup import Wakeup
 logger = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 1.0
+# An exception that was thrown arrives at the thread's next step; a few more are certain.
+_STEPS_TO_ARRIVE = 5
 
 
 class _StoppedError(BaseException):
@@ -53,15 +55,19 @@ class _Slot:
                 _raise_in(self.thread.ident, error)
 
     def end(self) -> None:
-        """The job has ended: nothing that was thrown at it may hit what comes next."""
+        """The job has ended: nothing more is thrown, and what is on its way arrives here."""
         with self.lock:
             self.job = None
-            _raise_in(self.thread.ident, None)
+        # Not taken back by throwing nothing: Python 3.11 then looks for an exception before every
+        # instruction of every thread from then on.
+        for _ in range(_STEPS_TO_ARRIVE):
+            time.sleep(0)
 
 
-def _raise_in(thread_id: int | None, error: type[BaseException] | None) -> None:
-    what = ctypes.py_object(error) if error is not None else None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id or 0), what)
+def _raise_in(thread_id: int | None, error: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread_id or 0), ctypes.py_object(error)
+    )
 
 
 class ThreadsRunner:
@@ -195,14 +201,26 @@ class ThreadsRunner:
     def _run(self, slot: _Slot, job: Job) -> tuple[Outcome, Report]:
         end: tuple[Outcome, Report] | None = None
         try:
-            try:
-                end = self._executor.run(job.claimed)
-            finally:
-                slot.end()
-        except (_StoppedError, SoftTimeLimitExceeded):
-            # Thrown when the task was at its end already, or ending it.
+            end = self._attempt(job)
             slot.end()
-            return end or self._stopped(job)
+        except (_StoppedError, SoftTimeLimitExceeded):
+            # Thrown when the task was at its end already, or ending it. A second one may follow.
+            self._settle(slot)
+        return end or self._stopped(job)
+
+    def _settle(self, slot: _Slot) -> None:
+        while True:
+            try:
+                slot.end()
+            except (_StoppedError, SoftTimeLimitExceeded):
+                continue
+            return
+
+    def _attempt(self, job: Job) -> tuple[Outcome, Report]:
+        try:
+            return self._executor.run(job.claimed)
+        except (_StoppedError, SoftTimeLimitExceeded):
+            raise
         except BaseException as error:
             # The worker's boundary. SystemExit, MemoryError and the like: in a process of its own
             # the task would have taken that along.
@@ -211,7 +229,6 @@ class ThreadsRunner:
                 extra={"task_id": job.id, "error": type(error).__name__},
             )
             return ended(job, Ending.LOST), Report(state=states.FAILURE, shown=repr(error))
-        return end
 
     def _stopped(self, job: Job) -> tuple[Outcome, Report]:
         if job.is_timed_out:
