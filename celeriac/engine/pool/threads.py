@@ -185,9 +185,6 @@ class ThreadsRunner:
 
     def _work(self, slot: _Slot) -> None:
         while (job := self._jobs.get()) is not None:
-            with slot.lock:
-                slot.job = job
-            self._tell("began", job, slot)
             began = time.monotonic()
             outcome, report = self._run(slot, job)
             if not report.runtime_seconds:
@@ -201,6 +198,10 @@ class ThreadsRunner:
     def _run(self, slot: _Slot, job: Job) -> tuple[Outcome, Report]:
         end: tuple[Outcome, Report] | None = None
         try:
+            # Nothing is thrown at a thread before it has told that it began.
+            with slot.lock:
+                slot.job = job
+            self._tell("began", job, slot)
             end = self._attempt(job)
             slot.end()
         except (_StoppedError, SoftTimeLimitExceeded):
