@@ -179,6 +179,15 @@ def test_a_broker_that_becomes_a_replica_and_is_one_no_more(
         _check_each_ran_once(stage, f"{key}:meanwhile", meanwhile)
 
 
+def test_a_broker_that_is_killed_and_keeps_its_data_gives_them_back(stage: Stage, key: str) -> None:
+    ids = _submit(stage, key, 100)
+    stage.broker.kill()
+    time.sleep(1.0)
+    stage.broker.start()
+
+    _check_each_ran_once(stage, key, ids)
+
+
 def test_remote_control_leaves_nothing_behind(stage: Stage) -> None:
     client: Any = stage.broker.client()
     control = stage.client.app.control

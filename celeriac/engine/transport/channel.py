@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from redis.exceptions import ResponseError
 
 from celeriac.engine.transport.element import READING_ERRORS, is_message, read_element
@@ -56,14 +57,7 @@ class ParkingMixin:
     @property
     def parking(self) -> Parking:
         """Where this channel keeps what it has taken."""
-        if self._parking is None:
-            channel = weakref.ref(self)
-            parking = Parking(
-                self.plain_client(), prefix=self._prefix, is_used=lambda: _is_used(channel())
-            )
-            parking.give_back_lost()
-            self._parking = parking
-        return self._parking
+        return self._parking or self._open_parking()
 
     # ---- kombu's side
 
@@ -107,6 +101,8 @@ class ParkingMixin:
             # Whoever waits without an event loop would wait for ever with no pop under way.
             time.sleep(min(pause, 1.0))
         qos: ParkingQoS = self.qos  # type: ignore[attr-defined]
+        if not self._guarded(self._prepare) and self._has_loop:
+            return
         if self._has_loop and not self._fetch_more(qos):
             return
         # Nobody wakes this connection for an acknowledgement: they go out before it waits.
@@ -158,9 +154,15 @@ class ParkingMixin:
         return super()._deliver_fanout_message(message, exchange)  # type: ignore[misc]
 
     def close(self) -> None:
-        """Give back what was taken and not acknowledged, and close."""
+        """Give back what was taken and not acknowledged, and close; also without a broker."""
         try:
             super().close()  # type: ignore[misc]
+        except self.connection_errors:  # type: ignore[attr-defined]
+            # Kombu says good-bye to the broker before it takes the channel from the connection; a
+            # channel that is left there would pass for one that still delivers what it has parked.
+            self._disconnect_pools()  # type: ignore[attr-defined]
+            self._close_clients()  # type: ignore[attr-defined]
+            virtual.Channel.close(self)  # type: ignore[arg-type]
         finally:
             # Not before: the pop that was under way may have taken one more.
             self.give_back()
@@ -201,6 +203,25 @@ class ParkingMixin:
     @property
     def _has_loop(self) -> bool:
         return bool(self.connection.has_loop)  # type: ignore[attr-defined]
+
+    def _prepare(self) -> None:
+        """Have the parking open before the first pop of what will be parked."""
+        if self._parking is None and not self._unacknowledged.issuperset(self.active_queues):  # type: ignore[attr-defined]
+            self._open_parking()
+
+    def _open_parking(self) -> Parking:
+        """Make this channel's parking, once what earlier channels had parked is given back.
+
+        Before the first pop and not with the first message: on a quiet queue that one may be what
+        an earlier channel holds.
+        """
+        channel = weakref.ref(self)
+        parking = Parking(
+            self.plain_client(), prefix=self._prefix, is_used=lambda: _is_used(channel())
+        )
+        parking.give_back_lost()
+        self._parking = parking
+        return parking
 
     def _fetch_more(self, qos: ParkingQoS) -> bool:
         """Take what the last fetch left; whether to wait for more now."""
