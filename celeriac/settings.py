@@ -1,7 +1,8 @@
 """What can be set from outside, read once per program from the environment.
 
 Every setting is a field of `Settings`; the environment variable of each stands beside it in
-`docs/settings.md`, and a test compares the two.
+`docs/settings.md`, and a test compares the two. A secret one may stand in a file instead, which
+`NAME_FILE` names: what is in the environment is seen by whoever may look at the process.
 """
 
 from __future__ import annotations
@@ -30,6 +31,26 @@ def setting(
         "is_secret": is_secret,
     }
     return field(default=default, metadata=metadata)
+
+
+def given(variable: str, environment: Mapping[str, str]) -> str:
+    """Return what the environment says of a secret setting, itself or by a file; empty if nothing.
+
+    Raises:
+        SettingsError: A file is named and holds nothing that can be read.
+    """
+    text = environment.get(variable, "")
+    file = environment.get(f"{variable}_FILE", "")
+    if text or not file:
+        return text
+    try:
+        text = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError):
+        text = ""
+    if not text:
+        # Not as if nothing had been said: it would start on a default that nobody meant.
+        raise SettingsError(f"{variable}_FILE", file, "a file with the value in it")
+    return text
 
 
 def mask_url(url: str) -> str:
@@ -244,20 +265,22 @@ class Settings:
         """Read every setting that is set; an empty variable counts as not set.
 
         Raises:
-            SettingsError: A value cannot be read; a secret one is masked.
+            SettingsError: A value, or the file that holds it, cannot be read; a secret is masked.
         """
         environment = os.environ if environment is None else environment
         found: dict[str, Any] = {}
         for each in fields(cls):
             facts = each.metadata
-            text = environment.get(facts["variable"], "")
+            variable = facts["variable"]
+            is_secret = facts["is_secret"]
+            text = given(variable, environment) if is_secret else environment.get(variable, "")
             if not text:
                 continue
             try:
                 found[each.name] = facts["parse"](text)
             except ValueError:
-                shown = "***" if facts["is_secret"] else text
-                raise SettingsError(facts["variable"], shown, facts["allowed"]) from None
+                shown = "***" if is_secret else text
+                raise SettingsError(variable, shown, facts["allowed"]) from None
         return cls(**found)
 
     @property

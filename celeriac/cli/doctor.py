@@ -27,7 +27,7 @@ from celeriac.service.checkup import (
     is_sound,
     problem,
 )
-from celeriac.settings import Settings, mask_url
+from celeriac.settings import Settings, given, mask_url
 from celeriac.up.report import style_for
 
 _FOUND_PROBLEMS = 8
@@ -47,7 +47,7 @@ def doctor(*, as_json: bool, **options: str | None) -> None:
     Ends with 8 when it found a problem.
     """
     settings = settings_with(options)
-    is_broker_given = bool(options["broker_url"] or os.environ.get("CELERIAC_BROKER_URL"))
+    is_broker_given = bool(options["broker_url"] or given("CELERIAC_BROKER_URL", os.environ))
     findings = [
         *look_at_ledger(settings),
         *look_at_broker(settings.broker_url if is_broker_given else local_broker(settings)),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from celeriac.settings import Settings
+from celeriac.settings import Settings, given
 
 _ANSWER_SECONDS = 1.0
 
@@ -21,7 +21,7 @@ def with_local_broker(settings: Settings, environment: Mapping[str, str] | None 
     ring where nobody listens. A broker that was named wins.
     """
     environment = os.environ if environment is None else environment
-    if environment.get("CELERIAC_BROKER_URL") or settings.broker_url != Settings().broker_url:
+    if given("CELERIAC_BROKER_URL", environment) or settings.broker_url != Settings().broker_url:
         return settings
     try:
         url = (Path(settings.data_dir) / "up" / "broker.url").read_text().strip()

@@ -13,7 +13,7 @@ import celeriac
 from celeriac.core.user import Role, User
 from celeriac.errors import ProjectMissingError, SettingsError
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
-from celeriac.settings import Settings, mask_url
+from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker, answers
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.lock import DataFolderLock
@@ -123,7 +123,7 @@ class Machine:
     def _start_broker(self) -> None:
         settings = self._around.settings
         environment = self._around.environment
-        if environment.get("CELERIAC_BROKER_URL"):
+        if given("CELERIAC_BROKER_URL", environment):
             url = settings.broker_url
             self._printer.say(broker_line(url))
         else:

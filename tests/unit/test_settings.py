@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from celeriac.errors import SettingsError
+from celeriac.settings import Settings, given
+
+SECRETS = {
+    "CELERIAC_DATABASE_URL": "postgresql://me:canary@host/name",
+    "CELERIAC_BROKER_URL": "redis://:canary@host:6379",
+    "APP_SECRET_KEY": "canary" * 8,
+}
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_a_secret_may_stand_in_a_file(tmp_path: Path, variable: str) -> None:
+    (tmp_path / "secret").write_text(SECRETS[variable] + "\n")
+
+    by_file = Settings.from_environment({f"{variable}_FILE": str(tmp_path / "secret")})
+
+    assert by_file == Settings.from_environment({variable: SECRETS[variable]})
+
+
+def test_the_variable_itself_wins_over_its_file() -> None:
+    environment = {"APP_SECRET_KEY": "k" * 32, "APP_SECRET_KEY_FILE": "/nowhere"}
+
+    assert given("APP_SECRET_KEY", environment) == "k" * 32
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff\xfe"])
+def test_a_file_that_is_named_and_tells_nothing_is_refused(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"CELERIAC_DATABASE_URL_FILE": str(file)})
+
+    assert caught.value.name == "CELERIAC_DATABASE_URL_FILE"
+
+
+def test_what_a_file_holds_is_masked_like_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("http://canary")
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"CELERIAC_BROKER_URL_FILE": str(tmp_path / "secret")})
+
+    assert "canary" not in str(caught.value)
+    assert "CELERIAC_BROKER_URL" in str(caught.value)
+
+
+def test_only_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "port").write_text("9000")
+
+    settings = Settings.from_environment({"CELERIAC_PORT_FILE": str(tmp_path / "port")})
+
+    assert settings.port == Settings().port
