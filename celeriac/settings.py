@@ -156,7 +156,10 @@ class Settings:
         "CELERIAC_BROKER_URL",
         "redis://localhost:6379",
         parse=_broker_url,
-        allowed="a URL that begins with redis:// rediss:// sentinel:// amqp:// or memory://",
+        allowed=(
+            "a URL that begins with redis:// rediss:// sentinel:// (with ?master_name=NAME) "
+            "amqp:// or memory://"
+        ),
         is_secret=True,
     )
     # Keys that sign tokens, the first signs, all are accepted; empty is the one in the data folder.

@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery, concurrency
 
+from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.local_broker import with_local_broker
 from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
@@ -41,9 +42,10 @@ def create_celery(
         SettingsError: A setting is broken.
     """
     settings = settings or with_local_broker(Settings.from_environment())
+    broker = celery_options(settings.broker_url)
     app = Celery(
         name,
-        broker=settings.broker_url,
+        broker=broker.pop("broker_url"),
         include=list(include),
         loader="celeriac.engine.loader:TolerantLoader",
     )
@@ -56,6 +58,7 @@ def create_celery(
         worker_hijack_root_logger=True,
         enable_utc=True,
         timezone="UTC",
+        **broker,
     )
     return install(app, settings)
 

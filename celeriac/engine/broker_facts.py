@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.core.broker import BrokerFacts
+from celeriac.core.broker_url import read_sentinel_url
 from celeriac.errors import BrokerUnavailableError
 
+if TYPE_CHECKING:
+    import redis
+
 _PATIENCE_SECONDS = 3.0
+_REDIS = ("redis://", "rediss://", "sentinel://")
 
 
 def ask_broker(url: str) -> BrokerFacts:
@@ -18,7 +23,7 @@ def ask_broker(url: str) -> BrokerFacts:
     Raises:
         BrokerUnavailableError: It did not answer.
     """
-    return _ask_redis(url) if url.startswith(("redis://", "rediss://")) else _ask_any(url)
+    return _ask_redis(url) if url.startswith(_REDIS) else _ask_any(url)
 
 
 def facts_of_info(info: Mapping[str, Any], *, answer_seconds: float) -> BrokerFacts:
@@ -44,9 +49,10 @@ def _ask_redis(url: str) -> BrokerFacts:
     import redis
 
     began = time.monotonic()
-    client = redis.Redis.from_url(
-        url, socket_timeout=_PATIENCE_SECONDS, socket_connect_timeout=_PATIENCE_SECONDS
-    )
+    try:
+        client = _client_of(url)
+    except ValueError as error:
+        raise BrokerUnavailableError(f"its URL says too little: {error}") from error
     try:
         client.ping()
         took = time.monotonic() - began
@@ -55,6 +61,29 @@ def _ask_redis(url: str) -> BrokerFacts:
         raise BrokerUnavailableError(str(error) or type(error).__name__) from error
     finally:
         client.close()
+
+
+def _client_of(url: str) -> redis.Redis:
+    import redis
+    from redis.sentinel import Sentinel
+
+    patience: dict[str, Any] = {
+        "socket_timeout": _PATIENCE_SECONDS,
+        "socket_connect_timeout": _PATIENCE_SECONDS,
+    }
+    if not url.startswith("sentinel://"):
+        return redis.Redis.from_url(url, **patience)
+    address = read_sentinel_url(url)
+    asked = Sentinel(
+        address.sentinels,
+        sentinel_kwargs={**patience, "password": address.sentinel_password or None},
+        username=address.username or None,
+        password=address.password or None,
+        db=address.database,
+        **patience,
+    )
+    client: redis.Redis = asked.master_for(address.master_name)
+    return client
 
 
 def _ask_any(url: str) -> BrokerFacts:

