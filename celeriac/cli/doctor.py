@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from celeriac.cli.options import settings_with, twin_option
+from celeriac.cli.options import Options, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option
 from celeriac.cli.render import json_text
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
@@ -22,6 +22,7 @@ from celeriac.service.checkup import (
     check_broker,
     check_modes,
     check_queues,
+    check_worker,
     check_workers,
     good,
     is_sound,
@@ -38,31 +39,43 @@ _SECRETS = ("secret.key", "profile.json", "ledger.db", "up/flower.password", "up
 
 @click.command()
 @json_option
+@click.option("--worker", metavar="NAME", help="Look at the heartbeat of this worker alone.")
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("broker_url", "URL", "The broker; the one that `up` started if not given.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def doctor(*, as_json: bool, **options: str | None) -> None:
+def doctor(*, as_json: bool, worker: str | None, **options: str | None) -> None:
     """Look at everything, and say what is wrong and what helps.
 
     Ends with 8 when it found a problem.
     """
     settings = settings_with(options)
-    is_broker_given = bool(options["broker_url"] or given("CELERIAC_BROKER_URL", os.environ))
-    findings = [
-        *look_at_ledger(settings),
-        *look_at_broker(settings.broker_url if is_broker_given else local_broker(settings)),
-        *(check_modes(modes_of(settings.data_dir)) if os.name != "nt" else ()),
-    ]
+    findings = look_at_ledger(settings, only=worker) if worker else look_at_all(settings, options)
     if as_json:
         hand_out(json_text([asdict(each) for each in findings]))
     else:
         style = style_for(sys.stdout, os.environ)
         hand_out(*(style.dress(line) for line in finding_lines(findings)))
-    click.get_current_context().exit(0 if is_sound(findings) else _FOUND_PROBLEMS)
+    if not is_sound(findings):
+        click.get_current_context().exit(_FOUND_PROBLEMS)
 
 
-def look_at_ledger(settings: Settings) -> list[Finding]:
-    """Return what the ledger is like, and what it says of queues and workers."""
+def look_at_all(settings: Settings, options: Options) -> list[Finding]:
+    """Return what everything is like that can be looked at from here."""
+    is_broker_given = bool(options["broker_url"] or given("CELERIAC_BROKER_URL", os.environ))
+    return [
+        *look_at_ledger(settings),
+        *look_at_broker(settings.broker_url if is_broker_given else local_broker(settings)),
+        *(check_modes(modes_of(settings.data_dir)) if os.name != "nt" else ()),
+    ]
+
+
+def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Finding]:
+    """Return what the ledger is like, and what it says of queues and workers.
+
+    Args:
+        settings: Where it is.
+        only: Say nothing of what is well but of the worker of this name.
+    """
     from celeriac.ledger.open import open_ledger
 
     shown = mask_url(settings.ledger_url)
@@ -76,6 +89,8 @@ def look_at_ledger(settings: Settings) -> list[Finding]:
         return [problem(f"ledger    {shown}: {error.reason}", fix)]
     try:
         workers = ledger.leases.workers()
+        if only is not None:
+            return check_worker(only, workers, now=datetime.now(UTC), lease=settings.lease)
         return [
             good(f"ledger    {shown} answers, and its tables are of this version"),
             *check_queues(ledger.sweeps.queue_counts(), workers),

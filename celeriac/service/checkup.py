@@ -126,6 +126,24 @@ def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta)
     return [*found, good(beating)] if count else found
 
 
+def check_worker(
+    name: str, workers: Sequence[Worker], *, now: datetime, lease: timedelta
+) -> list[Finding]:
+    """Return how one worker is; an earlier start of the same name does not count.
+
+    Args:
+        name: Its node name, such as worker@host.
+        workers: Those that have joined.
+        now: By our clock.
+        lease: How long a heart may stand still.
+    """
+    starts = [each for each in workers if each.name == name]
+    if not starts:
+        return [problem(f"worker    {name} has not joined", f"celeriac worker -n {name}")]
+    latest = max(starts, key=lambda each: each.heartbeat_at)
+    return check_workers([latest], now=now, lease=lease)
+
+
 def check_modes(modes: Mapping[str, int]) -> list[Finding]:
     """Return which files with secrets others may read.
 

@@ -12,6 +12,7 @@ from celeriac.service.checkup import (
     check_broker,
     check_modes,
     check_queues,
+    check_worker,
     check_workers,
     is_sound,
 )
@@ -108,6 +109,22 @@ def test_without_a_worker_somebody_should_know() -> None:
     (found,) = check_workers([], now=NOON, lease=LEASE)
 
     assert found.verdict is Verdict.WARNING
+
+
+def test_one_worker_is_judged_by_its_latest_start() -> None:
+    earlier = make_worker(id="worker-0", heartbeat_at=NOON - 2 * LEASE)
+    other = make_worker(id="worker-2", name="celery@other", heartbeat_at=NOON - 2 * LEASE)
+
+    found = check_worker(earlier.name, [earlier, make_worker(), other], now=NOON, lease=LEASE)
+
+    assert verdicts(found) == {Verdict.GOOD}
+
+
+def test_one_worker_that_has_not_joined_is_a_problem() -> None:
+    (found,) = check_worker("worker@nowhere", [make_worker()], now=NOON, lease=LEASE)
+
+    assert found.verdict is Verdict.PROBLEM
+    assert found.fix == "celeriac worker -n worker@nowhere"
 
 
 def test_a_secret_that_others_may_read_is_a_problem() -> None:
