@@ -4,6 +4,7 @@
     python run.py up --port 8001      with options; `python run.py up --help` lists them
     python run.py check               the quick gate: format, lint, types, imports, fast tests
     python run.py test [PYTEST ARGS]  everything that must be green before a change lands
+    python run.py bench [OPTIONS]     ours beside the others; `bench --help` lists the rows
     python run.py lock [--upgrade]    write requirements*.txt again (needs uv)
     python run.py WORD ...            `celeriac WORD ...` with the packages of this checkout
 
@@ -60,10 +61,12 @@ def main(words: Sequence[str]) -> int:
     word, *rest = words
     if word == "lock":
         return lock_requirements(rest)
-    if word not in ("check", "test"):
+    if word not in ("bench", "check", "test"):
         install(RUNTIME)
         return hand_over([str(PYTHON), "-m", "celeriac", *words])
     install(WITH_TOOLS)
+    if word == "bench":
+        return run([str(PYTHON), "-m", "benchmarks", *rest])
     return run_gates(check_gates() if word == "check" else test_gates(rest))
 
 
