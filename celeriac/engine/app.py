@@ -10,8 +10,8 @@ from celery import Celery, concurrency
 
 from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
+from celeriac.engine.doorbell import CONTENT_TYPE, register_content_type
 from celeriac.engine.local_broker import with_local_broker
-from celeriac.engine.publisher import CONTENT_TYPE, register_content_type
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport import transport
 from celeriac.errors import SettingsError
@@ -25,6 +25,8 @@ _POOLS = {
     "eventlet": "celeriac.engine.pool.refused:RefusedPool",
     "gevent": "celeriac.engine.pool.refused:RefusedPool",
 }
+
+_CELERYS_CONSUMER = "celery.worker.consumer:Consumer"
 
 
 def create_celery(
@@ -83,6 +85,8 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"
+    if app.conf.worker_consumer == _CELERYS_CONSUMER:
+        app.conf.worker_consumer = "celeriac.engine.consumer:LedgerConsumer"
     app.backend_cls = "celeriac.engine.backend:LedgerBackend"
     for cached in ("amqp", "control"):
         app.__dict__.pop(cached, None)

@@ -1,8 +1,6 @@
 """Ringing: telling the broker that tasks are ready, many at a time.
 
-A doorbell is an ordinary message of Celery's protocol 2 without arguments, under a content type
-that only Celeriac reads, so that a stock worker on the same queue refuses it instead of running a
-task without its arguments. A doorbell that is lost costs a little time: the janitor rings again.
+A doorbell that is lost costs a little time: the janitor rings again.
 """
 
 from __future__ import annotations
@@ -15,36 +13,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from kombu.serialization import register
-
 from celeriac.core.task import Doorbell
 from celeriac.engine.broker import broker_errors, connect_once
+from celeriac.engine.doorbell import CONTENT_TYPE, EMPTY_BODY
 from celeriac.engine.messages import priority_for_message
 from celeriac.telemetry import Counters
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "application/x-celeriac"
-SERIALIZER = "celeriac"
 # How long nobody tries a broker that was just found to be away.
 PAUSE_SECONDS = 1.0
-_EMPTY_BODY = "[[],{},{}]"
-
-
-def _decode(_: Any) -> list[Any]:
-    # Whatever a forged doorbell carries: the arguments come from the ledger.
-    return [[], {}, {}]
-
-
-def register_content_type() -> None:
-    """Teach kombu the content type of a doorbell."""
-    register(
-        SERIALIZER,
-        lambda _: _EMPTY_BODY,
-        _decode,
-        content_type=CONTENT_TYPE,
-        content_encoding="utf-8",
-    )
 
 
 class Publisher:
@@ -116,7 +94,7 @@ class Publisher:
     def _publish(self, producer: Any, doorbell: Doorbell) -> None:
         task_id = str(doorbell.task_id)
         producer.publish(
-            _EMPTY_BODY,
+            EMPTY_BODY,
             content_type=CONTENT_TYPE,
             content_encoding="utf-8",
             serializer=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
@@ -37,8 +36,9 @@ class LedgerPool(BasePool):
         self._hostname = (self.options.get("initargs") or (None, "celery@localhost"))[1]
         self._mailbox = Mailbox()
         self._has_hub = False
-        # Celery's consumer, once it is ready.
+        # Celery's consumer, once it consumes, and the prefetch that it was told.
         self._consumer: Any = None
+        self._prefetched = 0
         self._is_closed = False
         self._runner: Runner
         self._thread: PoolThread
@@ -69,7 +69,6 @@ class LedgerPool(BasePool):
             bells=self._bells,
             prefetch=lambda count: self._post(self._set_prefetch, count),
         )
-        signals.worker_ready.connect(self._on_ready)
         self._engine.on_cancel = self._thread.wake
         self._bells.start()
         self._thread.start()
@@ -81,9 +80,18 @@ class LedgerPool(BasePool):
         self._mailbox.register(loop)
 
     def on_apply(self, target: Any, args: Any, kwargs: Any = None, **options: Any) -> None:
-        """Take a doorbell; whether its task runs here is decided by the claim."""
-        request = options["accept_callback"].__self__
+        """Take a message of anybody; whether its task runs here is decided by the claim."""
+        self.receive(options["accept_callback"].__self__)
+
+    def receive(self, request: Any) -> None:
+        """Take a doorbell."""
         self._thread.receive(TaskId(request.id), request)
+
+    def consumes_by(self, consumer: Any) -> None:
+        """Take the consumer from which doorbells come now; a new connection has new settings."""
+        self._consumer = consumer
+        if self._prefetched:
+            self._set_prefetch(self._prefetched)
 
     def on_stop(self) -> None:
         """Finish what runs, give back the rest, and leave."""
@@ -122,10 +130,8 @@ class LedgerPool(BasePool):
 
     # ---- our side
 
-    def _on_ready(self, sender: Any, **_: Any) -> None:
-        self._consumer = sender
-
     def _set_prefetch(self, count: int) -> None:
+        self._prefetched = count
         qos = getattr(self._consumer, "qos", None)
         if qos is not None:
             # Celery's loop tells the broker when it differs from what it told last.

@@ -196,9 +196,9 @@ class SoloPool(LedgerPool):
         signals.worker_process_init.send(sender=self._hostname)
         return runner
 
-    def on_apply(self, target: Any, args: Any, kwargs: Any = None, **options: Any) -> None:
+    def receive(self, request: Any) -> None:
         """Take a doorbell; without an event loop, run its task before returning."""
-        super().on_apply(target, args, kwargs, **options)
+        super().receive(request)
         if not self._has_hub:
             self._mailbox.wait_until(self._thread.is_idle)
 

@@ -174,6 +174,7 @@ class PoolThread:
             self._wait()
             self._take_in()
             self._turn()
+            self._told.flush()
         self._leave()
 
     def _is_over(self) -> bool:

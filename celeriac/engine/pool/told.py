@@ -1,12 +1,13 @@
 """What Celery is told of a task's way through the pool: acknowledgements, state and events.
 
-Everything here posts to the main thread; nothing waits.
+What one turn of the pool's thread has to tell is told in the main thread in one go.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,19 +23,20 @@ Post = Callable[..., None]
 
 
 class Told:
-    """Tells Celery, in its own thread."""
+    """Gathers what there is to tell Celery, and has it told in Celery's own thread."""
 
     def __init__(self, post: Post, now: Callable[[], datetime] | None = None) -> None:
         self._post = post
+        self._notes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.now = now or (lambda: datetime.now(UTC))
 
     def refused(self, request: Any) -> None:
         """The task is not to be run here: ended, cancelled, or another worker's."""
-        self._post(_drop, request)
+        self._notes.append((_drop, (request,)))
 
     def duplicate(self, request: Any, known: Any) -> None:
         """A second doorbell for a task that this worker has already."""
-        self._post(_drop_duplicate, request, known)
+        self._notes.append((_drop_duplicate, (request, known)))
 
     def accepted(self, request: Any, pid: int, at_monotonic: float) -> None:
         """The task truly runs: only now does its doorbell leave the prefetch window.
@@ -42,11 +44,28 @@ class Told:
         Acknowledged with the claim, it would make room for another one at once, and one worker
         would lease a whole queue.
         """
-        self._post(_accept, request, pid, at_monotonic)
+        self._notes.append((_accept, (request, pid, at_monotonic)))
 
     def ended(self, request: Any, outcome: Outcome, report: Report) -> None:
         """The task's end is written, or was refused."""
-        self._post(_announce, request, outcome, report)
+        self._notes.append((_announce, (request, outcome, report)))
+
+    def flush(self) -> None:
+        """Have everything told that was gathered, in its order."""
+        notes = self._notes
+        if notes:
+            # The solo runner adds to it in the main thread meanwhile.
+            self._post(_tell, [notes.popleft() for _ in range(len(notes))])
+
+
+def _tell(notes: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
+    for call, args in notes:
+        try:
+            call(*args)
+        except Exception:
+            # An exception in a ready callback ends a Celery worker; and the next note is another
+            # task's.
+            logger.exception("Celery was not told of a task")
 
 
 def acknowledge(request: Any) -> None:
@@ -76,7 +95,9 @@ def _drop_duplicate(request: Any, known: Any) -> None:
 def _announce(request: Any, outcome: Outcome, report: Report) -> None:
     acknowledge(request)
     is_success = report.state == states.SUCCESS
-    worker_state.task_ready(request, successful=is_success)
+    # Never "successful": Celery remembers these to skip what was delivered twice, which no claim
+    # allows.
+    worker_state.task_ready(request)
     if is_success:
         request.send_event("task-succeeded", result=report.shown, runtime=report.runtime_seconds)
     elif outcome.ending is Ending.FAILED:

@@ -15,6 +15,7 @@ from kombu.transport import virtual
 from redis.exceptions import ResponseError
 
 from celeriac.engine.transport.element import READING_ERRORS, is_message, read_element
+from celeriac.engine.transport.message import ParkedMessage
 from celeriac.engine.transport.parking import Parking, Taken
 from celeriac.engine.transport.qos import ParkingQoS
 
@@ -37,6 +38,7 @@ class ParkingMixin:
     """Takes messages in batches; mixed into kombu's Redis channels."""
 
     QoS = ParkingQoS
+    Message = ParkedMessage
     # Kombu's: the connection that waits in BRPOP, or None.
     _in_poll: Any
     _closing: bool

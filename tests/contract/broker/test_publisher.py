@@ -13,7 +13,8 @@ from kombu.serialization import prepare_accept_content
 
 from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine import publisher as publishing
-from celeriac.engine.publisher import CONTENT_TYPE, Publisher
+from celeriac.engine.doorbell import CONTENT_TYPE
+from celeriac.engine.publisher import Publisher
 from tests.engines import open_app
 from tests.servers.valkey import ValkeyServer
 

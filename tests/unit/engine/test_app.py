@@ -13,7 +13,7 @@ from celeriac.engine.amqp import LedgerAMQP
 from celeriac.engine.app import create_celery, engine_of, install
 from celeriac.engine.backend import LedgerBackend
 from celeriac.engine.control import LedgerControl
-from celeriac.engine.publisher import CONTENT_TYPE
+from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.runtime import Engine
 from celeriac.errors import SettingsError
 from celeriac.settings import Settings

@@ -36,16 +36,39 @@ def _end(request: Request, ending: Ending, state: str) -> None:
         finished_at=datetime(2026, 11, 22, tzinfo=UTC),
     )
     TOLD.ended(request, outcome, Report(state=state, runtime_seconds=0.5, shown="42"))
+    TOLD.flush()
 
 
 def test_nothing_is_called_but_posted_to_the_main_thread() -> None:
     posted: list[Any] = []
     request = Request()
 
-    Told(lambda *call: posted.append(call)).refused(request)
+    told = Told(lambda *call: posted.append(call))
+    told.refused(request)
+    told.accepted(Request("task-2"), 123, 4.5)
+    told.flush()
 
     assert request.acknowledgements == 0
     assert len(posted) == 1
+
+
+def test_what_fails_to_be_told_of_one_task_keeps_nothing_from_the_next() -> None:
+    broken, request = Request(), Request("task-2")
+    broken.acknowledge = None  # type: ignore[assignment, method-assign]  # to have it fail
+
+    TOLD.refused(broken)
+    TOLD.refused(request)
+    TOLD.flush()
+
+    assert request.acknowledgements == 1
+
+
+def test_with_nothing_to_tell_nobody_is_woken() -> None:
+    posted: list[Any] = []
+
+    Told(lambda *call: posted.append(call)).flush()
+
+    assert posted == []
 
 
 def test_a_task_that_runs_is_acknowledged_and_stays_reserved() -> None:
@@ -53,6 +76,7 @@ def test_a_task_that_runs_is_acknowledged_and_stays_reserved() -> None:
     worker_state.task_reserved(request)
 
     TOLD.accepted(request, 123, 4.5)
+    TOLD.flush()
 
     assert request.acknowledgements == 1
     assert worker_state.requests[request.id] is request
@@ -61,6 +85,7 @@ def test_a_task_that_runs_is_acknowledged_and_stays_reserved() -> None:
 def test_an_acknowledged_doorbell_is_not_acknowledged_again() -> None:
     request = Request()
     TOLD.accepted(request, 123, 4.5)
+    TOLD.flush()
 
     _end(request, Ending.COMPLETED, "SUCCESS")
 
@@ -80,6 +105,7 @@ def test_a_refused_doorbell_is_acknowledged_and_forgotten() -> None:
     worker_state.task_reserved(request)
 
     TOLD.refused(request)
+    TOLD.flush()
 
     assert request.acknowledgements == 1
     assert not worker_state.requests
@@ -92,6 +118,7 @@ def test_a_second_doorbell_leaves_the_running_task_in_celerys_sight() -> None:
     worker_state.task_reserved(second)
 
     TOLD.duplicate(second, running)
+    TOLD.flush()
 
     assert second.acknowledgements == 1
     assert worker_state.requests[running.id] is running
@@ -102,6 +129,7 @@ def test_a_task_that_runs_is_accepted_by_its_process() -> None:
     request = Request()
 
     TOLD.accepted(request, 123, 4.5)
+    TOLD.flush()
 
     assert request.accepted == [(123, 4.5)]
 

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from celery import Celery, signals
+from celery.worker import state
+from celery.worker.request import Request
+from celery.worker.strategy import default
+from kombu.asynchronous.timer import Timer
+
+from celeriac.core.task import Doorbell, TaskId
+from celeriac.engine.consumer import LedgerConsumer
+from celeriac.engine.doorbell import CONTENT_TYPE
+from celeriac.engine.pool.base import LedgerPool
+from celeriac.engine.request import DoorbellRequest
+from tests.engines import open_app
+
+
+class ListPool(LedgerPool):
+    """A pool that only remembers what it got."""
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__(limit=1, app=app)
+        self.got: list[Any] = []
+        self.consumer: Any = None
+
+    def receive(self, request: Any) -> None:
+        self.got.append(request)
+
+    def consumes_by(self, consumer: Any) -> None:
+        self.consumer = consumer
+
+
+class Dispatcher:
+    """Where events go."""
+
+    enabled = True
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.sent.append((kind, fields))
+
+
+def tuned(task: Any, app: Any, consumer: Any) -> Any:
+    """A strategy as a user may write one."""
+    return default(task, app, consumer)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Celery]:
+    state.reset_state()
+    with open_app(tmp_path) as app:
+
+        @app.task(name="add")
+        def add() -> None:
+            """Do nothing."""
+
+        app.finalize()
+        yield app
+    state.reset_state()
+
+
+@pytest.fixture
+def pool(app: Celery) -> Iterator[ListPool]:
+    pool = ListPool(app)
+    yield pool
+    pool._mailbox.close()
+
+
+@pytest.fixture
+def consumer(app: Celery, pool: ListPool) -> LedgerConsumer:
+    consumer = LedgerConsumer(
+        lambda request: request.execute_using_pool(pool),
+        app=app,
+        pool=pool,
+        timer=Timer(),
+        controller=SimpleNamespace(state=state, use_eventloop=False),
+    )
+    consumer.event_dispatcher = Dispatcher()
+    consumer.update_strategies()
+    return consumer
+
+
+@pytest.fixture
+def message(app: Celery) -> Iterator[Callable[..., Any]]:
+    """Ring a doorbell and take it as a message."""
+    with app.connection_for_read() as connection:
+
+        def ring(task_id: str = "task-1", name: str = "add") -> Any:
+            bell = Doorbell(task_id=TaskId(task_id), name=name, queue="default", priority=5)
+            app.celeriac.publisher.ring([bell])
+            queue = app.amqp.queues["default"](connection.default_channel)
+            return queue.get(accept=[CONTENT_TYPE])
+
+        yield ring
+
+
+def test_a_doorbell_reaches_the_pool_as_a_request_of_its_task(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any], app: Celery
+) -> None:
+    consumer.create_task_handler()(message("task-1"))
+
+    (request,) = pool.got
+    assert isinstance(request, DoorbellRequest)
+    assert (request.id, request.name, request.task) == ("task-1", "add", app.tasks["add"])
+    assert state.requests == {"task-1": request}
+    assert request in state.reserved_requests
+
+
+def test_a_doorbell_is_described_as_celery_describes_any_message(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any], app: Celery
+) -> None:
+    both = message("task-1")
+    celerys = Request(both, app=app, hostname=consumer.hostname, task=app.tasks["add"])
+
+    consumer.create_task_handler()(both)
+
+    ours = pool.got[0]
+    assert ours.info(safe=True) == celerys.info(safe=True)
+    assert ours.request_dict == celerys.request_dict
+    assert str(ours) == str(celerys)
+    assert repr(ours) == repr(celerys).replace("Request", "DoorbellRequest")
+    assert ours.correlation_id == celerys.correlation_id
+
+
+def test_a_pool_learns_from_which_consumer_it_gets_its_doorbells(
+    consumer: LedgerConsumer, pool: ListPool
+) -> None:
+    consumer.create_task_handler()
+
+    assert pool.consumer is consumer
+
+
+def test_a_task_with_a_strategy_of_its_own_is_left_to_celery(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any], app: Celery
+) -> None:
+    app.tasks["add"].Strategy = f"{__name__}:tuned"
+    consumer.update_strategies()
+
+    consumer.create_task_handler()(message("task-1"))
+
+    assert not isinstance(pool.got[0], DoorbellRequest)
+    assert pool.got[0].id == "task-1"
+
+
+def test_a_doorbell_for_a_task_that_is_not_known_here_is_left_to_celery(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    unknown: list[str] = []
+    signals.task_unknown.connect(lambda name, **_: unknown.append(name), weak=False)
+
+    consumer.create_task_handler()(message("task-1", name="elsewhere"))
+
+    assert unknown == ["elsewhere"]
+    assert pool.got == []
+
+
+def test_a_revoked_task_reaches_no_pool_and_its_doorbell_is_acknowledged(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    state.revoked.add("task-1")
+    taken = message("task-1")
+
+    consumer.create_task_handler()(taken)
+
+    assert pool.got == []
+    assert taken.acknowledged
+    assert [kind for kind, _ in consumer.event_dispatcher.sent] == ["task-revoked"]
+
+
+def test_a_rate_limit_holds_doorbells_back(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any], app: Celery
+) -> None:
+    app.tasks["add"].rate_limit = "1/h"
+    consumer.reset_rate_limits()
+    handler = consumer.create_task_handler()
+
+    handler(message("task-1"))
+    handler(message("task-2"))
+
+    assert [request.id for request in pool.got] == ["task-1"]
+    assert len(consumer.task_buckets["add"].contents) == 1
+
+
+def test_everybody_who_asked_is_told_of_a_received_task(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    signalled: list[str] = []
+    called: list[str] = []
+
+    def receiver(request: Any, **_: Any) -> None:
+        signalled.append(request.id)
+
+    signals.task_received.connect(receiver)
+    consumer.on_task_message.add(lambda request: called.append(request.id))
+
+    consumer.create_task_handler()(message("task-1"))
+    signals.task_received.disconnect(receiver)
+
+    ((kind, fields),) = consumer.event_dispatcher.sent
+    assert signalled == called == ["task-1"]
+    assert (kind, fields["uuid"], fields["name"]) == ("task-received", "task-1", "add")
+
+
+def test_a_task_that_runs_is_active_and_counted(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    consumer.create_task_handler()(message("task-1"))
+
+    pool.got[0].on_accepted(4711, 1.0)
+
+    assert list(state.active_requests) == pool.got
+    assert state.total_count["add"] == 1
+    assert state.all_total_count == [1]
+    assert pool.got[0].info()["worker_pid"] == 4711
+
+
+def test_a_rejected_doorbell_goes_back_to_its_queue_once(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    taken = message("task-1")
+    consumer.create_task_handler()(taken)
+
+    pool.got[0].reject(requeue=True)
+    pool.got[0].acknowledge()
+
+    assert taken.channel._size("default") == 1
