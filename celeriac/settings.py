@@ -111,6 +111,15 @@ def _broker_url(text: str) -> str:
     return text
 
 
+def _flower_url(text: str) -> str:
+    parts = urlsplit(_url("http", "https")(text))
+    # Raises ValueError when it is no port.
+    _ = parts.port
+    if not parts.hostname or parts.path.strip("/") not in ("", "flower") or parts.query:
+        raise ValueError(text)
+    return text
+
+
 def _rate(text: str) -> str:
     count, _, period = text.partition("/")
     if int(count) < 1 or period not in ("second", "minute", "hour", "day"):
@@ -216,6 +225,14 @@ class Settings:
     )
     flower_port: int = setting(
         "CELERIAC_FLOWER_PORT", 5555, parse=_whole(0, 65535), allowed="a port from 0 to 65535"
+    )
+    # Where Flower listens, with its user and password; empty when there is none. `up` sets it.
+    flower_url: str = setting(
+        "CELERIAC_FLOWER_URL",
+        "",
+        parse=_flower_url,
+        allowed="http://USER:PASSWORD@HOST:PORT of a Flower that runs with --url-prefix=flower",
+        is_secret=True,
     )
     # Task processes of the worker that `up` starts.
     concurrency: int = setting(

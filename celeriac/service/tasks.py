@@ -45,6 +45,10 @@ class TaskLedger(Protocol):
         """Return the task of an id."""
         ...
 
+    def find_many(self, ids: Sequence[TaskId]) -> dict[TaskId, Task]:
+        """Return those of some tasks that exist."""
+        ...
+
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return a page, newest first."""
         ...
@@ -167,6 +171,17 @@ class TaskService:
         """
         by.require(Scope.READ)
         return self._report([self._visible(task_id, by=by)])[0]
+
+    def find_tasks(self, ids: Sequence[TaskId], *, by: Caller) -> dict[TaskId, TaskReport]:
+        """Return those of some tasks that exist for this caller, by their ids.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        by.require(Scope.READ)
+        found = self._ledger.tasks.find_many([each for each in ids if "\0" not in each])
+        reports = self._report([task for task in found.values() if by.sees(task)])
+        return {report.task.id: report for report in reports}
 
     def list_attempts(self, task_id: TaskId, *, by: Caller) -> tuple[Attempt, ...]:
         """Return the attempts of a task that have ended, in order.

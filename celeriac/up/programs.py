@@ -85,9 +85,19 @@ def worker_program(
     )
 
 
-def web_program(around: Surroundings, *, host: str, port: int) -> Program:
-    """Return the HTTP service."""
+def web_program(around: Surroundings, *, host: str, port: int, flower_url: str) -> Program:
+    """Return the HTTP service.
+
+    Args:
+        around: What it is started with.
+        host: Where it listens.
+        port: Its port.
+        flower_url: Where it finds our Flower, with user and password; empty when the settings name
+            another one.
+    """
     url = web_url(host, port)
+    # Not among the arguments, which every user of the machine can list.
+    added = {"CELERIAC_FLOWER_URL": flower_url} if flower_url else {}
 
     def find_ready(_pid: int) -> str | None:
         return url if answers_ok(address_to_ask(host), port, "/readyz") else None
@@ -100,7 +110,7 @@ def web_program(around: Surroundings, *, host: str, port: int) -> Program:
             # Which proxies may name the client is a setting of ours, not of the server's.
             *("--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
         ),
-        environment=around.environment,
+        environment={**around.environment, **added},
         folder=around.project,
         log=around.log_of("web"),
         find_ready=find_ready,
@@ -108,14 +118,14 @@ def web_program(around: Surroundings, *, host: str, port: int) -> Program:
 
 
 def flower_program(around: Surroundings, *, port: int, password: str) -> Program:
-    """Return Flower, on the loopback and behind a password."""
-    url = web_url("127.0.0.1", port)
+    """Return Flower, on the loopback and behind a password: the service shows it at `/flower`."""
     kept = {
         name: value for name, value in around.environment.items() if not name.startswith("FLOWER_")
     }
 
     def find_ready(_pid: int) -> str | None:
-        return url if answers_ok("127.0.0.1", port, "/healthcheck") else None
+        is_ready = answers_ok("127.0.0.1", port, "/flower/healthcheck")
+        return "behind sign-in at /flower" if is_ready else None
 
     return Program(
         name="flower",
@@ -124,7 +134,7 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
             *(
                 "--address=127.0.0.1",
                 f"--port={port}",
-                "--read-only",
+                "--url-prefix=flower",
                 f"--logging={around.settings.log_level}",
             ),
         ),
@@ -136,6 +146,11 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
         has_news=False,
         find_ready=find_ready,
     )
+
+
+def flower_url(port: int, password: str) -> str:
+    """Return where the service finds the Flower of this machine."""
+    return f"http://{FLOWER_USER}:{password}@127.0.0.1:{port}/flower"
 
 
 def has_joined(workers: Iterable[Worker], *, pid: int, node: str) -> bool:

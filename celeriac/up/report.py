@@ -109,7 +109,7 @@ def closing_lines(
     Args:
         url: Where the service answers.
         took: From the start to the last ready line.
-        flower: How to sign in to Flower.
+        flower: Where Flower is shown.
         logs: The folder of the programs' logs.
         grace: How long running tasks may finish at the end.
         start_link: Where the first admin chooses a password; empty when there is one.

@@ -15,15 +15,16 @@ from celeriac.errors import ProjectMissingError, SettingsError
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker, answers
+from celeriac.up.children import Program
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.lock import DataFolderLock
 from celeriac.up.ports import choose_port
 from celeriac.up.programs import (
     FLOWER_PASSWORD_FILE,
-    FLOWER_USER,
     WORKER_GRACE,
     Surroundings,
     flower_program,
+    flower_url,
     web_program,
     web_url,
     worker_program,
@@ -91,6 +92,8 @@ class Machine:
         self._printer = printer
         self._began = began
         self._broker: EmbeddedBroker | None = None
+        # Prepared before the service, which must know its place; None when another one was named.
+        self._flower: Program | None = None
         self._ledger = LateLedger(around.settings.ledger_url)
 
     def run(self) -> None:
@@ -149,14 +152,28 @@ class Machine:
         settings = self._around.settings
         port = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
         worker = worker_program(self._around, list_workers=self._ledger.list_workers)
-        self._supervisor.start([worker, web_program(self._around, host=settings.host, port=port)])
+        web = web_program(
+            self._around,
+            host=settings.host,
+            port=port,
+            flower_url="" if settings.flower_url else self._prepare_flower(),
+        )
+        self._supervisor.start([worker, web])
         return web_url(settings.host, port)
 
-    def _start_flower(self) -> None:
+    def _prepare_flower(self) -> str:
         wanted = self._around.settings.flower_port
         port = self._choose("flower", "127.0.0.1", wanted, "CELERIAC_FLOWER_PORT")
         password = obtain_secret(self._around.folder, FLOWER_PASSWORD_FILE)
-        self._supervisor.start([flower_program(self._around, port=port, password=password)])
+        self._flower = flower_program(self._around, port=port, password=password)
+        return flower_url(port, password)
+
+    def _start_flower(self) -> None:
+        if self._flower is not None:
+            self._supervisor.start([self._flower])
+            return
+        shown = mask_url(self._around.settings.flower_url)
+        self._printer.say(note_line("flower", f"{shown} (not ours)"))
 
     def _choose(self, name: str, host: str, wanted: int, variable: str) -> int:
         chosen = choose_port(host, wanted, variable=variable)
@@ -170,12 +187,11 @@ class Machine:
     def _tell_ready(self, url: str) -> None:
         self._ledger.keep_profile(self._around.settings.data_dir, url=url)
         link = self._ledger.make_start_link()
-        secret = self._around.folder / FLOWER_PASSWORD_FILE
         self._printer.say(
             *closing_lines(
                 url=url,
                 took=timedelta(seconds=time.monotonic() - self._began),
-                flower=f"user {FLOWER_USER}, password in {secret}",
+                flower=f"{url}/flower",
                 logs=self._around.folder,
                 grace=WORKER_GRACE,
                 start_link="" if link is None else f"{url}/start/{link}",

@@ -37,6 +37,8 @@ from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
+from celeriac.web.flower import routes as flower
+from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
 from celeriac.web.openapi import describe
@@ -147,6 +149,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
         ping_ledger=ledger.ping,
+        flower=Upstream(settings.flower_url) if settings.flower_url else None,
     )
 
 
@@ -185,7 +188,12 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
     for router in (token.router, tasks.router, task_types.router, keys.router, health.router):
         app.include_router(router)
     # The last one answers whatever else begins with /ui.
-    for router in (dashboard_access.router, dashboard_submit.router, dashboard_tasks.router):
+    for router in (
+        flower.router,
+        dashboard_access.router,
+        dashboard_submit.router,
+        dashboard_tasks.router,
+    ):
         app.include_router(router, include_in_schema=False)
     app.add_middleware(Shell)
     add_problem_handlers(app)

@@ -17,6 +17,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
+from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter, Rule
 from celeriac.web.page_tokens import PageTokens
@@ -69,6 +70,8 @@ class Parts:
     hash_threads: HashThreads
     # Raises LedgerUnavailableError when nothing can be accepted.
     ping_ledger: Callable[[], None]
+    # Where Flower is; None when none belongs to this service.
+    flower: Upstream | None = None
 
 
 def parts_of(request: Request) -> Parts:

@@ -32,6 +32,8 @@ from celeriac.errors import (
 from celeriac.web.methods import allowed_methods
 from celeriac.web.refusals import (
     BodyTooLargeError,
+    FlowerBrokenError,
+    FlowerRefusedError,
     FormRefusedError,
     MediaTypeError,
     RequestRefusedError,
@@ -44,6 +46,7 @@ _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
     (NotAuthenticatedError, 401),
     (NotPermittedError, 403),
     (FormRefusedError, 403),
+    (FlowerRefusedError, 403),
     (RateLimitedError, 429),
     (BodyTooLargeError, 413),
     (MediaTypeError, 415),
@@ -51,6 +54,7 @@ _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
     (InvalidRequestError, 422),
     (NotFoundError, 404),
     (ConflictError, 409),
+    (FlowerBrokenError, 502),
     (UnavailableError, 503),
 )
 # What the web itself says, without an error of ours behind it.

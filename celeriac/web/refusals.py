@@ -7,6 +7,7 @@ from celeriac.errors import (
     CeleriacError,
     FieldProblem,
     InvalidRequestError,
+    NotFoundError,
     UnavailableError,
 )
 
@@ -84,3 +85,48 @@ class BusyError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("too many requests of this kind are being served")
+
+
+class FlowerMissingError(NotFoundError):
+    """No Flower belongs to this service."""
+
+    code = "flower_missing"
+    fix = "start everything with `celeriac up`, or set CELERIAC_FLOWER_URL"
+
+    def __init__(self) -> None:
+        super().__init__("no Flower belongs to this service")
+
+
+class FlowerAwayError(UnavailableError):
+    """Flower does not answer; the rest of the service does."""
+
+    code = "flower_away"
+    fix = "try again in a moment; if it stays away, read Flower's log and start it again"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Flower does not answer; tasks run and are kept without it")
+        # For the log.
+        self.reason = reason
+
+
+class FlowerBrokenError(CeleriacError):
+    """Flower answers, but not to us or not as Flower does."""
+
+    code = "flower_broken"
+    fix = (
+        "see that CELERIAC_FLOWER_URL names a Flower that runs with --url-prefix=flower, "
+        "and its user and password"
+    )
+
+    def __init__(self) -> None:
+        super().__init__("what answers in Flower's place is not the Flower of this service")
+
+
+class FlowerRefusedError(AccessError):
+    """This part of Flower is not for whoever asks."""
+
+    code = "flower_refused"
+
+    def __init__(self, what: str, *, fix: str = "") -> None:
+        super().__init__(what)
+        self.fix = fix

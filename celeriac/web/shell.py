@@ -60,7 +60,7 @@ class Shell:
             logger.exception("a request failed", extra={"path": scope["path"]})
             if has_begun:
                 raise
-            is_page = scope["path"].startswith(("/ui", "/start"))
+            is_page = scope["path"].startswith(("/ui", "/start", "/flower"))
             answer = failure_page() if is_page else internal_problem(Request(scope))
             await answer(scope, receive, send_dressed)
 

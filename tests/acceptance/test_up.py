@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import signal
@@ -113,22 +114,24 @@ def test_no_secret_stands_in_a_command_line_or_an_open_file(machine: UpProcess) 
     assert stat.S_IMODE(machine.data.stat().st_mode) == 0o700
 
 
-def test_flower_shows_the_worker_and_the_task_to_whoever_knows_its_password(
-    machine: UpProcess,
-) -> None:
-    flower = f"http://127.0.0.1:{machine.flower_port}"
-    sign_in = ("celeriac", machine.flower_password())
+def test_flower_is_shown_behind_the_sign_in_and_to_nobody_else(machine: UpProcess) -> None:
+    direct = f"http://127.0.0.1:{machine.flower_port}/flower"
+    key = json.loads((machine.data / "profile.json").read_text())["key"]
+    operator = {"Authorization": f"Bearer {key}"}
     task_id = walk_through(machine.url)
 
     def tasks() -> dict[str, object]:
-        found: dict[str, object] = httpx.get(f"{flower}/api/tasks", auth=sign_in).json()
+        answer = httpx.get(f"{machine.url}/flower/api/tasks", headers=operator)
+        found: dict[str, object] = answer.json()
         return found
 
     wait_until(lambda: task_id in tasks(), "Flower shows the task")
-    workers = httpx.get(f"{flower}/workers?json=1", auth=sign_in).json()["data"]
+    workers = httpx.get(f"{machine.url}/flower/workers?json=1", headers=operator).json()["data"]
     assert [worker["hostname"] for worker in workers] == [f"celeriac@{socket.gethostname()}"]
-    assert httpx.get(f"{flower}/workers").status_code == 401
-    assert httpx.get(f"{flower}/workers", auth=("celeriac", "celeriac")).status_code == 401
+    assert httpx.get(f"{machine.url}/flower/workers?json=1").status_code == 401
+    assert httpx.get(f"{direct}/workers").status_code == 401
+    assert httpx.get(f"{direct}/workers", auth=("celeriac", "celeriac")).status_code == 401
+    assert f"Flower {machine.url}/flower" in machine.log_text()
 
 
 def test_a_second_start_on_the_same_data_folder_is_refused_and_names_the_first(

@@ -38,6 +38,7 @@ _TITLES = {
     415: "This cannot be read",
     422: "This makes no sense",
     429: "Too many requests",
+    502: "Flower is out of order",
     503: "Away for a moment",
 }
 
@@ -52,17 +53,26 @@ class PageRoute(APIRoute):
         async def show(request: Request) -> Response:
             try:
                 return await handle(request)
-            except NotAuthenticatedError:
-                return to_sign_in(request)
-            except CeleriacError as error:
-                status = status_of(error)
-                if status == 500:
-                    raise
-                return problem_page(request, status, str(error), error=error)
-            except HTTPException as error:
-                return problem_page(request, error.status_code, str(error.detail))
+            except (CeleriacError, HTTPException) as error:
+                return page_of(request, error)
 
         return show
+
+
+def page_of(request: Request, error: CeleriacError | HTTPException) -> Response:
+    """Return a refusal as a page, or the way to the sign-in page when nobody is signed in.
+
+    Raises:
+        CeleriacError: It is none that a caller may cause.
+    """
+    if isinstance(error, HTTPException):
+        return problem_page(request, error.status_code, str(error.detail))
+    if isinstance(error, NotAuthenticatedError):
+        return to_sign_in(request)
+    status = status_of(error)
+    if status == 500:
+        raise error
+    return problem_page(request, status, str(error), error=error)
 
 
 def problem_page(
@@ -107,7 +117,7 @@ def to_page(url: str, visit: Visit | None = None) -> Response:
 def local_path(text: str) -> str:
     """Return where a sign-in may lead: a page of ours, whatever was asked for."""
     # `//host` and `/\\host` are other sites to a browser.
-    is_ours = text.startswith("/ui/") and "\\" not in text and text.isprintable()
+    is_ours = text.startswith(("/ui/", "/flower/")) and "\\" not in text and text.isprintable()
     return text if is_ours and not text.startswith(SIGN_IN) else HOME
 
 

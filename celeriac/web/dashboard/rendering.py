@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from celeriac.web.dashboard.visits import Visit
+from celeriac.web.parts import parts_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -33,6 +34,7 @@ _POLICY = "; ".join(
     )
 )
 _YEAR_SECONDS = 31_536_000
+HSTS = f"max-age={_YEAR_SECONDS}"
 # Stands on nothing that could have failed before it.
 _FAILURE = """<!doctype html>
 <html lang="en">
@@ -65,11 +67,20 @@ def render(
         headers: More headers.
         **shown: What the template shows.
     """
-    text = environment().get_template(template).render(visit=visit, path=request.url.path, **shown)
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            visit=visit,
+            path=request.url.path,
+            has_flower=parts_of(request).flower is not None,
+            **shown,
+        )
+    )
     response = HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, **(headers or {})})
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if visit.is_over_tls:
-        response.headers["Strict-Transport-Security"] = f"max-age={_YEAR_SECONDS}"
+        response.headers["Strict-Transport-Security"] = HSTS
     visit.keep(response)
     return response
 

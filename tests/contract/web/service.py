@@ -28,6 +28,7 @@ from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
 from celeriac.web.app import create_app
+from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
 from celeriac.web.page_tokens import PageTokens
@@ -222,6 +223,7 @@ class Service:
             limits=Limits.from_settings(self.settings),
             hash_threads=HashThreads(2),
             ping_ledger=ledger.ping,
+            flower=Upstream(self.settings.flower_url) if self.settings.flower_url else None,
         )
         return create_app(parts, start=self._note("start"), stop=self._note("stop"))
 
