@@ -28,7 +28,7 @@
     │   └── RateLimitedError           too often                                    429
     ├── StartError                 `celeriac up` cannot start here; nothing was started
     │   ├── DataFolderInUseError       another `up` holds the data folder
-    │   ├── ProjectMissingError        there is no celery_app.py and main.py to run
+    │   ├── ProjectMissingError        the file that was named to run is not there
     │   ├── BrokerMissingError         there is no broker to start and none was named
     │   └── ProgramFailedError         one of its programs ended again and again
     ├── TaskFailedError            a client waited for a result, and there will be none
@@ -334,14 +334,14 @@ class DataFolderInUseError(StartError):
 
 
 class ProjectMissingError(StartError):
-    """There is no celery_app.py and main.py to run."""
+    """The file that was named to run is not there."""
 
     code = "project_missing"
-    fix = "start it in a checkout of Celeriac, or in a folder that holds both files"
+    fix = "`celeriac init` writes a tasks.py to begin with"
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(f"celery_app.py and main.py are not in {folder}")
-        self.folder = folder
+    def __init__(self, file: str) -> None:
+        super().__init__(f"there is no {file}")
+        self.file = file
 
 
 class BrokerMissingError(StartError):

@@ -62,6 +62,11 @@ def mask_url(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
 
 
+def is_tasks_file(app: str) -> bool:
+    """Return whether the name of an app is that of a file with tasks, not of a module."""
+    return app.endswith(".py")
+
+
 def _seconds(text: str, *, least: float = 0) -> timedelta:
     seconds = float(text)
     if not least <= seconds < 10**8:
@@ -141,6 +146,8 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+# The file's name in the folder of `up`.
+BROKER_FILE = "broker.url"
 _DATABASES = ("sqlite", "postgresql", "postgres")
 _BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "memory")
 
@@ -149,6 +156,10 @@ _BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "memory")
 class Settings:
     """How one program of Celeriac shall run."""
 
+    # The tasks that an installed Celeriac runs: MODULE:ATTRIBUTE of a Celery app, or a FILE.py.
+    app: str = setting(
+        "CELERIAC_APP", "", parse=str, allowed="MODULE:ATTRIBUTE of a Celery app, or a FILE.py"
+    )
     # Where secrets, the embedded broker and the SQLite ledger live.
     data_dir: Path = setting(
         "CELERIAC_DATA_DIR", Path(".celeriac"), parse=Path, allowed="a folder this user may write"
@@ -307,3 +318,13 @@ class Settings:
     def ledger_url(self) -> str:
         """The connection string of the ledger, whether set or not."""
         return self.database_url or f"sqlite:///{(self.data_dir / 'ledger.db').absolute()}"
+
+    @property
+    def up_dir(self) -> Path:
+        """Where `up` keeps what it knows of its programs, and their logs."""
+        return self.data_dir / "up"
+
+    @property
+    def broker_file(self) -> Path:
+        """Where `up` writes the URL of the broker that it runs, for programs beside it."""
+        return self.up_dir / BROKER_FILE

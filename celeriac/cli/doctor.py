@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
-from celeriac.cli.options import Options, settings_with, twin_option
+from celeriac.cli.options import Options, environment_with, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option
 from celeriac.cli.render import json_text
+from celeriac.engine.local_broker import with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
 from celeriac.service.checkup import (
     Finding,
@@ -28,13 +28,13 @@ from celeriac.service.checkup import (
     is_sound,
     problem,
 )
-from celeriac.settings import Settings, given, mask_url
+from celeriac.settings import Settings, mask_url
 from celeriac.up.report import style_for
 
 _FOUND_PROBLEMS = 8
 _MARKS = {Verdict.GOOD: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}
 # What holds a secret; the ledger holds hashes and whatever tasks were given.
-_SECRETS = ("secret.key", "profile.json", "ledger.db", "up/flower.password", "up/broker.url")
+_SECRETS = ("secret.key", "profile.json", "ledger.db", "up/flower.password")
 
 
 @click.command()
@@ -61,11 +61,11 @@ def doctor(*, as_json: bool, worker: str | None, **options: str | None) -> None:
 
 def look_at_all(settings: Settings, options: Options) -> list[Finding]:
     """Return what everything is like that can be looked at from here."""
-    is_broker_given = bool(options["broker_url"] or given("CELERIAC_BROKER_URL", os.environ))
+    beside = with_local_broker(settings, environment_with(options))
     return [
         *look_at_ledger(settings),
-        *look_at_broker(settings.broker_url if is_broker_given else local_broker(settings)),
-        *(check_modes(modes_of(settings.data_dir)) if os.name != "nt" else ()),
+        *look_at_broker(beside.broker_url),
+        *(check_modes(modes_of(settings)) if os.name != "nt" else ()),
     ]
 
 
@@ -109,21 +109,14 @@ def look_at_broker(url: str) -> list[Finding]:
     try:
         return check_broker(ask_broker(url))
     except BrokerUnavailableError as error:
-        fix = "start it; tasks wait in the ledger until it is back"
+        fix = "start it, or celeriac up; tasks wait in the ledger until it is back"
         return [problem(f"broker    {mask_url(url)}: {error.reason}", fix)]
 
 
-def local_broker(settings: Settings) -> str:
-    """Return the broker that `up` runs for this data folder, else the settings' own."""
-    try:
-        return (settings.data_dir / "up" / "broker.url").read_text(encoding="utf-8").strip()
-    except OSError:
-        return settings.broker_url
-
-
-def modes_of(data_dir: Path) -> dict[str, int]:
+def modes_of(settings: Settings) -> dict[str, int]:
     """Return the permission bits of the data folder and of the files that hold secrets."""
-    paths = [data_dir, *(data_dir / name for name in _SECRETS)]
+    folder = settings.data_dir
+    paths = [folder, settings.broker_file, *(folder / name for name in _SECRETS)]
     return {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
 
 

@@ -13,6 +13,7 @@ from celeriac.settings import Settings
 
 # The setting behind each option.
 TWINS = {
+    "app": "CELERIAC_APP",
     "data": "CELERIAC_DATA_DIR",
     "host": "CELERIAC_HOST",
     "port": "CELERIAC_PORT",
@@ -30,7 +31,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def twin_option(name: str, metavar: str, text: str) -> Decorator:
     """Return an option that stands for a setting."""
-    return click.option(_flag(name), name, metavar=metavar, help=f"{text}  [{TWINS[name]}]")
+    return click.option(*_flags(name), name, metavar=metavar, help=f"{text}  [{TWINS[name]}]")
 
 
 def environment_with(options: Options) -> dict[str, str]:
@@ -50,9 +51,11 @@ def settings_with(options: Options) -> Settings:
     except SettingsError as error:
         for name, value in options.items():
             if value is not None and TWINS[name] == error.name:
-                raise SettingsError(_flag(name), error.value, error.allowed) from None
+                raise SettingsError(_flags(name)[-1], error.value, error.allowed) from None
         raise
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def _flags(name: str) -> tuple[str, ...]:
+    flag = "--" + name.replace("_", "-")
+    # As Celery calls it.
+    return ("-A", flag) if name == "app" else (flag,)

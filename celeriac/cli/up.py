@@ -8,11 +8,14 @@ import sys
 import click
 
 from celeriac.cli.options import environment_with, settings_with, twin_option
+from celeriac.settings import is_tasks_file
 from celeriac.up.report import Printer, style_for
 from celeriac.up.start import run_up
 
 
 @click.command()
+@click.argument("file", required=False, metavar="[FILE]")
+@twin_option("app", "APP", "An existing Celery app, such as proj.celery:app.")
 @twin_option("data", "FOLDER", "Where secrets, broker and ledger live.")
 @twin_option("host", "ADDRESS", "Where the HTTP service listens.")
 @twin_option("port", "PORT", "Its port; 0 is any free one.")
@@ -22,11 +25,19 @@ from celeriac.up.start import run_up
 @twin_option("broker_url", "URL", "Use this broker instead of starting one.")
 @twin_option("database_url", "URL", "Use this database instead of a file in the data folder.")
 @twin_option("log_level", "LEVEL", "debug, info, warning or error.")
-def up(**options: str | None) -> None:
+def up(file: str | None, **options: str | None) -> None:
     """Run everything on this machine: broker, worker, HTTP service, Flower.
 
-    Ends on Ctrl-C. Each option can be set in the environment too, by the name in brackets.
+    FILE holds your tasks, as `celeriac init` writes one; without it celery_app.py or tasks.py of
+    this folder is taken, else the samples. Ends on Ctrl-C. Options can be set in the environment
+    too, by the name in brackets.
     """
+    if file is not None:
+        if options["app"] is not None:
+            raise click.UsageError("FILE and --app both name the tasks; give one")
+        if not is_tasks_file(file):
+            raise click.UsageError(f"{file} is no FILE.py; an app is named by -A MODULE:ATTRIBUTE")
+        options["app"] = file
     settings = settings_with(options)
     printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
     run_up(settings, environment=environment_with(options), printer=printer)

@@ -103,7 +103,7 @@ def _pools() -> dict[str, str]:
     if sys.platform != "win32":
         return _POOLS
     # There is no fork to make children with.
-    return {**_POOLS, "prefork": _POOLS["solo"], "processes": _POOLS["solo"]}
+    return {**_POOLS, "prefork": _POOLS["threads"], "processes": _POOLS["threads"]}
 
 
 def engine_of(app: Any) -> Engine:

@@ -35,6 +35,10 @@ class Catalogue:
         """Return all tasks that may be submitted, in the order of their names."""
         return [self.describe(name) for name in self.names()]
 
+    def queues(self) -> set[str]:
+        """Return the queues in which these tasks wait when nobody names another."""
+        return {self._queue(self._app.tasks[name]) for name in self.names()}
+
     def describe(self, name: str) -> TaskType:
         """Return what is known of every task of this name.
 

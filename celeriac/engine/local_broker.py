@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from celeriac.settings import Settings, given
@@ -24,19 +23,22 @@ def with_local_broker(settings: Settings, environment: Mapping[str, str] | None 
     if given("CELERIAC_BROKER_URL", environment) or settings.broker_url != Settings().broker_url:
         return settings
     try:
-        url = (Path(settings.data_dir) / "up" / "broker.url").read_text().strip()
-    except OSError:
+        url = settings.broker_file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
         return settings
-    return replace(settings, broker_url=url) if _answers(url) else settings
+    return replace(settings, broker_url=url) if _is_there(url) else settings
 
 
-def _answers(url: str) -> bool:
-    # The file outlives an `up` that was killed.
-    parts = urlsplit(url)
+def answers(host: str, port: int) -> bool:
+    """Return whether somebody accepts connections at an address."""
     try:
-        with socket.create_connection(
-            (parts.hostname or "", parts.port or 0), timeout=_ANSWER_SECONDS
-        ):
-            return True
+        socket.create_connection((host, port), timeout=_ANSWER_SECONDS).close()
     except (OSError, OverflowError):
         return False
+    return True
+
+
+def _is_there(url: str) -> bool:
+    # The file outlives an `up` that was killed.
+    parts = urlsplit(url)
+    return answers(parts.hostname or "", parts.port or 0)

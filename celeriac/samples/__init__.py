@@ -1,1 +1,4 @@
-"""The sample tasks that every checkout starts with."""
+"""Sample tasks, written as a user would write them."""
+
+# What `include` takes.
+MODULES = ("celeriac.samples.text", "celeriac.samples.numbers", "celeriac.samples.flaky")

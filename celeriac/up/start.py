@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import celeriac
 from celeriac.core.user import Role, User
-from celeriac.errors import ProjectMissingError, SettingsError
+from celeriac.engine.local_broker import answers
+from celeriac.errors import SettingsError
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
-from celeriac.up.broker import EmbeddedBroker, answers
+from celeriac.up.broker import EmbeddedBroker
 from celeriac.up.children import Program
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.lock import DataFolderLock
@@ -29,6 +30,7 @@ from celeriac.up.programs import (
     web_url,
     worker_program,
 )
+from celeriac.up.project import find_project, own_checkout
 from celeriac.up.report import (
     Printer,
     closing_lines,
@@ -40,7 +42,6 @@ from celeriac.up.report import (
 )
 from celeriac.up.supervisor import StopRequestedError, Supervisor
 
-_PROJECT_FILES = ("celery_app.py", "main.py")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REDIS_PORT = 6379
 
@@ -59,7 +60,7 @@ def run_up(settings: Settings, *, environment: Mapping[str, str], printer: Print
         LedgerUnavailableError: The ledger cannot be opened.
     """
     began = time.monotonic()
-    project = find_project(Path.cwd())
+    project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
     refuse_memory_broker(settings.broker_url)
     is_new = not settings.data_dir.exists()
     settings = replace(settings, data_dir=ensure_data_dir(settings.data_dir.absolute()))
@@ -74,7 +75,7 @@ def run_up(settings: Settings, *, environment: Mapping[str, str], printer: Print
                 settings=settings,
                 environment=environment,
                 project=project,
-                folder=settings.data_dir / "up",
+                folder=settings.up_dir,
             )
             Machine(around, supervisor, printer, began=began).run()
     finally:
@@ -138,7 +139,7 @@ class Machine:
             self._supervisor.wait_until_ready()
             url = broker.url
         self._around = replace(
-            self._around, environment=environment_for(settings, environment, broker_url=url)
+            self._around, environment=environment_for(self._around, broker_url=url)
         )
 
     def _check_open_host(self) -> None:
@@ -199,31 +200,18 @@ class Machine:
         )
 
 
-def find_project(folder: Path) -> Path:
-    """Return the folder with the entries: this one, or the checkout our package lies in.
-
-    Raises:
-        ProjectMissingError: Neither has them.
-    """
-    for each in (folder, Path(celeriac.__file__).resolve().parents[1]):
-        if all((each / name).exists() for name in _PROJECT_FILES):
-            return each
-    raise ProjectMissingError(str(folder))
-
-
 def ledger_words(url: str) -> str:
     """Return a ledger's URL as a person would say it."""
     return url.removeprefix("sqlite:///") if url.startswith("sqlite:") else mask_url(url)
 
 
-def environment_for(
-    settings: Settings, environment: Mapping[str, str], *, broker_url: str
-) -> dict[str, str]:
-    """Return what the programs get: what we got, and where broker and data folder are."""
+def environment_for(around: Surroundings, *, broker_url: str) -> dict[str, str]:
+    """Return what the programs get: what we got, and where everything is."""
     return {
-        **environment,
+        **around.environment,
+        **around.project.environment(),
         "CELERIAC_BROKER_URL": broker_url,
-        "CELERIAC_DATA_DIR": str(settings.data_dir),
+        "CELERIAC_DATA_DIR": str(around.settings.data_dir),
         # Lines are to be in the log when they are said.
         "PYTHONUNBUFFERED": "1",
     }

@@ -9,19 +9,17 @@ import pytest
 
 from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
-from celeriac.errors import ProjectMissingError, SettingsError
+from celeriac.errors import SettingsError
 from celeriac.settings import Settings
-from celeriac.up import start
-from celeriac.up.programs import has_joined, web_url
+from celeriac.up.programs import Surroundings, find_joined, web_url
+from celeriac.up.project import Project
 from celeriac.up.start import (
     broker_line,
     environment_for,
-    find_project,
     ledger_words,
     refuse_memory_broker,
     refuse_without_admin,
 )
-from tests.servers.processes import PROJECT
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -54,26 +52,6 @@ def make_worker(**changes: Any) -> Worker:
     return Worker(**{**facts, **changes})
 
 
-def test_the_folder_one_stands_in_is_the_project_when_it_has_the_entries(tmp_path: Path) -> None:
-    for name in ("celery_app.py", "main.py"):
-        (tmp_path / name).touch()
-
-    assert find_project(tmp_path) == tmp_path
-
-
-def test_the_checkout_is_the_project_of_any_other_folder(tmp_path: Path) -> None:
-    assert find_project(tmp_path) == PROJECT
-
-
-def test_no_project_is_told_with_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start, "_PROJECT_FILES", ("no_such_file.py",))
-
-    with pytest.raises(ProjectMissingError, match=str(tmp_path)):
-        find_project(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("url", "words"),
     [
@@ -85,11 +63,17 @@ def test_a_ledger_is_told_without_its_password(url: str, words: str) -> None:
     assert ledger_words(url) == words
 
 
-def test_programs_learn_where_broker_and_data_folder_are(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path)
+def test_programs_learn_where_everything_is(tmp_path: Path) -> None:
+    around = Surroundings(
+        settings=Settings(data_dir=tmp_path),
+        environment={"CELERIAC_PORT": "1"},
+        project=Project(folder=tmp_path, app="proj.celery:app", is_edited=False),
+        folder=tmp_path / "up",
+    )
 
-    environment = environment_for(settings, {"CELERIAC_PORT": "1"}, broker_url="redis://there")
+    environment = environment_for(around, broker_url="redis://there")
 
+    assert environment["CELERIAC_APP"] == "proj.celery:app"
     assert environment["CELERIAC_BROKER_URL"] == "redis://there"
     assert environment["CELERIAC_DATA_DIR"] == str(tmp_path)
     assert environment["CELERIAC_PORT"] == "1"
@@ -148,7 +132,9 @@ def test_a_worker_is_ready_when_this_very_start_has_joined(
 ) -> None:
     workers = [make_worker(**changes)]
 
-    assert has_joined(workers, pid=7, node="celeriac@host") is is_ours
+    found = find_joined(workers, pid=7, node="celeriac@host")
+
+    assert (found is not None) is is_ours
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,98 @@
+"""Finding the Celery app that somebody names, or making one around a file with tasks."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+from celery.app.utils import find_app as find_celery_app
+
+from celeriac.engine.app import create_celery, install
+from celeriac.engine.broker_options import celery_options
+from celeriac.engine.catalogue import Catalogue
+from celeriac.errors import SettingsError
+from celeriac.settings import Settings, given, is_tasks_file
+
+
+def find_app(settings: Settings, *, samples: Iterable[str] = ()) -> Celery:
+    """Return the app that the settings name, moved onto the ledger if it was not there.
+
+    A file may hold an app of its own, or tasks alone. One that is not there, or that cannot be
+    imported, leaves the samples standing: it may come, or be mended, while others look.
+
+    Args:
+        settings: How it shall run.
+        samples: Modules with tasks that go with a file of tasks.
+
+    Raises:
+        SettingsError: There is no such app, or it cannot be moved.
+    """
+    if is_tasks_file(settings.app):
+        return _app_of_file(Path(settings.app), settings, samples)
+    if settings.app:
+        return _moved(_named(settings.app), settings)
+    return create_celery(settings, include=samples)
+
+
+def serve_own_queues(app: Celery) -> None:
+    """Have a worker that is told no queues serve those of the settings and of every task."""
+
+    def choose(**_: Any) -> None:
+        settings: Settings = app.celeriac.settings
+        own = {str(name) for name in app.amqp.queues} | set(Catalogue(app).queues())
+        app.amqp.queues.select(sorted(own | set(settings.queues)))
+
+    # The task modules are imported by then, and `-Q` is looked at after.
+    signals.celeryd_init.connect(choose, weak=False)
+
+
+def _app_of_file(file: Path, settings: Settings, samples: Iterable[str]) -> Celery:
+    if not file.exists():
+        return create_celery(settings, include=samples)
+    folder = str(file.absolute().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    app = _app_in(file.stem)
+    if app is not None:
+        return _moved(app, settings)
+    return create_celery(settings, include=[file.stem, *samples])
+
+
+def _app_in(module: str) -> Celery | None:
+    try:
+        found = vars(importlib.import_module(module))
+    # The user's code may raise anything. The loader imports it once more, and tells.
+    except (Exception, SystemExit):
+        return None
+    return next((each for each in found.values() if isinstance(each, Celery)), None)
+
+
+def _named(name: str) -> Celery:
+    try:
+        found = find_celery_app(name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not name.startswith(error.name or "\0"):
+            # It is there, and what it imports is not: that is to be seen where it happened.
+            raise
+        allowed = f"MODULE:ATTRIBUTE of a Celery app, or a FILE.py with tasks ({error})"
+        raise SettingsError("CELERIAC_APP", name, allowed) from error
+    if not isinstance(found, Celery):
+        raise SettingsError("CELERIAC_APP", name, "MODULE:ATTRIBUTE of a Celery app")
+    return found
+
+
+def _moved(app: Celery, settings: Settings) -> Celery:
+    if hasattr(app, "celeriac"):
+        return app
+    # A broker that was named wins over the app's own.
+    if given("CELERIAC_BROKER_URL", os.environ):
+        broker = celery_options(settings.broker_url)
+        url = broker["broker_url"]
+        app.conf.update(**broker, broker_read_url=url, broker_write_url=url)
+    app.set_default()
+    return install(app, settings)
