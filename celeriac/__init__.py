@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celeriac.engine.authoring import current as current
     from celeriac.engine.authoring import progress as progress
     from celeriac.engine.authoring import task as task
+    from celeriac.files.file import File as File
     from celeriac.settings import Settings as Settings
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": "celeriac.client",
     "Fail": "celeriac.engine.authoring",
+    "File": "celeriac.files.file",
     "Handle": "celeriac.client",
     "Settings": "celeriac.settings",
     "create_celery": "celeriac.engine.app",
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "Client",
     "Fail",
+    "File",
     "Handle",
     "Settings",
     "__version__",

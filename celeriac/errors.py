@@ -10,6 +10,7 @@
     │   ├── TaskNameNotFoundError
     │   ├── UserNotFoundError
     │   ├── KeyNotFoundError
+    │   ├── FileNotKeptError
     │   └── StartLinkNotFoundError     never made, or its time is over
     ├── ConflictError              it is there, but not in a state for this         409
     │   ├── TaskAlreadyFinalError
@@ -20,6 +21,7 @@
     ├── UnavailableError           something we stand on is away; nothing was done   503
     │   ├── LedgerUnavailableError
     │   ├── BrokerUnavailableError
+    │   ├── FilesUnavailableError      the files' folder cannot be written
     │   └── ServiceUnreachableError    the client got no answer
     ├── AccessError                who asks may not
     │   ├── NotAuthenticatedError      no or bad credentials                        401
@@ -171,6 +173,16 @@ class KeyNotFoundError(NotFoundError):
         self.key_id = key_id
 
 
+class FileNotKeptError(NotFoundError):
+    """The task has no such file, or it is gone."""
+
+    code = "file_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the file {name} is not there: it was deleted, or never came here")
+        self.name = name
+
+
 class ConflictError(CeleriacError):
     """It is there, but not in a state for this."""
 
@@ -254,6 +266,17 @@ class BrokerUnavailableError(UnavailableError):
     def __init__(self, reason: str) -> None:
         super().__init__("the broker is unavailable")
         # For the log, never for a caller: it may name hosts.
+        self.reason = reason
+
+
+class FilesUnavailableError(UnavailableError):
+    """A file could not be kept: there is no room, or the folder cannot be written."""
+
+    code = "files_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("files cannot be kept at the moment")
+        # For the log, never for a caller: it names folders.
         self.reason = reason
 
 

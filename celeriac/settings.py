@@ -228,6 +228,20 @@ class Settings:
         parse=_whole(1024, 1024**3),
         allowed="bytes, from 1024 to 1073741824",
     )
+    # All the files of one request together.
+    max_upload_bytes: int = setting(
+        "CELERIAC_MAX_UPLOAD_BYTES",
+        20 * 1024 * 1024,
+        parse=_whole(1024, 1024**4),
+        allowed="bytes, from 1024 to 1099511627776",
+    )
+    # Where files that tasks take and give back are kept; None is `files` in the data folder.
+    files_dir: Path | None = setting(
+        "CELERIAC_FILES_DIR",
+        None,
+        parse=Path,
+        allowed="a folder that the service and every worker may write",
+    )
     host: str = setting(
         "CELERIAC_HOST", "127.0.0.1", parse=str, allowed="an address of this machine"
     )
@@ -328,3 +342,8 @@ class Settings:
     def broker_file(self) -> Path:
         """Where `up` writes the URL of the broker that it runs, for programs beside it."""
         return self.up_dir / BROKER_FILE
+
+    @property
+    def files_folder(self) -> Path:
+        """Where files are kept, whether set or not."""
+        return (self.files_dir or self.data_dir / "files").absolute()

@@ -52,7 +52,9 @@ def shown(default: Any) -> str:
     """Return a default as one would write it into the environment."""
     if isinstance(default, timedelta):
         return f"{default.total_seconds():g}"
-    return ",".join(default) if isinstance(default, tuple) else str(default)
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "" if default is None else str(default)
 
 
 def test_every_setting_stands_in_the_docs_as_it_is() -> None:

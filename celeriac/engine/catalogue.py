@@ -7,11 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from celeriac.core.file_reference import FileId
 from celeriac.core.task import DEFAULT_QUEUE, Arguments, Codec
 from celeriac.core.task_type import TaskType
 from celeriac.engine.contract import Contract
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import TaskNameNotFoundError
+from celeriac.files.file import SentFiles
 
 Json = Any
 
@@ -57,8 +59,15 @@ class Catalogue:
             timeout_seconds=task.time_limit or task.soft_time_limit,
         )
 
-    def validate(self, name: str, kwargs: Mapping[str, Json]) -> Arguments:
+    def validate(
+        self, name: str, kwargs: Mapping[str, Json], *, files: frozenset[FileId] = frozenset()
+    ) -> Arguments:
         """Return named arguments as they are kept, once they fit the task function.
+
+        Args:
+            name: The task name.
+            kwargs: The arguments, out of JSON; a file is its reference.
+            files: Those the caller may refer to; every other reference is no file.
 
         Raises:
             TaskNameNotFoundError: There is no such task that may be submitted.
@@ -66,7 +75,7 @@ class Catalogue:
         """
         task = self._find(name)
         contract = self._contract(task)
-        contract.check(kwargs, name)
+        contract.check(kwargs, name, files=SentFiles(files))
         args, named = contract.place(kwargs)
         return Arguments(codec=Codec.JSON, text=json.dumps([args, named], separators=(",", ":")))
 

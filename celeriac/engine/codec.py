@@ -13,6 +13,7 @@ from typing import Any
 from kombu.utils import json as typed_json
 
 from celeriac.core.task import Arguments, Codec
+from celeriac.files.file import File
 
 Json = Any
 
@@ -24,9 +25,15 @@ def dump(value: Json) -> tuple[Codec, str]:
         TypeError: Neither of them can.
     """
     try:
-        return Codec.JSON, json.dumps(value, separators=(",", ":"))
+        return Codec.JSON, json.dumps(value, separators=(",", ":"), default=_reference)
     except TypeError:
         return Codec.TYPED, dump_typed(value)
+
+
+def _reference(value: Any) -> Json:
+    if isinstance(value, File):
+        return value.to_json()
+    raise TypeError(f"{type(value).__qualname__} is no plain JSON")
 
 
 def load(codec: Codec, text: str) -> Json:

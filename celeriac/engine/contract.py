@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
+from pathlib import PurePath
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_json
 
+from celeriac.core.file_fields import file_fields
 from celeriac.engine.hints import Hinted, read_parameters
 from celeriac.engine.problems import list_problems, to_pointer
 from celeriac.engine.schemas import DIALECT, generate_schema
 from celeriac.engine.values import is_plain_json, to_message
 from celeriac.errors import FieldProblem, InvalidArgumentsError
+from celeriac.files.file import A_FILE, Door, File
 
 Json = Any
 Call = tuple[list[Any], dict[str, Any]]
@@ -37,12 +40,14 @@ class Contract:
         name: Whose contract it is, for the sentence of an error.
         schema: A JSON Schema (2020-12) of the named arguments, as one object.
         model: The pydantic model behind it, a field for each parameter.
+        file_fields: Which of the arguments are files.
     """
 
     def __init__(self, name: str, parameters: tuple[Hinted, ...], returns: Any) -> None:
         self.name = name
         self.model = _create_model(name, parameters)
         self.schema: dict[str, Json] = {"$schema": DIALECT, **generate_schema(self.model)}
+        self.file_fields = file_fields(self.schema)
         self._positional = [
             each
             for each in parameters
@@ -66,21 +71,35 @@ class Contract:
         parameters, returns = read_parameters(function, skip_first=skip_first)
         return cls(name or str(getattr(function, "__name__", "task")), parameters, returns)
 
-    def check(self, kwargs: Mapping[str, Json], name: str | None = None) -> None:
+    def check(
+        self, kwargs: Mapping[str, Json], name: str | None = None, *, files: Door | None = None
+    ) -> None:
         """See whether named arguments in JSON fit, as exactly as the schema says.
+
+        Args:
+            kwargs: The arguments; a file is its reference.
+            name: What an error calls the task; None is its own name.
+            files: Which references are good; None takes no files.
 
         Raises:
             InvalidArgumentsError: They do not, and each field that is wrong is named.
         """
-        self._validate(dict(kwargs), name or self.name, is_strict=True)
+        self._validate(dict(kwargs), name or self.name, files=files, is_strict=True)
 
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
+    def bind(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], *, files: Door | None = None
+    ) -> Call:
         """Return the values with which the function is called, each of its hinted type.
+
+        Args:
+            args: By position.
+            kwargs: By name.
+            files: What stands for a file; None takes only a `File` for one.
 
         Raises:
             InvalidArgumentsError: They do not fit.
         """
-        model = self._validate(self._by_name(args, kwargs), self.name)
+        model = self._validate(self._by_name(args, kwargs), self.name, files=files)
         return self._place({name: getattr(model, field) for field, name in self._given(model)})
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
@@ -132,28 +151,75 @@ class Contract:
             return self._result.validate_json(to_json(value))
         return self._result.validate_python(value)
 
-    def _validate(self, fields: dict[str, Any], name: str, *, is_strict: bool = False) -> BaseModel:
+    def files_of(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Return a call with every path in place of a file as that file of this machine.
+
+        Raises:
+            InvalidArgumentsError: There is no such file.
+        """
+        names = [each.name for each in self._positional[: len(args)]]
+        found = [
+            self._local(name, value) for name, value in zip(names, args[: len(names)], strict=True)
+        ]
+        named = {name: self._local(name, value) for name, value in kwargs.items()}
+        return [*found, *args[len(names) :]], named
+
+    def _local(self, name: str, value: Any) -> Any:
+        if name not in self.file_fields:
+            return value
+        if isinstance(value, list | tuple):
+            return [self._local(name, each) for each in value]
+        # Not a text: one that came from a stranger would make this machine's files theirs.
+        if not isinstance(value, PurePath):
+            return value
+        try:
+            return File(value)
+        except OSError as error:
+            problem = FieldProblem(to_pointer(name), str(error))
+            raise InvalidArgumentsError(self.name, (problem,)) from error
+
+    def _validate(
+        self,
+        fields: dict[str, Any],
+        name: str,
+        *,
+        files: Door | None = None,
+        is_strict: bool = False,
+    ) -> BaseModel:
         try:
             if is_plain_json(fields):
-                return self.model.model_validate_json(to_json(fields), strict=is_strict or None)
-            return self._validate_typed(fields)
+                return self.model.model_validate_json(
+                    to_json(fields), strict=is_strict or None, context=files
+                )
+            return self._validate_typed(fields, files)
         except ValidationError as error:
-            raise InvalidArgumentsError(name, list_problems(error, fields)) from error
+            problems = tuple(map(self._explained, list_problems(error, fields)))
+            raise InvalidArgumentsError(name, problems) from error
         except (PydanticSerializationError, UnicodeError) as error:
             # A lone surrogate: Python holds it in a string, UTF-8 and so JSON do not.
             raise InvalidArgumentsError(name, (FieldProblem("", "not valid Unicode"),)) from error
 
-    def _validate_typed(self, fields: dict[str, Any]) -> BaseModel:
+    def _validate_typed(self, fields: dict[str, Any], files: Door | None) -> BaseModel:
         try:
-            return self.model.model_validate(fields)
+            return self.model.model_validate(fields, context=files)
         except ValidationError:
             # Some are typed and some still in their JSON form, which a strict model only takes
             # from JSON. What is wrong either way is told in the words of the first try.
             try:
-                return self.model.model_validate_json(to_json(fields, bytes_mode="base64"))
+                text = to_json(fields, bytes_mode="base64")
+                return self.model.model_validate_json(text, context=files)
             except (ValidationError, PydanticSerializationError):
                 pass
             raise
+
+    def _explained(self, problem: FieldProblem) -> FieldProblem:
+        # Whoever sends JSON, as to every other task, would look for a mistake in it.
+        is_file = problem.pointer.removeprefix("/") in self.file_fields
+        if is_file and problem.detail == "Field required":
+            return FieldProblem(problem.pointer, f"Field required: {A_FILE}")
+        return problem
 
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # Not inspect.Signature.bind: its TypeError would hide what is wrong with the fields.

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from inspect import Parameter
 from types import SimpleNamespace
-from typing import Any, Union, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from celeriac.engine.schemas import generate_schema
+from celeriac.files.file import Accept, File
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def _read_hints(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
         # Each by itself, so that one that cannot be read does not take the others along.
         one = SimpleNamespace(__annotations__={name: written})
         try:
-            hint = get_type_hints(one, globalns=scope, include_extras=True)[name]
+            hint = _with_accept(get_type_hints(one, globalns=scope, include_extras=True)[name])
             generate_schema(TypeAdapter(hint))
         except (NameError, AttributeError, TypeError, SyntaxError, PydanticUserError) as error:
             logger.warning(
@@ -84,6 +85,14 @@ def _read_hints(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
             )
         else:
             yield name, hint
+
+
+def _with_accept(hint: Any) -> Any:
+    # `Annotated[File, "image/*"]` is how one says which files; pydantic leaves bare texts alone.
+    if get_origin(hint) is not Annotated or get_args(hint)[0] is not File:
+        return hint
+    said = [Accept(each) if isinstance(each, str) else each for each in hint.__metadata__]
+    return Annotated[(File, *said)]
 
 
 def _field_name(name: str, place: int) -> str:

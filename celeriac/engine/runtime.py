@@ -12,6 +12,7 @@ from celeriac.engine.broker import is_redis
 from celeriac.engine.notices import NoNotices, Notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
+from celeriac.files.store import FileStore, FolderStore
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.settings import Settings
 from celeriac.telemetry import Counters
@@ -23,6 +24,8 @@ class Engine:
     def __init__(self, app: Any, settings: Settings) -> None:
         self.settings = settings
         self.counters = Counters()
+        # Shared by all processes of the service, children too: it needs no connection.
+        self.files: FileStore = FolderStore(settings.files_folder)
         # Redis serves 0 first; AMQP and the ledger serve 9 first.
         self.is_zero_first = is_redis(app)
         self.publisher = Publisher(app, self.counters, is_zero_first=self.is_zero_first)

@@ -17,6 +17,9 @@ from celeriac.core.retry import backoff
 from celeriac.engine.contract import Contract
 from celeriac.engine.values import to_message
 from celeriac.errors import InvalidArgumentsError
+from celeriac.files.file import KeptFiles
+from celeriac.files.keeping import keeping
+from celeriac.files.store import FileStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -87,12 +90,19 @@ class TypedTask(Task, Generic[P, R]):
         Raises:
             InvalidArgumentsError: They do not fit; nothing was sent.
         """
-        self.contract.bind(args, kwargs)
-        return self.apply_async(args, kwargs)
+        found, named = self.contract.files_of(args, kwargs)
+        self.contract.bind(found, named, files=self._door())
+        return self.apply_async(found, named)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """Submit a task as Celery does, with models and the like as plain JSON."""
-        return super().apply_async(to_message(args), to_message(kwargs), *rest, **options)
+        """Submit a task as Celery does, with models and the like as plain JSON.
+
+        A file, or a path where the function takes one, is kept for the worker first.
+        """
+        if self.contract.file_fields:
+            args, kwargs = self.contract.files_of(args or (), kwargs or {})
+        with keeping(self._store()):
+            return super().apply_async(to_message(args), to_message(kwargs), *rest, **options)
 
     def dump_result(self, value: Any) -> Any:
         """Return what the function gave back in the form in which it is stored.
@@ -100,7 +110,17 @@ class TypedTask(Task, Generic[P, R]):
         Raises:
             TypeError: JSON cannot carry it.
         """
-        return self.contract.dump_result(value)
+        with keeping(self._store()):
+            return self.contract.dump_result(value)
+
+    def _store(self) -> FileStore | None:
+        # An app that Celeriac is not installed on keeps no files.
+        engine = getattr(self.app, "celeriac", None)
+        return None if engine is None else engine.files
+
+    def _door(self) -> KeptFiles | None:
+        store = self._store()
+        return None if store is None else KeptFiles(store)
 
 
 def _converting(own: Any) -> Callable[..., Any]:
@@ -114,7 +134,7 @@ def _converting(own: Any) -> Callable[..., Any]:
         if request.called_directly or getattr(request, "is_entered", False):
             return function(*args, **kwargs)
         request.is_entered = True
-        values, named = self.contract.bind(args, kwargs)
+        values, named = self.contract.bind(args, kwargs, files=self._door())
         try:
             result = function(*values, **named)
             return asyncio.run(result) if inspect.iscoroutine(result) else result

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Insert,
-    Table,
     Update,
     func,
     literal_column,
@@ -20,13 +19,23 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Codec, Doorbell, NewTask, TaskId
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import TEXT, WHOLE, Columns, among, encode, incoming, matched, words
+from celeriac.ledger.file_holders import FileHolders
+from celeriac.ledger.incoming import (
+    TEXT,
+    WHOLE,
+    Columns,
+    among,
+    encode,
+    incoming,
+    insert_into,
+    matched,
+    words,
+)
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import NEW_TASK_COLUMNS, doorbell_of, row_from_new_task
 from celeriac.ledger.statement import Batch, Given, Statement
@@ -63,14 +72,6 @@ _KEPT = (
     "timeout_seconds",
     "soft_timeout_seconds",
 )
-
-
-def insert_into(dialect: str, table: Table) -> sqlite.Insert:
-    """Return an INSERT that knows ON CONFLICT; both databases have it, each in its own module."""
-    if dialect == "postgresql":
-        # The two classes are not related, but have all that is used here in the same words.
-        return cast(sqlite.Insert, postgresql.insert(table))
-    return sqlite.insert(table)
 
 
 Row = dict[str, object]
@@ -147,6 +148,7 @@ class Arrivals:
         self._insert_chords = Batch(
             database, _CHORD_COLUMNS, lambda rows: _chords_statement(dialect, rows)
         )
+        self.files = FileHolders(database)
 
     def put(self, connection: Connection, new: Iterable[NewTask], timing: Timing) -> Arrived:
         """Insert what is new and wake what waits; leave alone whatever else has the id."""
@@ -163,6 +165,7 @@ class Arrivals:
                 ids = words(self._dialect, [str(row["id"]) for row in these])
                 changed = statement.rows(connection, rows=encode(these), ids=ids)
                 done.update(row[0] for row in changed)
+        self.hold_files(connection, wanted)
         doorbells = {
             task.id: doorbell_of(task)
             for task in wanted
@@ -170,6 +173,12 @@ class Arrivals:
         }
         known += [task for task in wanted if task.id not in done]
         return Arrived(doorbells, tuple(known))
+
+    def hold_files(self, connection: Connection, tasks: Iterable[NewTask]) -> None:
+        """Have tasks hold on to the files that they were given."""
+        # Links and the rest of a chain stand in the headers with their arguments.
+        texts = ((task.id, text) for task in tasks for text in (task.arguments.text, task.headers))
+        self.files.hold(connection, texts)
 
     def put_chords(self, connection: Connection, new: Sequence[NewChord], now: int) -> None:
         """Insert chords; one whose id is known is left alone."""
@@ -185,6 +194,7 @@ class Arrivals:
                 for chord in sorted(new, key=lambda chord: chord.id)
             ]
             self._insert_chords.run(connection, rows)
+            self.files.hold(connection, [(chord.id, chord.body) for chord in new])
 
     def _insert_unknown(self, connection: Connection, rows: Sequence[Row]) -> set[str]:
         """Insert the rows whose id is not known yet, and return these ids."""

@@ -156,6 +156,8 @@ class Endings:
         self, connection: Connection, moves: Sequence[Move], timing: Timing, found: Consequences
     ) -> None:
         self._move.run(connection, [_move_row(move, timing) for move in moves])
+        resent = [move.resend for move in moves if move.resend is not None]
+        self._arrivals.hold_files(connection, resent)
         begun = [_attempt_row(move) for move in moves if move.ending is not None]
         if begun:
             self._remember.run(connection, begun)
@@ -174,6 +176,7 @@ class Endings:
             everything += wave
             self._finish.run(connection, [_finish_row(each) for each in wave])
             wave = self._find_dependents(connection, wave, timing)
+        self._arrivals.files.hold(connection, [(each.held.id, each.result) for each in everything])
         found.ended += [_ended(each) for each in everything]
         sent = self._fire_chords(connection, everything)
         sent += self._send_for_errbacks(connection, everything)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from typing import cast as as_type
 
 import orjson
 from sqlalchemy import (
@@ -18,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
+    Table,
     Text,
     and_,
     any_,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
 
 Columns = Mapping[str, TypeEngine[Any]]
@@ -53,6 +56,14 @@ def incoming(dialect: str, columns: Columns) -> FromClause:
             for key, kind in columns.items()
         )
     ).subquery("incoming")
+
+
+def insert_into(dialect: str, table: Table) -> sqlite.Insert:
+    """Return an INSERT that knows ON CONFLICT; both databases have it, each in its own module."""
+    if dialect == "postgresql":
+        # The two classes are not related, but have all that is used here in the same words.
+        return as_type(sqlite.Insert, postgresql.insert(table))
+    return sqlite.insert(table)
 
 
 def among(dialect: str, holder: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:

@@ -11,8 +11,8 @@ from sqlalchemy import bindparam, or_, select, update
 
 from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Scope
-from celeriac.ledger.arrivals import insert_into
 from celeriac.ledger.database import Database
+from celeriac.ledger.incoming import insert_into
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import api_keys

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import BindParameter, ColumnElement, bindparam, literal_column, select, update
 
-from celeriac.ledger.arrivals import insert_into
 from celeriac.ledger.database import Database
+from celeriac.ledger.incoming import insert_into
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import leases
 

@@ -22,12 +22,14 @@ from sqlalchemy import (
     update,
 )
 
+from celeriac.core.file_reference import FileId
 from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, TaskId
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
+from celeriac.ledger.file_holders import FileHolders
 from celeriac.ledger.incoming import TEXT, WHOLE
 from celeriac.ledger.leadership import Leadership
 from celeriac.ledger.moments import to_micros
@@ -70,6 +72,7 @@ class Sweeps(Leadership):
         super().__init__(database)
         self._endings = endings
         self._workers = workers
+        self._files = FileHolders(database)
         self._clock = clock
         self._ring_again = ring_again
         counts = (
@@ -182,6 +185,14 @@ class Sweeps(Leadership):
             )
 
         return self._database.write(act)
+
+    def held_files(self, ids: Sequence[FileId]) -> set[FileId]:
+        """Return those files that a task, or a chord, still holds on to."""
+        return self._database.read(lambda connection: self._files.held(connection, ids))
+
+    def release_files(self, ids: Sequence[FileId]) -> None:
+        """Forget who held on to files that are gone."""
+        self._database.write(lambda connection: self._files.release(connection, ids))
 
     def fail_orphans(self, limit: int = 1000) -> list[Ended]:
         """End waiting tasks whose turn can no longer come (I7), at most so many."""

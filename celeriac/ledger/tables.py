@@ -180,6 +180,15 @@ chords = Table(
     CheckConstraint("size >= 1", name="chords_have_a_part"),
 )
 
+# Which row speaks of which file: a task's, or a chord's that has not fired.
+file_holders = Table(
+    "file_holders",
+    metadata,
+    Column("file_id", Key, primary_key=True),
+    Column("holder_id", Key, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 workers = Table(
     "workers",
     metadata,

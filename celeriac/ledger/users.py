@@ -10,9 +10,8 @@ from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from celeriac.core.user import Role, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
-from celeriac.ledger.arrivals import insert_into
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import is_sound
+from celeriac.ledger.incoming import insert_into, is_sound
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import users
