@@ -6,24 +6,27 @@ import atexit
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from celeriac.core.file_reference import FileId
 from celeriac.core.state import TaskState
 from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, Task, TaskId
 from celeriac.core.task_type import TaskType
 from celeriac.core.user import Role, User
 from celeriac.core.worker import NewWorker, Worker
+from celeriac.engine.contract import Contract
 from celeriac.errors import (
     FieldProblem,
     InvalidArgumentsError,
     LedgerUnavailableError,
     TaskNameNotFoundError,
 )
+from celeriac.files.file import SentFiles
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.service.callers import SCOPES, Caller
 
@@ -62,7 +65,9 @@ class ListedCatalogue:
             raise TaskNameNotFoundError(name)
         return self._by_name[name]
 
-    def validate(self, name: str, kwargs: dict[str, Json]) -> Arguments:
+    def validate(
+        self, name: str, kwargs: dict[str, Json], *, files: frozenset[FileId] = frozenset()
+    ) -> Arguments:
         """Return the arguments if they are the properties of the schema, all of them text."""
         properties = self.describe(name).schema["properties"]
         problems = [
@@ -76,6 +81,33 @@ class ListedCatalogue:
         ]
         if problems:
             raise InvalidArgumentsError(name, tuple(problems))
+        return Arguments(codec=Codec.JSON, text=json.dumps([[], kwargs]))
+
+
+class FunctionCatalogue:
+    """A catalogue of functions, each with the contract that its hints make."""
+
+    def __init__(self, **functions: Callable[..., Any]) -> None:
+        self._contracts = {
+            name: Contract.of(function, name=name) for name, function in functions.items()
+        }
+
+    def names(self) -> list[str]:
+        """Return every name."""
+        return sorted(self._contracts)
+
+    def describe(self, name: str) -> TaskType:
+        """Return one of them."""
+        if name not in self._contracts:
+            raise TaskNameNotFoundError(name)
+        return TaskType(name=name, title=name, schema=self._contracts[name].schema)
+
+    def validate(
+        self, name: str, kwargs: dict[str, Json], *, files: frozenset[FileId] = frozenset()
+    ) -> Arguments:
+        """Return the arguments if they fit."""
+        self.describe(name)
+        self._contracts[name].check(kwargs, name, files=SentFiles(files))
         return Arguments(codec=Codec.JSON, text=json.dumps([[], kwargs]))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from celeriac.core.file_reference import FileId
 from celeriac.core.task import DEFAULT_PRIORITY, Arguments, NewTask, TaskId
 from celeriac.errors import InvalidOptionError
 
@@ -48,6 +49,8 @@ class SubmitRequest:
     name: str
     # The named arguments, as they came out of JSON.
     kwargs: dict[str, Json]
+    # The files the arguments may refer to: those that came with them.
+    files: frozenset[FileId] = frozenset()
     options: SubmitOptions = SubmitOptions()
 
 

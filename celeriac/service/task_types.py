@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from celeriac.core.file_reference import FileId
 from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
 from celeriac.errors import TaskNameNotFoundError
@@ -24,8 +25,13 @@ class Catalogue(Protocol):
         """Return one of them; TaskNameNotFoundError when there is none."""
         ...
 
-    def validate(self, name: str, kwargs: dict[str, Json]) -> Arguments:
-        """Return the arguments as they are stored; InvalidArgumentsError when they do not fit."""
+    def validate(
+        self, name: str, kwargs: dict[str, Json], *, files: frozenset[FileId] = frozenset()
+    ) -> Arguments:
+        """Return the arguments as they are stored; InvalidArgumentsError when they do not fit.
+
+        Only the given files may be referred to.
+        """
         ...
 
 
@@ -63,6 +69,18 @@ class TaskTypeService:
         if not by.knows(name):
             raise TaskNameNotFoundError(name)
         return self._catalogue.describe(name)
+
+    def get_schema(self, name: str, *, by: Caller) -> Mapping[str, Json]:
+        """Return the JSON Schema of a task function's arguments, for one who will submit it.
+
+        Raises:
+            NotPermittedError: The caller may not submit.
+            TaskNameNotFoundError: There is none of this name.
+        """
+        by.require(Scope.SUBMIT)
+        if not by.knows(name):
+            raise TaskNameNotFoundError(name)
+        return self._catalogue.describe(name).schema
 
     def all(self) -> tuple[TaskType, ...]:
         """Return every task function, for the description of the whole service."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from celeriac.core.file_reference import find_file_ids
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.state import TaskState
@@ -147,7 +148,7 @@ class TaskService:
         by.require(Scope.SUBMIT)
         if not by.knows(request.name):
             raise TaskNameNotFoundError(request.name)
-        arguments = self._catalogue.validate(request.name, request.kwargs)
+        arguments = self._catalogue.validate(request.name, request.kwargs, files=request.files)
         now = self._now()
         check_options(request.options, now=now)
         task = new_task(
@@ -265,7 +266,12 @@ class TaskService:
         self._catalogue.describe(task.name)
         arguments = task.arguments
         if changes:
-            arguments = self._catalogue.validate(task.name, changed_arguments(arguments, changes))
+            arguments = self._catalogue.validate(
+                task.name,
+                changed_arguments(arguments, changes),
+                # What the caller may see may be run again, files and all.
+                files=find_file_ids(arguments.text),
+            )
         now = self._now()
         again = task_again(task, TaskId(str(uuid.uuid4())), arguments, submitted_by=by.name)
         stored = self._accept(again, now=now)

@@ -145,6 +145,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         start_links=StartLinks(ledger, now=_now),
         form_key=derive_key(keys[0], "forms"),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
+        files=engine.files,
         limiter=Limiter(settings.broker_url),
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),

@@ -26,6 +26,11 @@ _MOST_FIELDS = 20
 _MOST_PAGE_FIELDS = 500
 
 
+def is_json(request: Request) -> bool:
+    """Return whether a body says that it is JSON, or in a wrong way nearly so."""
+    return request.headers.get("content-type", "").lower().startswith(JSON_TYPE)
+
+
 async def read_json_object(request: Request) -> dict[str, Json]:
     """Return the JSON object in a request's body.
 
@@ -94,8 +99,7 @@ async def read_body(request: Request, *, most_bytes: int) -> bytes:
     Raises:
         BodyTooLargeError: It is; by what the header says, or by what came.
     """
-    if _content_length(request) > most_bytes:
-        raise BodyTooLargeError(most_bytes)
+    check_length(request, most_bytes=most_bytes)
     chunks = bytearray()
     # The header may lie, or be missing from a chunked body: what comes is counted too.
     async for chunk in request.stream():
@@ -121,10 +125,28 @@ async def _read_pairs(
         raise BrokenBodyError("a URL-encoded form in UTF-8") from None
 
 
-def _check_type(request: Request, wanted: str) -> None:
-    # A small compressed body can be a huge one: none is ever unpacked.
+def check_length(request: Request, *, most_bytes: int) -> None:
+    """Return if a body is small enough, as far as its header says.
+
+    Raises:
+        BodyTooLargeError: It is not; nothing of it was read.
+    """
+    if _content_length(request) > most_bytes:
+        raise BodyTooLargeError(most_bytes)
+
+
+def check_encoding(request: Request) -> None:
+    """Return if a body is what it is.
+
+    Raises:
+        MediaTypeError: It is compressed: a small one can be a huge one, so none is ever unpacked.
+    """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise MediaTypeError("Content-Encoding", "identity")
+
+
+def _check_type(request: Request, wanted: str) -> None:
+    check_encoding(request)
     given = Message()
     given["content-type"] = request.headers.get("content-type", "")
     charset = str(given.get_param("charset", "utf-8"))

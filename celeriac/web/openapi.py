@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from celeriac.core.file_fields import file_fields
 from celeriac.core.task_type import TaskType
 from celeriac.web.problems import MEDIA_TYPE
 from celeriac.web.schemas import Problem
@@ -67,9 +68,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Json]]:
     }
 
 
-def body_of(media_type: str, schema: dict[str, Json]) -> dict[str, Json]:
-    """Return a request body, for an operation that reads its body itself."""
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+def body_of(schemas: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a request body by its media types, for an operation that reads its body itself."""
+    content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def describe(app: FastAPI, task_types: Iterable[TaskType]) -> dict[str, Json]:
@@ -113,10 +115,22 @@ def _operation(
     own["summary"] = task_type.title
     own["description"] = task_type.description or f"Submit the task {task_type.name}."
     own["parameters"] = [each for each in own["parameters"] if each["in"] != "path"]
-    own["requestBody"]["content"]["application/json"]["schema"] = schema
+    own.update(body_of(_bodies(schema)))
     # The name is part of the path, so there is nothing that could not be found.
     own["responses"].pop("404")
     return own
+
+
+def _bodies(schema: dict[str, Json]) -> dict[str, Json]:
+    """Return the bodies of a task by their media types: files come in a form, and only there."""
+    files = file_fields(schema)
+    if not files:
+        return {"application/json": schema}
+    found = {"multipart/form-data": schema}
+    if not set(files) & set(schema.get("required", ())):
+        rest = {name: each for name, each in schema["properties"].items() if name not in files}
+        found["application/json"] = {**schema, "properties": rest}
+    return found
 
 
 def _hoist(task_type: TaskType, schemas: dict[str, Json]) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from celeriac.files.store import FileStore
 from celeriac.service.access import AccessService
 from celeriac.service.keys import KeyService
 from celeriac.service.sessions import Sessions
@@ -64,6 +65,8 @@ class Parts:
     # Seals the forms of the pages.
     form_key: bytes
     page_tokens: PageTokens
+    # Where files lie that come with tasks.
+    files: FileStore
     limiter: Limiter
     limits: Limits
     # Threads that hash passwords: few, so that sign-ins never take those of the other routes.

@@ -31,7 +31,7 @@ def list_keys(who: SignedIn, keys: Keys) -> KeysOut:
     "/keys",
     operation_id="create_key",
     status_code=201,
-    openapi_extra=body_of(JSON_TYPE, KEY_WISH),
+    openapi_extra=body_of({JSON_TYPE: KEY_WISH}),
     responses={
         201: {"headers": LIMIT_HEADERS, "description": "The key, which is shown this once."},
         **refusals(400, 401, 403, 413, 415, 422, 429, 503),

@@ -8,21 +8,23 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
 from celeriac.core.task import TaskId
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.auth import SignedIn
-from celeriac.web.bodies import JSON_TYPE, read_json_object, read_optional_json_object
+from celeriac.web.bodies import JSON_TYPE, read_optional_json_object
+from celeriac.web.multipart import MULTIPART_TYPE
 from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
 from celeriac.web.parts import Seals, Tasks, TaskTypes
 from celeriac.web.queries import ListQuery, SubmitQuery, once_except
 from celeriac.web.schemas import TaskOut, TaskPageOut
+from celeriac.web.sending import read_sent
 
 router = APIRouter(tags=["tasks"])
 
 Json = Any
-JsonObject = Annotated[dict[str, Json], Depends(read_json_object)]
 OptionalJsonObject = Annotated[dict[str, Json], Depends(read_optional_json_object)]
 
 # A good pause between two looks at a task.
@@ -42,7 +44,7 @@ async def refuse_name(task_id: str, task_types: TaskTypes) -> None:
     summary="Submit a task by its name",
     status_code=202,
     dependencies=[Depends(once_except("tag"))],
-    openapi_extra=body_of(JSON_TYPE, {"type": "object"}),
+    openapi_extra=body_of({JSON_TYPE: {"type": "object"}, MULTIPART_TYPE: {"type": "object"}}),
     responses={
         202: {"headers": ACCEPTED_HEADERS, "description": "It is kept and will run."},
         **refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
@@ -52,17 +54,21 @@ async def submit_task(
     name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
     who: SignedIn,
     query: Annotated[SubmitQuery, Query()],
-    kwargs: JsonObject,
     tasks: Tasks,
+    request: Request,
     response: Response,
 ) -> TaskOut:
     """Accept a task: the body holds the named arguments of its function.
 
     Every task that can be submitted has a path of its own beside this one, which says what it
-    takes.
+    takes. One that takes files gets them in a form, `multipart/form-data`.
     """
-    request = SubmitRequest(name=name, kwargs=kwargs, options=query.to_options())
-    report = await run_in_threadpool(tasks.submit, request, by=who)
+    # Here and not before: what stands in the query is good by now, and no file is kept for nothing.
+    with await read_sent(request, name=name, by=who) as sent:
+        wanted = SubmitRequest(
+            name=name, kwargs=sent.kwargs, files=sent.files, options=query.to_options()
+        )
+        report = await run_in_threadpool(tasks.submit, wanted, by=who)
     response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
     response.headers["Retry-After"] = str(_POLL_SECONDS)
     return TaskOut.of(report)

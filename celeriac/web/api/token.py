@@ -34,7 +34,7 @@ _FORM = {
 @router.post(
     "/token",
     operation_id="sign_in",
-    openapi_extra=body_of(FORM_TYPE, _FORM),
+    openapi_extra=body_of({FORM_TYPE: _FORM}),
     responses={
         200: {"headers": LIMIT_HEADERS},
         **refusals(400, 401, 413, 415, 422, 429, 503),

@@ -16,13 +16,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from celeriac.core.user import Role
+from celeriac.files.store import FolderStore
 from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
 from celeriac.service.keys import KeyService
 from celeriac.service.passwords import Hasher
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
-from celeriac.service.task_types import TaskTypeService
+from celeriac.service.task_types import Catalogue, TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
@@ -152,7 +153,13 @@ class Service:
     """The service with everything a test may look at."""
 
     def __init__(
-        self, folder: Path, server: Server, *, broker_url: str = "memory://", **settings: Any
+        self,
+        folder: Path,
+        server: Server,
+        *,
+        broker_url: str = "memory://",
+        catalogue: Catalogue | None = None,
+        **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = Clock(NOON)
@@ -164,7 +171,9 @@ class Service:
             data_dir=folder, broker_url=broker_url, **{**UNLIMITED, **settings}
         )
         self.started: list[str] = []
-        self.app = self._compose(ListedCatalogue(process_type(), process_type(name="report")))
+        self.app = self._compose(
+            catalogue or ListedCatalogue(process_type(), process_type(name="report"))
+        )
         self._server = server
         self.url = server.url
         self._clients: list[httpx.Client] = []
@@ -200,10 +209,11 @@ class Service:
         """Add a user and return a client of theirs."""
         return self.client(self.add_user(name, role))
 
-    def _compose(self, catalogue: ListedCatalogue) -> FastAPI:
+    def _compose(self, catalogue: Catalogue) -> FastAPI:
         ledger = self.switched
         self.tokens = Tokens([KEY], lifetime=timedelta(minutes=15), now=self.clock)
         self.limiter = Limiter(self.settings.broker_url)
+        self.files = FolderStore(self.settings.files_folder)
         parts = Parts(
             settings=self.settings,
             tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
@@ -219,6 +229,7 @@ class Service:
             start_links=StartLinks(ledger, now=self.clock),
             form_key=derive_key(KEY, "forms"),
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
+            files=self.files,
             limiter=self.limiter,
             limits=Limits.from_settings(self.settings),
             hash_threads=HashThreads(2),
