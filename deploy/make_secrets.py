@@ -20,6 +20,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where to; it must not exist")
     parser.add_argument("--database", default="postgres:5432", metavar="HOST:PORT")
     parser.add_argument("--broker", default="valkey:6379", metavar="HOST:PORT")
+    parser.add_argument("--flower", default="flower:5555", metavar="HOST:PORT")
     chosen = parser.parse_args(words)
     try:
         # Closes the way for every other user of this machine. The files themselves stay readable,
@@ -28,7 +29,7 @@ def main(words: list[str] | None = None) -> int:
     except FileExistsError:
         sys.stderr.write(f"error: {chosen.folder} exists already; nothing was written\n")
         return 1
-    made = contents(database=chosen.database, broker=chosen.broker)
+    made = contents(database=chosen.database, broker=chosen.broker, flower=chosen.flower)
     for name, text in made.items():
         (chosen.folder / name).write_text(text + "\n", encoding="ascii")
     sys.stderr.write(
@@ -37,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def contents(*, database: str, broker: str) -> dict[str, str]:
+def contents(*, database: str, broker: str, flower: str) -> dict[str, str]:
     """Return what stands in each file, made anew."""
     # Letters, digits, - and _: they stand in a URL and in a configuration as they are.
     of_database, of_broker, of_flower = (secrets.token_urlsafe(32) for _ in range(3))
@@ -48,6 +49,7 @@ def contents(*, database: str, broker: str) -> dict[str, str]:
         "valkey.conf": f"requirepass {of_broker}",
         "broker_url": f"redis://:{of_broker}@{broker}/0",
         "flower_auth": f"celeriac:{of_flower}",
+        "flower_url": f"http://celeriac:{of_flower}@{flower}",
     }
 
 

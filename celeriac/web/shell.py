@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celeriac.web.dashboard.rendering import failure_page
+from celeriac.web.dashboard.visits import came_over_tls
 from celeriac.web.problems import internal_problem
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def _dress(message: Message, scope: Scope) -> None:
     headers = MutableHeaders(raw=message["headers"])
     for name, value in _SECURITY_HEADERS.items():
         headers.setdefault(name, value)
-    if scope["scheme"] == "https":
+    if came_over_tls(Request(scope)):
         headers.setdefault("Strict-Transport-Security", _HSTS)
     for name, value in scope[_ANSWER_HEADERS].items():
         headers[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PROJECT, Process, clean_environment, wait_until
 from tests.servers.valkey import valkey_binary
 
+PASSWORD = "four walnut umbrellas dancing"
 OURS = ("api", "worker", "flower")
 
 
@@ -37,6 +39,8 @@ class Stack:
             f"127.0.0.1:{postgres.port}",
             "--broker",
             f"127.0.0.1:{self.broker_port}",
+            "--flower",
+            f"127.0.0.1:{self.ports['5555']}",
         )
         make_database(postgres, (self.secrets / "database_url").read_text().strip())
         self.broker = self.container("valkey")
@@ -67,16 +71,17 @@ def make_image(app: Path) -> Path:
         parts = [part for part in rest.split() if not part.startswith("--")]
         if word != "COPY" or "--from=" in rest or parts[-1].startswith("/requirements"):
             continue
-        for source in parts[:-1]:
+        found = [each for pattern in parts[:-1] for each in PROJECT.glob(pattern)]
+        for source in found:
             target = app / ("bin" if parts[-1].startswith("/usr/local/bin") else "")
-            if (PROJECT / source).is_dir():
+            if source.is_dir():
                 shutil.copytree(
-                    PROJECT / source,
+                    source,
                     target / parts[-1],
                     ignore=shutil.ignore_patterns("__pycache__"),
                 )
             else:
-                shutil.copy(PROJECT / source, target)
+                shutil.copy(source, target)
     return app
 
 
@@ -114,9 +119,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_an_admin_is_made_and_a_task_runs(stack: Stack) -> None:
     add = ["celeriac", "user", "add", "ana", "--role", "admin", "--password-stdin"]
-    added = stack.ours["api"].run(add, given="four walnut umbrellas dancing\n")
+    added = stack.ours["api"].run(add, given=f"{PASSWORD}\n")
     assert added.returncode == 0, added.stderr
-    form = {"username": "ana", "password": "four walnut umbrellas dancing"}
+    form = {"username": "ana", "password": PASSWORD}
     with httpx.Client(base_url=stack.url) as client:
         token = client.post("/token", data=form).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"
@@ -150,8 +155,9 @@ def test_no_secret_stands_in_a_command_line_or_an_environment(stack: Stack) -> N
     secrets = {
         word
         for file in stack.secrets.iterdir()
-        for word in (file.read_text().strip(), file.read_text().strip().rpartition(":")[2])
+        for word in re.findall(r"[\w-]{32,}", file.read_text())
     }
+    assert len(secrets) == 4
 
     for name in ("api", "worker"):
         pid = stack.ours[name].pid
@@ -159,6 +165,18 @@ def test_no_secret_stands_in_a_command_line_or_an_environment(stack: Stack) -> N
         assert not any(secret in seen for secret in secrets), name
     flower = Path(f"/proc/{stack.ours['flower'].pid}/cmdline").read_text()
     assert not any(secret in flower for secret in secrets)
+
+
+def test_the_service_shows_flower_to_whoever_is_signed_in(stack: Stack) -> None:
+    with httpx.Client(base_url=stack.url, follow_redirects=True) as browser:
+        form = browser.get("/ui/sign-in").text
+        hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form))
+        browser.post("/ui/sign-in", data={**hidden, "name": "ana", "password": PASSWORD})
+
+        workers = browser.get("/flower/workers")
+
+    assert workers.status_code == 200
+    assert "worker@" in workers.text
 
 
 def test_flower_asks_for_its_password(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +10,11 @@ from tests.servers.debian import find_program
 from tests.servers.ports import answers
 from tests.servers.processes import Process, clean_environment
 
+# Its workers would be somebody else, to whom the folders of the tests are closed.
+_USER = "user root;" if os.geteuid() == 0 else ""
 # What a system's own nginx.conf has around a site, in a folder of the test's.
 _AROUND = """
+{user}
 daemon off;
 worker_processes 1;
 pid {folder}/nginx.pid;
@@ -46,7 +50,7 @@ class NginxServer(Process):
             assert there in site, f"the site does not say {there!r}"
             site = site.replace(there, here)
         (folder / "site.conf").write_text(site)
-        (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
+        (folder / "nginx.conf").write_text(_AROUND.format(folder=folder, user=_USER))
         self._port = port
         program = find_program("nginx", package="nginx-light")
         super().__init__(

@@ -34,7 +34,6 @@ _POLICY = "; ".join(
     )
 )
 _YEAR_SECONDS = 31_536_000
-HSTS = f"max-age={_YEAR_SECONDS}"
 # Stands on nothing that could have failed before it.
 _FAILURE = """<!doctype html>
 <html lang="en">
@@ -79,8 +78,6 @@ def render(
     )
     response = HTMLResponse(text, status, {"Content-Security-Policy": _POLICY, **(headers or {})})
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if visit.is_over_tls:
-        response.headers["Strict-Transport-Security"] = HSTS
     visit.keep(response)
     return response
 

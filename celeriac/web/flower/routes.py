@@ -23,8 +23,6 @@ from celeriac.service.callers import Caller
 from celeriac.web import auth
 from celeriac.web.bodies import read_body
 from celeriac.web.dashboard import guard
-from celeriac.web.dashboard.rendering import HSTS
-from celeriac.web.dashboard.visits import came_over_tls
 from celeriac.web.flower import own_tasks
 from celeriac.web.flower.rules import LIST, Way, changes, task_of, way_of
 from celeriac.web.flower.upstream import Answer, Headers, Upstream
@@ -237,8 +235,6 @@ def _check(answer: Answer) -> None:
 
 def _headers(request: Request) -> dict[str, str]:
     found = {"Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin"}
-    if came_over_tls(request):
-        found["Strict-Transport-Security"] = HSTS
     if path_below(request).startswith("/static/"):
         found["Cache-Control"] = "private, max-age=86400"
     return found
