@@ -20,6 +20,7 @@ from celeriac.service.checkup import (
     Finding,
     Verdict,
     check_broker,
+    check_code,
     check_modes,
     check_queues,
     check_worker,
@@ -95,6 +96,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
             good(f"ledger    {shown} answers, and its tables are of this version"),
             *check_queues(ledger.sweeps.queue_counts(), workers),
             *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
+            *check_code(workers),
         ]
     except LedgerUnavailableError as error:
         return [problem(f"ledger    {shown}: {error.reason}", "look at the database's log")]

@@ -22,6 +22,8 @@ class NewWorker:
     process_started: str
     pool: str
     slots: int
+    # Differs when the modules with its tasks do; empty when nobody can tell.
+    code_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

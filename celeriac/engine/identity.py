@@ -40,7 +40,9 @@ def is_gone(worker: Worker, *, machine: str) -> bool:
     return process_started(worker.pid) != worker.process_started
 
 
-def new_worker(*, name: str, queues: tuple[str, ...], pool: str, slots: int) -> NewWorker:
+def new_worker(
+    *, name: str, queues: tuple[str, ...], pool: str, slots: int, code_version: str = ""
+) -> NewWorker:
     """Return what this process tells of itself when it joins as a worker."""
     pid = os.getpid()
     return NewWorker(
@@ -52,4 +54,5 @@ def new_worker(*, name: str, queues: tuple[str, ...], pool: str, slots: int) -> 
         process_started=process_started(pid),
         pool=pool,
         slots=slots,
+        code_version=code_version,
     )

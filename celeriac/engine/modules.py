@@ -41,19 +41,25 @@ def import_task_modules(names: Iterable[str]) -> tuple[ImportProblem, ...]:
             importlib.import_module(name)
         # What runs here is the user's, and may raise anything at all; `sys.exit` too.
         except (Exception, SystemExit) as error:
-            problem = _describe(name, error)
+            problem = describe_problem(name, error)
             problems.append(problem)
             logger.error("%s", problem)
     return tuple(problems)
 
 
-def _describe(module: str, error: BaseException) -> ImportProblem:
+def describe_problem(module: str, error: BaseException) -> ImportProblem:
+    """Return why a module could not be imported."""
     file, line = _place(error)
     said = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
         said = error.msg
     message = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return ImportProblem(module=module, file=file, line=line, message=message)
+
+
+def is_of_library(file: str) -> bool:
+    """Return whether a file belongs to Python or to an installed package."""
+    return file.startswith(_LIBRARIES)
 
 
 def _place(error: BaseException) -> tuple[str, int]:
@@ -66,7 +72,7 @@ def _place(error: BaseException) -> tuple[str, int]:
         if not frame.filename.startswith("<") and frame.filename != importlib.__file__
     ]
     # `import pandas` in the user's module, not the line deep in pandas where it broke.
-    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
+    own = [frame for frame in frames if not is_of_library(frame.filename)]
     if not frames:
         return "", 0
     last = (own or frames)[-1]

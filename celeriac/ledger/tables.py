@@ -200,6 +200,7 @@ workers = Table(
     Column("process_started", Text, nullable=False),
     Column("pool", Text, nullable=False),
     Column("slots", Integer, nullable=False),
+    Column("code_version", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),

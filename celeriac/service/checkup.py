@@ -12,6 +12,7 @@ from celeriac.core.worker import Worker
 
 # Clocks of machines that keep time differ by less.
 _SKEW = timedelta(seconds=2)
+_SECOND = timedelta(seconds=1)
 _EVERYBODY_ELSE = 0o077
 
 
@@ -107,23 +108,69 @@ def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta)
     if not workers:
         return [warning("workers   none has joined", "celeriac worker, or celeriac up")]
     found = []
+    called = labels_of(workers)
     for worker in workers:
         silent = now - worker.heartbeat_at
         if silent > lease:
             found.append(
                 problem(
-                    f"worker    {worker.name}: no heartbeat for {silent.total_seconds():.0f} s",
+                    f"worker    {called[worker.id]}: no heartbeat for {silent // _SECOND} s",
                     "start it again if it hangs, or set the clock of its machine",
                 )
             )
         elif -silent > _SKEW:
             ahead = f"+{-silent.total_seconds():.1f} s"
             found.append(
-                warning(f"worker    {worker.name}: its clock is at {ahead}", "run NTP on both")
+                warning(
+                    f"worker    {called[worker.id]}: its clock is at {ahead}", "run NTP on both"
+                )
             )
     count = len(workers) - len(found)
     beating = f"workers   {count} of {len(workers)} with a fresh heartbeat and the right time"
     return [*found, good(beating)] if count else found
+
+
+def check_code(workers: Sequence[Worker]) -> list[Finding]:
+    """Return which workers of one queue run different code: a task gets whichever is free.
+
+    Args:
+        workers: Those that have joined; one that cannot tell its code is left out.
+    """
+    known = sorted(
+        (each for each in workers if each.code_version), key=lambda each: each.started_at
+    )
+    called = labels_of(workers)
+    found = []
+    for position, older in enumerate(known):
+        others = (
+            newer
+            for newer in known[position + 1 :]
+            if newer.code_version != older.code_version and set(newer.queues) & set(older.queues)
+        )
+        newer = next(others, None)
+        if newer is not None:
+            found.append(
+                warning(
+                    f"code      {called[older.id]} has {older.code_version}, "
+                    f"{called[newer.id]} has {newer.code_version}, and they share a queue",
+                    f"start {called[older.id]} again, if it is the one with the old code",
+                )
+            )
+    if found or not known:
+        return found
+    count = f"{len(known)} workers" if len(known) > 1 else "1 worker"
+    return [good(f"code      the same in every queue, on {count}")]
+
+
+def labels_of(workers: Sequence[Worker]) -> dict[str, str]:
+    """Return what to call each worker, by its id: its name, and more where two have the same."""
+    names = [each.name for each in workers]
+    return {
+        each.id: each.name
+        if names.count(each.name) == 1
+        else f"{each.name} (process {each.pid}, queues {', '.join(each.queues)})"
+        for each in workers
+    }
 
 
 def check_worker(

@@ -11,6 +11,7 @@ from celery.worker import state as worker_state
 from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.bells import Bells
 from celeriac.engine.identity import new_worker
+from celeriac.engine.own_code import code_version
 from celeriac.engine.pool.mailbox import Mailbox
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.thread import PoolThread
@@ -53,6 +54,8 @@ class LedgerPool(BasePool):
     def on_start(self) -> None:
         """Start the runner, then the threads: whatever forks must do so first."""
         self._runner = self.create_runner()
+        # Now, and not when it joins again: the files may be others by then.
+        version = code_version(self.app)
         self._bells = Bells(self._engine.publisher.ring, self._engine.notices.tell)
         self._thread = PoolThread(
             self._engine,
@@ -63,6 +66,7 @@ class LedgerPool(BasePool):
                 queues=self._queues(),
                 pool=self._runner.name,
                 slots=self._runner.slots,
+                code_version=version,
             ),
             queues=self._queues,
             limits=self._limits,

@@ -10,6 +10,7 @@ from celeriac.service.checkup import (
     Finding,
     Verdict,
     check_broker,
+    check_code,
     check_modes,
     check_queues,
     check_worker,
@@ -109,6 +110,45 @@ def test_without_a_worker_somebody_should_know() -> None:
     (found,) = check_workers([], now=NOON, lease=LEASE)
 
     assert found.verdict is Verdict.WARNING
+
+
+def test_two_workers_of_one_name_are_told_apart() -> None:
+    silent = make_worker(id="w2", pid=8, queues=("mail",), heartbeat_at=NOON - 2 * LEASE)
+    both = [make_worker(id="w1", pid=7), silent]
+
+    (problem, _) = check_workers(both, now=NOON, lease=LEASE)
+
+    assert f"{silent.name} (process 8, queues mail): no heartbeat" in problem.text
+
+
+def test_workers_of_one_queue_with_different_code_are_told_and_the_older_is_named() -> None:
+    older = make_worker(id="w1", name="a", code_version="aaa", started_at=NOON - 2 * LEASE)
+    newer = make_worker(id="w2", name="b", code_version="bbb")
+
+    (found,) = check_code([newer, older])
+
+    assert found.verdict is Verdict.WARNING
+    assert "a has aaa, b has bbb" in found.text
+    assert found.fix.startswith("start a again")
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({"code_version": "aaa"}, "2 workers"),
+        # Another team's tasks.
+        ({"code_version": "bbb", "queues": ("mail",)}, "2 workers"),
+        # It joined before workers could tell.
+        ({"code_version": ""}, "1 worker"),
+    ],
+)
+def test_code_is_compared_within_a_queue_alone(changes: dict[str, Any], count: str) -> None:
+    workers = [make_worker(id="w1", code_version="aaa"), make_worker(id="w2", **changes)]
+
+    (found,) = check_code(workers)
+
+    assert found.verdict is Verdict.GOOD
+    assert found.text.endswith(f"on {count}")
 
 
 def test_one_worker_is_judged_by_its_latest_start() -> None:
