@@ -13,7 +13,7 @@ from celeriac.core.outcome import Ended, Ending, NewChord, Outcome
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Arguments, ClaimedTask, Codec, NewTask, Task, TaskError, TaskId
 from celeriac.core.worker import NewWorker
-from celeriac.ledger.leases import Exchange
+from celeriac.ledger.exchange import Exchange
 from celeriac.ledger.open import Ledger
 from tests.fakes import Clock
 

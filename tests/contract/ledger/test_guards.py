@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -50,6 +51,17 @@ def only_the_holder_completes(desk: Desk) -> None:
 
     assert desk.state("a") is TaskState.RUNNING
     assert desk.complete(fresh).lost == ()
+
+
+def only_the_holder_fails(desk: Desk) -> None:
+    stale = desk.begin("a")
+    desk.ledger.sweeps.reap("w1", 1)
+    fresh = desk.colleague("w2").claim_one("a")
+
+    desk.fail(stale)
+
+    assert desk.state("a") is TaskState.RUNNING
+    assert desk.fail(fresh).lost == ()
 
 
 def only_a_running_task_is_completed(desk: Desk) -> None:
@@ -150,15 +162,22 @@ class Guard:
     words: str
 
 
+HELD_BY = "tasks.lease_token = incoming.lease_token"
 GUARDS = [
     # I2: one holder, and only it completes.
-    Guard(one_holder, "leases", "_claim", "tasks.state = 'queued'"),
-    Guard(only_the_holder_completes, "leases", "_hold", "tasks.lease_token = incoming.lease_token"),
+    Guard(one_holder, "leases._claims", "_claim", "tasks.state = 'queued'"),
+    Guard(only_the_holder_completes, "leases._completions", "_finish", HELD_BY),
+    Guard(only_the_holder_fails, "leases._completions", "_hold", HELD_BY),
     Guard(only_the_holder_tells_progress, "tasks", "_progress", "tasks.lease_token = incoming"),
     # I6: what runs is what the ledger says.
-    Guard(only_served_queues_are_claimed, "leases", "_claim", "tasks.queue"),
-    Guard(no_cancelled_task_is_claimed, "leases", "_claim", "tasks.cancel_requested_at IS NULL"),
-    Guard(no_expired_task_is_claimed, "leases", "_claim", "tasks.expires_at"),
+    Guard(only_served_queues_are_claimed, "leases._claims", "_claim", "tasks.queue"),
+    Guard(
+        no_cancelled_task_is_claimed,
+        "leases._claims",
+        "_claim",
+        "tasks.cancel_requested_at IS NULL",
+    ),
+    Guard(no_expired_task_is_claimed, "leases._claims", "_claim", "tasks.expires_at"),
     # I5: by sequence numbers, not by clocks.
     Guard(only_a_worker_that_stands_still_is_reaped, "leases", "_remove", "workers.sequence ="),
     Guard(only_a_leader_that_stands_still_is_followed, "sweeps", "_take", "leases.sequence ="),
@@ -189,7 +208,7 @@ def test_a_guard_that_is_taken_away_is_missed(desk: Desk, guard: Guard) -> None:
 
 def take_away(desk: Desk, guard: Guard) -> None:
     """Put TRUE in the place of a condition."""
-    holder = getattr(desk.ledger, guard.room)
+    holder = attrgetter(guard.room)(desk.ledger)
     statement: Statement = getattr(holder, guard.statement)
     statement._compile()
     text = " ".join(statement._text.split())

@@ -21,7 +21,7 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import FINAL_STATES, TaskState
 from celeriac.core.task import NewTask, TaskId
 from celeriac.errors import TaskAlreadyFinalError
-from celeriac.ledger.leases import Exchange
+from celeriac.ledger.exchange import Exchange
 from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import FAILURE, Desk, new, waiting
 from tests.fakes import Clock

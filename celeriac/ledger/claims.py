@@ -1,0 +1,163 @@
+"""A worker's claims: many tasks in one statement, each under a random token."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from celeriac.core.task import TaskId
+from celeriac.ledger.arrivals import Timing
+from celeriac.ledger.database import Database
+from celeriac.ledger.exchange import Settled
+from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
+from celeriac.ledger.records import CLAIMED_COLUMNS, claimed_from_row
+from celeriac.ledger.statement import Statement
+from celeriac.ledger.tables import by_id, tasks, workers
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a worker wants to claim, with the tokens it would hold them by."""
+
+    worker_id: str
+    tokens: dict[TaskId, str]
+    queues: tuple[str, ...]
+
+    @classmethod
+    def of(cls, worker_id: str, ids: Sequence[TaskId], queues: Sequence[str]) -> Self:
+        """Return a wish with a new token for each task."""
+        return cls(worker_id, dict(zip(ids, _tokens(len(ids)), strict=True)), tuple(queues))
+
+
+class Claims:
+    """Claims tasks, inside somebody's transaction."""
+
+    def __init__(self, database: Database) -> None:
+        dialect = self._dialect = database.dialect
+        known = select(workers.c.name).where(workers.c.id == bindparam("worker"))
+        is_postgresql = dialect == "postgresql"
+        build = _claim_on_postgresql if is_postgresql else _claim_on_sqlite
+        self._claim = Statement(database, build)
+        self._granted = Statement(database, _granted_on_sqlite)
+        self._known_worker = Statement(database, lambda: known)
+
+    def claim(self, connection: Connection, wish: Wish, timing: Timing, settled: Settled) -> None:
+        """Claim what is wished for and may be had."""
+        order = sorted(wish.tokens.items())
+        rows = encode([{"id": task_id, "token": token} for task_id, token in order])
+        values = {
+            "rows": rows,
+            "ids": words(self._dialect, [task_id for task_id, _ in order]),
+            "queues": words(self._dialect, wish.queues),
+            "worker": wish.worker_id,
+            "now": timing.micros,
+        }
+        found: Iterable[Sequence[Any]]
+        if self._dialect == "postgresql":
+            found = self._claim.rows(connection, **values)
+        elif self._claim.count(connection, **values):
+            found = orjson.loads(self._granted.first(connection, rows=rows)[0])
+        else:
+            found = ()
+        granted = {row[0]: claimed_from_row(row) for row in found}
+        settled.claimed += [granted[task_id] for task_id in wish.tokens if task_id in granted]
+        if not granted:
+            known = self._known_worker.first(connection, worker=wish.worker_id)
+            settled.is_reaped = known is None
+
+
+def _tokens(count: int) -> Iterable[str]:
+    text = secrets.token_hex(16 * count)
+    return (text[start : start + 32] for start in range(0, 32 * count, 32))
+
+
+def _is_due(dialect: str) -> ColumnElement[bool]:
+    return by_id(
+        and_(
+            # I2: one holder.
+            tasks.c.state == literal_column("'queued'"),
+            # I6: only what this worker serves, whatever a message says.
+            among(dialect, tasks.c.queue, "queues"),
+            tasks.c.cancel_requested_at.is_(None),
+            or_(
+                tasks.c.expires_at.is_(None),
+                tasks.c.expires_at > bindparam("now", type_=WHOLE),
+            ),
+        )
+    )
+
+
+def _claimed_by(holder: Any, token: ColumnElement[str]) -> dict[str, Any]:
+    return {
+        "state": literal_column("'running'"),
+        "lease_token": token,
+        "worker_id": holder.c.id,
+        "worker": holder.c.name,
+        "attempt": tasks.c.attempt + literal_column("1"),
+        "started_at": bindparam("now", type_=WHOLE),
+        "ring_due_at": literal_column("NULL"),
+        "version": tasks.c.version + literal_column("1"),
+    }
+
+
+def _holder() -> Select[Any]:
+    return select(workers.c.id, workers.c.name).where(
+        workers.c.id == bindparam("worker", type_=TEXT)
+    )
+
+
+def _claim_on_postgresql() -> Update:
+    rows = incoming("postgresql", {"id": TEXT, "token": TEXT})
+    # Kept from being reaped until this commits: a claim in the name of a worker that is gone would
+    # never be given back.
+    holder = _holder().with_for_update(read=True, key_share=True).cte("holder")
+    due = (
+        select(tasks.c.id, rows.c.token)
+        .where(matched("postgresql", tasks.c.id, rows), _is_due("postgresql"))
+        .order_by(tasks.c.id)
+        .with_for_update(of=tasks)
+        .cte("due")
+    )
+    return (
+        update(tasks)
+        .where(tasks.c.id == due.c.id, holder.c.id.is_not(None))
+        .values(_claimed_by(holder, due.c.token))
+        .returning(*CLAIMED_COLUMNS)
+    )
+
+
+def _claim_on_sqlite() -> Update:
+    # Its only writer needs to lock no rows. And it returns none: with each row that it fetches,
+    # the driver lets go of the interpreter's lock, which a busy main thread keeps for 5 ms.
+    rows = incoming("sqlite", {"id": TEXT, "token": TEXT})
+    holder = _holder().cte("holder")
+    return (
+        update(tasks)
+        .where(tasks.c.id == rows.c.id, _is_due("sqlite"), holder.c.id.is_not(None))
+        .values(_claimed_by(holder, rows.c.token))
+    )
+
+
+def _granted_on_sqlite() -> Select[Any]:
+    # All rows in one, as a JSON text. Tokens are random: whose lease has this one was granted now.
+    rows = incoming("sqlite", {"id": TEXT, "token": TEXT})
+    return select(func.json_group_array(func.json_array(*CLAIMED_COLUMNS))).where(
+        tasks.c.id == rows.c.id, tasks.c.lease_token == rows.c.token
+    )
