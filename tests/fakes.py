@@ -127,10 +127,15 @@ class RecordingWorkers:
 
     def __init__(self) -> None:
         self.interrupted: list[TaskId] = []
+        self.changed: list[TaskId] = []
 
     def interrupt(self, task: Task) -> None:
         """Remember."""
         self.interrupted.append(task.id)
+
+    def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
+        """Remember."""
+        self.changed.extend(task_ids)
 
 
 class AwayLedger:

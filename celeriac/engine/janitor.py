@@ -119,7 +119,7 @@ class Janitor:
         # A backlog of due tasks is promoted in bites; the next turn takes the next one.
         self._engine.publisher.ring(ledger.sweeps.promote())
         if self._is_due("expire", now, every=1.0):
-            self._engine.notices.tell(ledger.sweeps.expire())
+            self._engine.tell_ended(ledger.sweeps.expire())
         if self._is_due("reap", now, every=0.5):
             for queue in reaper.reap(ledger):
                 ringer.forget(queue)
@@ -128,7 +128,7 @@ class Janitor:
         if self._is_due("parked", now, every=2.0):
             ringer.give_back_parked(ledger)
         if self._is_due("orphans", now, every=10.0):
-            self._engine.notices.tell(ledger.sweeps.fail_orphans())
+            self._engine.tell_ended(ledger.sweeps.fail_orphans())
 
     def _is_due(self, what: str, now: float, *, every: float) -> bool:
         if now < self._due.get(what, 0.0):

@@ -10,10 +10,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from celeriac.core.task import Doorbell
+from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine.broker import broker_errors, connect_once
 from celeriac.engine.doorbell import CONTENT_TYPE, EMPTY_BODY
 from celeriac.engine.messages import priority_for_message
@@ -28,8 +28,17 @@ PAUSE_SECONDS = 1.0
 class Publisher:
     """Rings doorbells over a broker connection of its own, from any thread."""
 
-    def __init__(self, app: Any, counters: Counters, *, is_zero_first: bool) -> None:
+    def __init__(
+        self,
+        app: Any,
+        counters: Counters,
+        *,
+        is_zero_first: bool,
+        tell: Callable[[Sequence[TaskId]], None] = lambda _: None,
+    ) -> None:
         self._app = app
+        # Called with the tasks that were rung for, for whoever watches.
+        self._tell = tell
         self._counters = counters
         self._is_zero_first = is_zero_first
         self._origin = f"{os.getpid()}@{socket.gethostname()}"
@@ -46,6 +55,15 @@ class Publisher:
         """
         if not doorbells:
             return
+        self._ring(doorbells)
+        self._tell([doorbell.task_id for doorbell in doorbells])
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        with self._lock:
+            self._drop()
+
+    def _ring(self, doorbells: Sequence[Doorbell]) -> None:
         with self._lock:
             # Whoever submits must not wait for a broker that was away a moment ago.
             if time.monotonic() < self._away_until:
@@ -61,11 +79,6 @@ class Publisher:
                 self._give_up(error, missed=len(doorbells))
             else:
                 self._counters.add("doorbells_rung", len(doorbells))
-
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        with self._lock:
-            self._drop()
 
     def _connected(self) -> Any:
         if self._producer is None:

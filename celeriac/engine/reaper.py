@@ -64,7 +64,7 @@ class Reaper:
         )
         self._engine.counters.add("workers_reaped")
         self._engine.publisher.ring(reaped.doorbells)
-        self._engine.notices.tell(reaped.ended)
+        self._engine.tell_ended(reaped.ended)
 
     def _suspects(self, worker: Worker) -> frozenset[TaskId] | None:
         """Return the tasks that may have killed a worker: those it ran; None is all it held."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import is_redis
+from celeriac.engine.changes import Changes, NoChanges
 from celeriac.engine.notices import NoNotices, Notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
@@ -28,7 +30,13 @@ class Engine:
         self.files: FileStore = FolderStore(settings.files_folder)
         # Redis serves 0 first; AMQP and the ledger serve 9 first.
         self.is_zero_first = is_redis(app)
-        self.publisher = Publisher(app, self.counters, is_zero_first=self.is_zero_first)
+        self.changes: Changes | NoChanges = Changes(app)
+        self.publisher = Publisher(
+            app,
+            self.counters,
+            is_zero_first=self.is_zero_first,
+            tell=lambda ids: self.changes.tell(ids),
+        )
         self.notices: Notices | NoNotices = Notices(app, keep=settings.result_cache)
         self.road: Road = LedgerRoad(lambda: self.ledger, self.publisher.ring)
         self._app = app
@@ -79,6 +87,12 @@ class Engine:
             taken.append(self._to_cancel.popleft())
         return taken
 
+    def tell_ended(self, ended: Sequence[Ended]) -> None:
+        """Tell those who wait for tasks, and those who watch, that they have ended."""
+        self.notices.tell(ended)
+        if ended:
+            self.changes.tell((), ended)
+
     def start_background(self) -> None:
         """Start the janitor of this process: it works when no other process leads."""
         from celeriac.engine.janitor import Janitor
@@ -98,6 +112,7 @@ class Engine:
         self.stop_background()
         self.publisher.close()
         self.notices.close()
+        self.changes.close()
         with self._lock:
             ledger, self._ledger = self._ledger, None
         if ledger is not None:
@@ -110,3 +125,4 @@ class Engine:
         self._lock = threading.Lock()
         self.road = road
         self.notices = NoNotices()
+        self.changes = NoChanges()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from celeriac.core.task import Task
+from collections.abc import Sequence
+
+from celeriac.core.task import Task, TaskId
 from celeriac.core.worker import Worker
 from celeriac.engine.runtime import Engine
 
@@ -24,3 +26,7 @@ class Workers:
         quarter of a second, whatever the broker does meanwhile.
         """
         self._engine.counters.add("interrupts")
+
+    def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
+        """Tell whoever watches that tasks changed without a worker's doing."""
+        self._engine.changes.tell(task_ids)

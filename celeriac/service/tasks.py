@@ -100,6 +100,10 @@ class Workers(Protocol):
         """Tell the worker that runs a task to stop it."""
         ...
 
+    def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
+        """Tell whoever watches that tasks changed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskReport:
@@ -239,6 +243,7 @@ class TaskService:
         task = self._ledger.tasks.request_cancel(task_id)
         if task.state is TaskState.RUNNING:
             self._workers.interrupt(task)
+        self._workers.tell_changed([task_id])
         logger.info("a task's end was asked for", extra={"task_id": task_id, "user": by.name})
         return TaskReport(task=task, waiting_because=None)
 

@@ -56,7 +56,7 @@ class LedgerPool(BasePool):
         self._runner = self.create_runner()
         # Now, and not when it joins again: the files may be others by then.
         version = code_version(self.app)
-        self._bells = Bells(self._engine.publisher.ring, self._engine.notices.tell)
+        self._bells = Bells(self._engine.publisher.ring, self._engine.tell_ended)
         self._thread = PoolThread(
             self._engine,
             self._runner,

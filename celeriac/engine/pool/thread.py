@@ -289,6 +289,7 @@ class PoolThread:
             self._cancel()
             if self._progress:
                 ledger.tasks.set_progress(list(self._progress.values()))
+                self._engine.changes.tell(self._progress)
                 self._progress.clear()
             self._exchange(ledger, worker_id)
         except UnavailableError as error:
@@ -337,6 +338,8 @@ class PoolThread:
             self._intake.put_back(wanted)
             raise
         self._bells.ring(exchange.doorbells, exchange.ended)
+        begun = (claimed.id for claimed in exchange.claimed)
+        self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))
         self._after_ends(ends, frozenset(exchange.lost))
         if exchange.is_reaped:
             # Nothing was refused: the next turn finds it out, joins again and asks again.
