@@ -163,6 +163,16 @@ class StartLinkNotFoundError(NotFoundError):
         super().__init__("this start link was never made, or its 30 minutes are over")
 
 
+class QueueNotFoundError(NotFoundError):
+    """Nothing is known of a queue of this name."""
+
+    code = "queue_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no task, worker or pause names the queue {name}")
+        self.name = name
+
+
 class KeyNotFoundError(NotFoundError):
     """The user has no such key."""
 

@@ -148,6 +148,7 @@ class AwayLedger:
 
     leases = tasks
     users = tasks
+    queues = tasks
 
 
 def process_type(**changes: Any) -> TaskType:

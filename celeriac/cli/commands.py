@@ -70,6 +70,16 @@ tasks = LazyGroup(
     },
 )
 
+queues = LazyGroup(
+    "queues",
+    help="The queues of a service: list, pause, resume.",
+    homes={
+        "list": ("celeriac.cli.queues:list_queues", "List queues with what waits in them."),
+        "pause": ("celeriac.cli.queues:pause_queue", "Have nothing more of a queue begun."),
+        "resume": ("celeriac.cli.queues:resume_queue", "Have its tasks begun again."),
+    },
+)
+
 celeriac = LazyGroup(
     "celeriac",
     help="Run Python functions in the background, and remember every run.",
@@ -82,6 +92,7 @@ celeriac = LazyGroup(
         "get": ("celeriac.cli.tasks:get_task", "Show how a task stands."),
         "tasks": ("celeriac.cli.commands:tasks", "Tasks: list, get, describe, cancel, retry."),
         "task-types": ("celeriac.cli.task_types:list_task_types", "List what can be submitted."),
+        "queues": ("celeriac.cli.commands:queues", "Queues: list, pause, resume."),
         "user": (
             "celeriac.cli.commands:user",
             "Who may sign in: add, list, set-password, disable.",

@@ -22,6 +22,7 @@ _WAITING = {
     "upstream": "waits for another task",
     "scheduled": "its time has not come",
     "retry_backoff": "pauses before its next attempt",
+    "queue_paused": "its queue is paused",
     "no_worker_listens": "no worker serves this queue",
     "workers_busy": "every worker of this queue is busy",
 }

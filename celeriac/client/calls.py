@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from celeriac.client.remote_queue import queue_from_body, queues_from_body
 from celeriac.client.remote_task import (
     RemoteTask,
     TaskPage,
     task_type_from_body,
     task_types_from_body,
 )
+from celeriac.core.queue import Queue
 from celeriac.core.state import TaskState
 from celeriac.core.task_type import TaskType
 
@@ -141,6 +143,32 @@ def get_task_type(name: str) -> Call[TaskType]:
         method="GET",
         path=f"/task-types/{quote(name, safe='')}",
         read=task_type_from_body,
+        facts={"name": name},
+    )
+
+
+def list_queues() -> Call[tuple[Queue, ...]]:
+    """Return the call that reads how the queues stand."""
+    return Call(method="GET", path="/queues", read=queues_from_body)
+
+
+def pause_queue(name: str, reason: str) -> Call[Queue]:
+    """Return the call that pauses a queue."""
+    return Call(
+        method="POST",
+        path=f"/queues/{quote(name, safe='')}/pause",
+        body={"reason": reason},
+        read=queue_from_body,
+        facts={"name": name},
+    )
+
+
+def resume_queue(name: str) -> Call[Queue]:
+    """Return the call that resumes a queue."""
+    return Call(
+        method="POST",
+        path=f"/queues/{quote(name, safe='')}/resume",
+        read=queue_from_body,
         facts={"name": name},
     )
 

@@ -13,6 +13,7 @@ from celeriac.client.connection import Connection, Credentials
 from celeriac.client.handle import Handle
 from celeriac.client.remote_task import RemoteTask, TaskPage
 from celeriac.client.submitter import Submitter
+from celeriac.core.queue import Queue
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.core.task_type import TaskType
@@ -166,6 +167,22 @@ class Client:
             TaskNameNotFoundError: There is no task of this name.
         """
         return self._connection.send(calls.get_task_type(name))
+
+    def queues(self) -> tuple[Queue, ...]:
+        """Return every queue that has a task, a worker or a pause, by name."""
+        return self._connection.send(calls.list_queues())
+
+    def pause_queue(self, name: str, reason: str = "") -> Queue:
+        """Have nothing more of a queue begun until it is resumed; what runs goes on."""
+        return self._connection.send(calls.pause_queue(name, reason))
+
+    def resume_queue(self, name: str) -> Queue:
+        """Have tasks of a queue begun again.
+
+        Raises:
+            QueueNotFoundError: Nothing is known of such a queue.
+        """
+        return self._connection.send(calls.resume_queue(name))
 
     def list(
         self,

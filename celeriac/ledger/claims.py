@@ -29,7 +29,7 @@ from celeriac.ledger.exchange import Settled
 from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
 from celeriac.ledger.records import CLAIMED_COLUMNS, claimed_from_row
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import by_id, tasks, workers
+from celeriac.ledger.tables import by_id, paused_queues, tasks, workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def _is_due(dialect: str) -> ColumnElement[bool]:
             tasks.c.state == literal_column("'queued'"),
             # I6: only what this worker serves, whatever a message says.
             among(dialect, tasks.c.queue, "queues"),
+            tasks.c.queue.not_in(select(paused_queues.c.name)),
             tasks.c.cancel_requested_at.is_(None),
             or_(
                 tasks.c.expires_at.is_(None),

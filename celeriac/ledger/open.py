@@ -12,6 +12,7 @@ from celeriac.ledger.endings import Endings
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
 from celeriac.ledger.moments import utc_now
+from celeriac.ledger.queues import Queues
 from celeriac.ledger.revision import bring_up_to_date
 from celeriac.ledger.stored_settings import StoredSettings
 from celeriac.ledger.sweeps import Sweeps
@@ -33,6 +34,7 @@ class Ledger:
         self.tasks = Tasks(database, arrivals, endings, clock=clock, ring_again=ring_again)
         self.leases = Leases(database, arrivals, endings, clock=clock, ring_again=ring_again)
         self.sweeps = Sweeps(database, endings, self.leases, clock=clock, ring_again=ring_again)
+        self.queues = Queues(database, clock=clock)
         self.users = Users(database, clock=clock)
         self.keys = ApiKeys(database, clock=clock)
         self.audit = Audit(database, clock=clock)

@@ -35,7 +35,7 @@ from celeriac.ledger.leadership import Leadership
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import DOORBELL_COLUMNS, doorbell_from_row
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import chords, tasks
+from celeriac.ledger.tables import chords, paused_queues, tasks
 from celeriac.ledger.verdicts import Finish, Held, judge_upstream
 from celeriac.ledger.workers import Workers
 
@@ -236,6 +236,8 @@ def _is_to_ring() -> Sequence[Any]:
         tasks.c.state == _QUEUED,
         tasks.c.queue == bindparam("queue", type_=TEXT),
         tasks.c.ring_due_at <= bindparam("now", type_=WHOLE),
+        # Whoever answered would be refused.
+        tasks.c.queue.not_in(select(paused_queues.c.name)),
     )
 
 

@@ -206,6 +206,17 @@ workers = Table(
     Column("heartbeat_at", BigInteger, nullable=False),
 )
 
+# Nothing of these is begun until somebody resumes them.
+paused_queues = Table(
+    "paused_queues",
+    metadata,
+    Column("name", Key, primary_key=True),
+    Column("reason", Text, nullable=False),
+    # A user's name; null when a program did it by itself.
+    Column("paused_by", Text),
+    Column("paused_at", BigInteger, nullable=False),
+)
+
 # Who leads: one row for each thing that has one leader.
 leases = Table(
     "leases",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from celeriac.core.file_reference import find_file_ids
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
+from celeriac.core.queue import Pause
 from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Doorbell, NewTask, Task, TaskId
 from celeriac.core.worker import Worker
@@ -71,8 +72,21 @@ class LeaseLedger(Protocol):
         ...
 
 
+class QueueLedger(Protocol):
+    """What is used of the ledger's queues."""
+
+    def paused(self) -> Mapping[str, Pause]:
+        """Return every queue that is paused."""
+        ...
+
+
 class Ledger(Protocol):
     """A ledger, as far as tasks are concerned."""
+
+    @property
+    def queues(self) -> QueueLedger:
+        """Its queues."""
+        ...
 
     @property
     def tasks(self) -> TaskLedger:
@@ -310,9 +324,13 @@ class TaskService:
     def _report(self, tasks: Sequence[Task]) -> tuple[TaskReport, ...]:
         is_any_queued = any(task.state is TaskState.QUEUED for task in tasks)
         workers = self._ledger.leases.workers() if is_any_queued else ()
+        paused = self._ledger.queues.paused() if is_any_queued else {}
         now = self._now()
         return tuple(
-            TaskReport(task=task, waiting_because=why_waiting(task, workers=workers, now=now))
+            TaskReport(
+                task=task,
+                waiting_because=why_waiting(task, workers=workers, paused=paused, now=now),
+            )
             for task in tasks
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -23,19 +23,28 @@ class WaitingBecause(StrEnum):
     SCHEDULED = "scheduled"
     # The pause before its next attempt.
     RETRY_BACKOFF = "retry_backoff"
+    # Somebody paused its queue.
+    QUEUE_PAUSED = "queue_paused"
     # No worker serves its queue.
     NO_WORKER_LISTENS = "no_worker_listens"
     # Workers serve its queue, and none has come to it for a moment.
     WORKERS_BUSY = "workers_busy"
 
 
-def why_waiting(task: Task, *, workers: Sequence[Worker], now: datetime) -> WaitingBecause | None:
+def why_waiting(
+    task: Task,
+    *,
+    workers: Sequence[Worker],
+    now: datetime,
+    paused: Container[str] = frozenset(),
+) -> WaitingBecause | None:
     """Return what a task waits for; None when it does not wait, or is about to be taken.
 
     Args:
         task: Any task.
         workers: Those that have joined; looked at only when the task is queued.
         now: The present moment.
+        paused: The queues that are paused; looked at only when the task is queued.
     """
     if task.state is TaskState.WAITING:
         return WaitingBecause.UPSTREAM
@@ -43,6 +52,8 @@ def why_waiting(task: Task, *, workers: Sequence[Worker], now: datetime) -> Wait
         return WaitingBecause.RETRY_BACKOFF if task.attempt else WaitingBecause.SCHEDULED
     if task.state is not TaskState.QUEUED:
         return None
+    if task.queue in paused:
+        return WaitingBecause.QUEUE_PAUSED
     if not any(task.queue in worker.queues for worker in workers):
         return WaitingBecause.NO_WORKER_LISTENS
     ready_at = max(task.created_at, task.not_before or task.created_at)

@@ -17,14 +17,17 @@ from celeriac import __version__
 from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.runtime import Engine
 from celeriac.engine.workers import Workers
+from celeriac.ledger.audit import Audit
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
+from celeriac.ledger.queues import Queues
 from celeriac.ledger.stored_settings import StoredSettings
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
 from celeriac.service.keys import KeyService
 from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
+from celeriac.service.queues import QueueService
 from celeriac.service.secrets import signing_keys
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
@@ -32,7 +35,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
-from celeriac.web.api import health, keys, task_types, tasks, token
+from celeriac.web.api import health, keys, queues, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
@@ -96,6 +99,16 @@ class LateLedger:
         return self._engine.ledger.keys
 
     @property
+    def queues(self) -> Queues:
+        """The ledger's queues."""
+        return self._engine.ledger.queues
+
+    @property
+    def audit(self) -> Audit:
+        """The ledger's audit trail."""
+        return self._engine.ledger.audit
+
+    @property
     def settings(self) -> StoredSettings:
         """What is set in the ledger while the service runs."""
         return self._engine.ledger.settings
@@ -140,6 +153,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         task_types=TaskTypeService(catalogue),
         access=AccessService(ledger, hasher, tokens, now=_now),
         keys=KeyService(ledger, now=_now),
+        queues=QueueService(ledger),
         users=UserService(ledger, hasher),
         sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=_now),
         start_links=StartLinks(ledger, now=_now),
@@ -186,8 +200,8 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for router in (token.router, tasks.router, task_types.router, keys.router, health.router):
-        app.include_router(router)
+    for module in (token, tasks, task_types, queues, keys, health):
+        app.include_router(module.router)
     # The last one answers whatever else begins with /ui.
     for router in (
         flower.router,

@@ -68,10 +68,10 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Json]]:
     }
 
 
-def body_of(schemas: Mapping[str, Json]) -> dict[str, Json]:
+def body_of(schemas: Mapping[str, Json], *, is_required: bool = True) -> dict[str, Json]:
     """Return a request body by its media types, for an operation that reads its body itself."""
     content = {media_type: {"schema": schema} for media_type, schema in schemas.items()}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": is_required, "content": content}}
 
 
 def describe(app: FastAPI, task_types: Iterable[TaskType]) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from celeriac.files.store import FileStore
 from celeriac.service.access import AccessService
 from celeriac.service.keys import KeyService
+from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import TaskTypeService
@@ -59,6 +60,7 @@ class Parts:
     task_types: TaskTypeService
     access: AccessService
     keys: KeyService
+    queues: QueueService
     users: UserService
     sessions: Sessions
     start_links: StartLinks
@@ -100,6 +102,10 @@ async def _keys(request: Request) -> KeyService:
     return parts_of(request).keys
 
 
+async def _queues(request: Request) -> QueueService:
+    return parts_of(request).queues
+
+
 async def _page_tokens(request: Request) -> PageTokens:
     return parts_of(request).page_tokens
 
@@ -108,4 +114,5 @@ Tasks = Annotated[TaskService, Depends(_tasks)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
 Access = Annotated[AccessService, Depends(_access)]
 Keys = Annotated[KeyService, Depends(_keys)]
+Queues = Annotated[QueueService, Depends(_queues)]
 Seals = Annotated[PageTokens, Depends(_page_tokens)]

@@ -13,6 +13,7 @@ from celeriac.engine.bells import Bells
 from celeriac.engine.identity import new_worker
 from celeriac.engine.own_code import code_version
 from celeriac.engine.pool.mailbox import Mailbox
+from celeriac.engine.pool.pauses import PausedConsumer
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.thread import PoolThread
 from celeriac.engine.pool.told import Told
@@ -40,6 +41,7 @@ class LedgerPool(BasePool):
         # Celery's consumer, once it consumes, and the prefetch that it was told.
         self._consumer: Any = None
         self._prefetched = 0
+        self._paused = PausedConsumer(self.app)
         self._is_closed = False
         self._runner: Runner
         self._thread: PoolThread
@@ -72,6 +74,7 @@ class LedgerPool(BasePool):
             limits=self._limits,
             bells=self._bells,
             prefetch=lambda count: self._post(self._set_prefetch, count),
+            paused=lambda names: self._post(self._set_paused, names),
         )
         self._engine.on_cancel = self._thread.wake
         self._bells.start()
@@ -96,6 +99,7 @@ class LedgerPool(BasePool):
         self._consumer = consumer
         if self._prefetched:
             self._set_prefetch(self._prefetched)
+        self._paused.reconnected(consumer)
 
     def on_stop(self) -> None:
         """Finish what runs, give back the rest, and leave."""
@@ -140,6 +144,11 @@ class LedgerPool(BasePool):
         if qos is not None:
             # Celery's loop tells the broker when it differs from what it told last.
             qos.value = count
+
+    def _set_paused(self, names: frozenset[str]) -> None:
+        # Without an event loop this would be another thread's connection; the claim refuses.
+        if self._has_hub:
+            self._paused.pause(self._consumer, names)
 
     def _post(self, call: Any, *args: Any) -> None:
         if self._has_hub:

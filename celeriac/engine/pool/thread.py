@@ -29,6 +29,7 @@ from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.membership import Membership
 from celeriac.engine.pool.pacer import Pacer
+from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
@@ -69,6 +70,7 @@ class PoolThread:
         limits: Callable[[ClaimedTask, Any], tuple[float | None, float | None]],
         bells: Bells,
         prefetch: Callable[[int], None] = lambda _: None,
+        paused: Callable[[frozenset[str]], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._runner = runner
@@ -79,6 +81,7 @@ class PoolThread:
         self._limits = limits
         self._bells = bells
         self._prefetch = prefetch
+        self._pauses = Pauses(paused)
         self._prefetched = 0
         self._pacer = Pacer()
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
@@ -286,6 +289,7 @@ class PoolThread:
         try:
             ledger = self._engine.ledger
             worker_id = self._membership.keep(ledger)
+            self._pauses.look(ledger)
             self._cancel()
             if self._progress:
                 ledger.tasks.set_progress(list(self._progress.values()))

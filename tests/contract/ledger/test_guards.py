@@ -84,6 +84,13 @@ def only_served_queues_are_claimed(desk: Desk) -> None:
     assert desk.claim("a") == []
 
 
+def nothing_of_a_paused_queue_is_claimed(desk: Desk) -> None:
+    desk.put(new("a"))
+    desk.ledger.queues.pause("default", by=None)
+
+    assert desk.claim("a") == []
+
+
 def no_cancelled_task_is_claimed(desk: Desk) -> None:
     desk.put(new("a"))
     desk.run_sql("UPDATE tasks SET cancel_requested_at = 1")
@@ -171,6 +178,7 @@ GUARDS = [
     Guard(only_the_holder_tells_progress, "tasks", "_progress", "tasks.lease_token = incoming"),
     # I6: what runs is what the ledger says.
     Guard(only_served_queues_are_claimed, "leases._claims", "_claim", "tasks.queue"),
+    Guard(nothing_of_a_paused_queue_is_claimed, "leases._claims", "_claim", "(tasks.queue NOT IN"),
     Guard(
         no_cancelled_task_is_claimed,
         "leases._claims",

@@ -21,6 +21,7 @@ from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
 from celeriac.service.keys import KeyService
 from celeriac.service.passwords import Hasher
+from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
 from celeriac.service.task_types import Catalogue, TaskTypeService
@@ -95,6 +96,16 @@ class SwitchedLedger:
     def keys(self) -> Any:
         """The keys, or the error."""
         return Away(self.error) if self.error else self.real.keys
+
+    @property
+    def queues(self) -> Any:
+        """The queues, or the error."""
+        return Away(self.error) if self.error else self.real.queues
+
+    @property
+    def audit(self) -> Any:
+        """The audit trail, or the error."""
+        return Away(self.error) if self.error else self.real.audit
 
     def ping(self) -> None:
         """Answer, or raise the error."""
@@ -220,6 +231,7 @@ class Service:
             task_types=TaskTypeService(catalogue),
             access=AccessService(ledger, HASHER, self.tokens, now=self.clock),
             keys=KeyService(ledger, now=self.clock),
+            queues=QueueService(ledger),
             users=UserService(ledger, HASHER),
             sessions=Sessions(
                 [derive_key(KEY, "sessions")],

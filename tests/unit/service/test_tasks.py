@@ -127,6 +127,7 @@ class GoesAwayAfterTheCommit:
 
     def __init__(self, ledger: Ledger) -> None:
         self.leases = ledger.leases
+        self.queues = ledger.queues
         self._tasks = ledger.tasks
 
     @property

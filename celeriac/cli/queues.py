@@ -1,0 +1,71 @@
+"""`celeriac queues …`: how the queues of a service stand, and pausing one."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.render import age_text, json_text
+from celeriac.cli.tables import table_lines
+from celeriac.core.queue import Queue
+
+
+@click.command()
+@json_option
+@service_options
+def list_queues(*, as_json: bool, **options: str | None) -> None:
+    """List every queue with what waits in it."""
+    with client_of(options) as client:
+        found = client.queues()
+    if as_json:
+        hand_out(json_text([_facts(each) for each in found]))
+        return
+    is_for_people = sys.stdout.isatty()
+    heads = ("QUEUE", "QUEUED", "OLDEST", "RUNNING", "WORKERS", "PAUSED")
+    rows = [_row(each, now=datetime.now(UTC), is_for_people=is_for_people) for each in found]
+    hand_out(*table_lines(heads, rows, is_aligned=is_for_people))
+
+
+@click.command()
+@click.argument("queue")
+@click.option("--reason", default="", help="What everybody reads who wonders why nothing runs.")
+@service_options
+def pause_queue(queue: str, *, reason: str, **options: str | None) -> None:
+    """Have nothing more of a queue begun until it is resumed; what runs goes on."""
+    with client_of(options) as client:
+        found = client.pause_queue(queue, reason)
+    say(f"paused {found.name}: {found.queued} wait, {found.running} still run")
+
+
+@click.command()
+@click.argument("queue")
+@service_options
+def resume_queue(queue: str, **options: str | None) -> None:
+    """Have tasks of a queue begun again."""
+    with client_of(options) as client:
+        found = client.resume_queue(queue)
+    say(f"resumed {found.name}: {found.queued} wait, {found.workers} workers serve it")
+
+
+def _row(queue: Queue, *, now: datetime, is_for_people: bool) -> tuple[str, ...]:
+    oldest = queue.oldest_queued_at
+    pause = queue.pause
+    why = "" if pause is None else f"by {pause.by or 'the service'}: {pause.reason or 'no reason'}"
+    if oldest is None:
+        since = ""
+    else:
+        since = age_text(now - oldest) if is_for_people else oldest.isoformat()
+    return (queue.name, str(queue.queued), since, str(queue.running), str(queue.workers), why)
+
+
+def _facts(queue: Queue) -> dict[str, object]:
+    pause = queue.pause
+    return {
+        **asdict(queue),
+        "oldest_queued_at": queue.oldest_queued_at and queue.oldest_queued_at.isoformat(),
+        "pause": pause and {**asdict(pause), "since": pause.since.isoformat()},
+    }

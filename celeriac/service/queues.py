@@ -1,0 +1,112 @@
+"""The queues: how each stands, and pausing one."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from celeriac.core.queue import Pause, Queue
+from celeriac.core.user import Scope
+from celeriac.errors import QueueNotFoundError
+from celeriac.service.callers import Caller
+
+logger = logging.getLogger(__name__)
+
+
+class QueueLedger(Protocol):
+    """What is used of the ledger's queues."""
+
+    def list(self) -> tuple[Queue, ...]:
+        """Return every queue, by name."""
+        ...
+
+    def paused(self) -> dict[str, Pause]:
+        """Return every queue that is paused."""
+        ...
+
+    def pause(self, name: str, *, by: str | None, reason: str = "") -> bool:
+        """Have nothing more of a queue begun; False when that is so already."""
+        ...
+
+    def resume(self, name: str) -> bool:
+        """Have tasks of a queue begun again; False when it was not paused."""
+        ...
+
+
+class AuditLedger(Protocol):
+    """What is used of the ledger's audit trail."""
+
+    def add(self, actor: str, action: str, subject: str, facts: dict[str, str]) -> None:
+        """Remember an act."""
+        ...
+
+
+class HasQueues(Protocol):
+    """A ledger, as far as queues are concerned."""
+
+    @property
+    def queues(self) -> QueueLedger:
+        """Its queues."""
+        ...
+
+    @property
+    def audit(self) -> AuditLedger:
+        """Its audit trail."""
+        ...
+
+
+class QueueService:
+    """Tells how the queues stand, pauses and resumes them."""
+
+    def __init__(self, ledger: HasQueues) -> None:
+        self._ledger = ledger
+
+    def list_queues(self, *, by: Caller) -> tuple[Queue, ...]:
+        """Return every queue that has a task, a worker or a pause, by name.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        by.require(Scope.READ)
+        return self._ledger.queues.list()
+
+    def pause_queue(self, name: str, reason: str, *, by: Caller) -> Queue:
+        """Have nothing more of a queue begun until it is resumed; what runs goes on.
+
+        Any name may be paused, also before its first task. A queue that is paused already stays
+        as it is.
+
+        Raises:
+            NotPermittedError: The caller may not operate.
+            InvalidOptionError: The name or the reason cannot be kept.
+        """
+        by.require(Scope.OPERATE)
+        if self._ledger.queues.pause(name, by=by.name, reason=reason):
+            self._ledger.audit.add(by.name, "queue.pause", name, {"reason": reason})
+            logger.info("a queue was paused", extra={"queue": name, "user": by.name})
+        return self._get(name)
+
+    def resume_queue(self, name: str, *, by: Caller) -> Queue:
+        """Have tasks of a queue begun again; one that is not paused stays as it is.
+
+        Raises:
+            NotPermittedError: The caller may not operate.
+            QueueNotFoundError: Nothing is known of such a queue.
+        """
+        by.require(Scope.OPERATE)
+        if self._ledger.queues.resume(name):
+            self._ledger.audit.add(by.name, "queue.resume", name, {})
+            logger.info("a queue was resumed", extra={"queue": name, "user": by.name})
+            return self._find(name) or Queue(
+                name=name, queued=0, oldest_queued_at=None, running=0, workers=0, pause=None
+            )
+        return self._get(name)
+
+    def _get(self, name: str) -> Queue:
+        found = self._find(name)
+        if found is None:
+            raise QueueNotFoundError(name)
+        return found
+
+    def _find(self, name: str) -> Queue | None:
+        return next((each for each in self._ledger.queues.list() if each.name == name), None)

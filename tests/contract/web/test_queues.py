@@ -1,0 +1,75 @@
+"""Queues over HTTP, and as the client reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from celeriac import Client
+from celeriac.core.user import Role
+from celeriac.errors import NotPermittedError, QueueNotFoundError
+from tests.contract.web.problem import assert_problem, pointers
+from tests.contract.web.service import Service
+
+
+def test_an_operator_pauses_and_resumes_a_queue(service: Service) -> None:
+    client = service.signed_in("ann", Role.OPERATOR)
+    client.post("/tasks/process", json={"data": "x"})
+
+    paused = client.post("/queues/default/pause", json={"reason": "a release"})
+
+    assert paused.status_code == 200
+    assert paused.json()["queued"] == 1
+    pause = paused.json()["pause"]
+    assert (pause["by"], pause["reason"]) == ("ann", "a release")
+    assert client.get("/queues").json()["queues"] == [paused.json()]
+    resumed = client.post("/queues/default/resume")
+    assert resumed.json()["pause"] is None
+    acts = [(each.action, each.subject) for each in service.ledger.audit.list()]
+    assert acts == [("queue.resume", "default"), ("queue.pause", "default")]
+
+
+def test_a_task_of_a_paused_queue_says_what_it_waits_for(service: Service) -> None:
+    client = service.signed_in("ann", Role.OPERATOR)
+    task = client.post("/tasks/process", json={"data": "x"}).json()
+    client.post("/queues/default/pause")
+
+    waiting = client.get(f"/tasks/{task['task_id']}").json()["waiting_because"]
+
+    assert waiting == "queue_paused"
+
+
+def test_a_submitter_reads_queues_and_steers_none(service: Service) -> None:
+    client = service.signed_in("ann")
+
+    assert client.get("/queues").json() == {"queues": []}
+    assert_problem(client.post("/queues/default/pause"), 403, "not_permitted")
+    assert_problem(client.post("/queues/default/resume"), 403, "not_permitted")
+
+
+def test_a_wish_that_makes_no_sense_is_refused(service: Service) -> None:
+    client = service.signed_in("ann", Role.OPERATOR)
+
+    unknown = client.post("/queues/default/pause", json={"why": "x", "reason": 5})
+
+    assert pointers(assert_problem(unknown, 422, "invalid_body")) == ["/why", "/reason"]
+    assert_problem(client.post("/queues/nowhere/resume"), 404, "queue_not_found")
+    assert_problem(client.post(f"/queues/{'x' * 201}/pause"), 422, "invalid_option")
+    assert service.ledger.queues.paused() == {}
+
+
+def test_the_client_pauses_lists_and_resumes(service: Service) -> None:
+    with Client(service.url, service.add_user("ann", Role.OPERATOR)) as client:
+        paused = client.pause_queue("nightly jobs/2", "a release")
+        assert client.queues() == (paused,)
+        assert paused.pause is not None
+        assert (paused.pause.by, paused.pause.reason) == ("ann", "a release")
+
+        assert client.resume_queue("nightly jobs/2").pause is None
+        assert client.queues() == ()
+        with pytest.raises(QueueNotFoundError):
+            client.resume_queue("nightly jobs/2")
+
+
+def test_the_client_says_that_a_right_is_missing(service: Service) -> None:
+    with Client(service.url, service.add_user("ann")) as client, pytest.raises(NotPermittedError):
+        client.pause_queue("default")
