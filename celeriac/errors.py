@@ -4,6 +4,8 @@
     ├── InvalidRequestError        what was asked makes no sense                    422
     │   ├── InvalidArgumentsError      arguments do not fit the task function
     │   ├── InvalidOptionError         an option, a field or a filter is out of bounds
+    │   ├── InvalidBatchError          tasks of a batch that was to be all or nothing
+    │   ├── IdempotencyKeyReusedError  the key came with another request
     │   └── WeakPasswordError          too short or too well known
     ├── NotFoundError              there is no such thing                           404
     │   ├── TaskNotFoundError
@@ -17,9 +19,11 @@
     │   ├── TaskNotFinalError
     │   ├── TaskIdTakenError
     │   ├── UserExistsError
+    │   ├── IdempotencyKeyInFlightError  the first request with the key is not answered yet
     │   └── StartLinkUsedError         the first admin has been made
     ├── UnavailableError           something we stand on is away; nothing was done   503
     │   ├── LedgerUnavailableError
+    │   ├── AcceptQueueFullError       more is handed in than can be written
     │   ├── BrokerUnavailableError
     │   ├── FilesUnavailableError      the files' folder cannot be written
     │   └── ServiceUnreachableError    the client got no answer
@@ -105,6 +109,27 @@ class InvalidOptionError(InvalidRequestError):
         super().__init__(f"{option}: {detail}")
         self.option = option
         self.problems = (FieldProblem(pointer=f"/{option}", detail=detail),)
+
+
+class InvalidBatchError(InvalidRequestError):
+    """Tasks of a batch cannot be accepted, and all of them were to be or none."""
+
+    code = "invalid_batch"
+    fix = "correct the tasks that are named, or send them without atomic=true"
+
+    def __init__(self, problems: tuple[FieldProblem, ...]) -> None:
+        super().__init__("nothing of the batch was accepted")
+        self.problems = problems
+
+
+class IdempotencyKeyReusedError(InvalidRequestError):
+    """The idempotency key came before, with another request."""
+
+    code = "idempotency_key_reused"
+    fix = "send another key with another request, and the same key only with the same one"
+
+    def __init__(self) -> None:
+        super().__init__("the Idempotency-Key was sent with another request before")
 
 
 class WeakPasswordError(InvalidRequestError):
@@ -241,6 +266,16 @@ class UserExistsError(ConflictError):
         self.name = name
 
 
+class IdempotencyKeyInFlightError(ConflictError):
+    """The first request with this idempotency key is not answered yet."""
+
+    code = "idempotency_key_in_flight"
+    fix = "send it again in a moment"
+
+    def __init__(self) -> None:
+        super().__init__("a request with the same Idempotency-Key is not answered yet")
+
+
 class StartLinkUsedError(ConflictError):
     """The start link has made the first admin already."""
 
@@ -266,6 +301,16 @@ class LedgerUnavailableError(UnavailableError):
         super().__init__("the ledger is unavailable")
         # For the log, never for a caller: it may name hosts and files.
         self.reason = reason
+
+
+class AcceptQueueFullError(UnavailableError):
+    """More is handed in than can be written: nothing was accepted."""
+
+    code = "accept_queue_full"
+    fix = "send it again in a moment, or send many tasks in one POST /tasks:batch"
+
+    def __init__(self) -> None:
+        super().__init__("too many submissions wait to be written")
 
 
 class BrokerUnavailableError(UnavailableError):

@@ -242,6 +242,13 @@ class Settings:
         parse=Path,
         allowed="a folder that the service and every worker may write",
     )
+    # How many submitted tasks may wait to be written before more are refused.
+    accept_queue: int = setting(
+        "CELERIAC_ACCEPT_QUEUE",
+        5000,
+        parse=_whole(1, 10**6),
+        allowed="a whole number from 1 to 1000000",
+    )
     host: str = setting(
         "CELERIAC_HOST", "127.0.0.1", parse=str, allowed="an address of this machine"
     )

@@ -6,6 +6,7 @@ import atexit
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -116,10 +117,19 @@ class RecordingPublisher:
 
     def __init__(self) -> None:
         self.rung: list[Doorbell] = []
+        self._changed = threading.Condition()
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """Remember."""
-        self.rung += doorbells
+        with self._changed:
+            self.rung += doorbells
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> list[TaskId]:
+        """Return for which tasks it was rung, once that is so often: it follows the answer."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.rung) >= count, timeout=20)
+            return [doorbell.task_id for doorbell in self.rung]
 
 
 class RecordingWorkers:
@@ -149,6 +159,7 @@ class AwayLedger:
     leases = tasks
     users = tasks
     queues = tasks
+    submissions = tasks
 
 
 def process_type(**changes: Any) -> TaskType:

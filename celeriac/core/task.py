@@ -143,6 +143,11 @@ class Task:
     retry_of: TaskId | None = None
     submitted_by: str | None = None
     tags: tuple[str, ...] = ()
+    # Limits of one attempt; None leaves them to the task function.
+    timeout_seconds: float | None = None
+    soft_timeout_seconds: float | None = None
+    # Never run again once claimed.
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

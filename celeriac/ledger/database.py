@@ -52,6 +52,8 @@ SET plan_cache_mode = force_custom_plan;
 # A deadlock or a connection that had died while idle is worth another try; an outage is not.
 _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
+# What is wrong is what was to be written.
+_REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)
 
 
 class RefusedRowError(InvalidOptionError):
@@ -120,7 +122,7 @@ class Database:
                     self._check_file()
                     with self._engine.connect() as connection:
                         return self._transact(connection, act, doubt)
-            except (IntegrityError, DataError, ValueError, OverflowError) as error:
+            except _REFUSALS as error:
                 raise RefusedRowError(_sentence(error)) from error
             except LineTooLongError as error:
                 raise LedgerUnavailableError("other writers were in the way too long") from error
@@ -132,6 +134,25 @@ class Database:
                 # Two that met in a deadlock shall not meet again at once.
                 time.sleep(random.uniform(0, 0.005))  # noqa: S311 - no secret
         raise AssertionError("the last try returns or raises")
+
+    def attempt(self, connection: Connection, act: Callable[[], T]) -> T:
+        """Run a part of a transaction that may fail without the rest of it.
+
+        Raises:
+            RefusedRowError: A row breaks a rule of the tables; nothing of this part was written.
+        """
+        connection.exec_driver_sql("SAVEPOINT attempt")
+        try:
+            value = act()
+        except BaseException as error:
+            if not connection.invalidated:
+                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT attempt")
+                connection.exec_driver_sql("RELEASE SAVEPOINT attempt")
+            if isinstance(error, _REFUSALS):
+                raise RefusedRowError(_sentence(error)) from error
+            raise
+        connection.exec_driver_sql("RELEASE SAVEPOINT attempt")
+        return value
 
     def forget(self) -> None:
         """Start afresh in a forked child, leaving the parent's connections untouched.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, or_, select, update
 from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Scope
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import insert_into
+from celeriac.ledger.incoming import among, insert_into, words
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import api_keys
@@ -31,7 +31,7 @@ class ApiKeys:
             column.name: bindparam(f"new_{column.name}", type_=column.type) for column in api_keys.c
         }
         add = insert_into(database.dialect, api_keys).values(columns)
-        find = select(*api_keys.c).where(api_keys.c.key_hash == bindparam("hash"))
+        find = select(*api_keys.c).where(among(database.dialect, api_keys.c.key_hash, "hashes"))
         of_user = (
             select(*api_keys.c)
             .where(api_keys.c.user_name == bindparam("user"))
@@ -78,8 +78,13 @@ class ApiKeys:
 
     def find_by_hash(self, key_hash: str) -> ApiKey | None:
         """Return the key whose text has this SHA-256, also a revoked or expired one."""
-        row = self._database.read(lambda connection: self._find.first(connection, hash=key_hash))
-        return None if row is None else _key_from_row(row)
+        return self.find_by_hashes([key_hash]).get(key_hash)
+
+    def find_by_hashes(self, hashes: Collection[str]) -> dict[str, ApiKey]:
+        """Return the keys whose texts have these SHA-256s, also revoked and expired ones."""
+        wanted = words(self._database.dialect, sorted(hashes))
+        rows = self._database.read(lambda connection: self._find.rows(connection, hashes=wanted))
+        return {row.key_hash: _key_from_row(row) for row in rows}
 
     def list(self, user: str) -> tuple[ApiKey, ...]:
         """Return a user's keys, oldest first."""

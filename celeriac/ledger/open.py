@@ -15,6 +15,7 @@ from celeriac.ledger.moments import utc_now
 from celeriac.ledger.queues import Queues
 from celeriac.ledger.revision import bring_up_to_date
 from celeriac.ledger.stored_settings import StoredSettings
+from celeriac.ledger.submissions import Submissions
 from celeriac.ledger.sweeps import Sweeps
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
@@ -32,6 +33,7 @@ class Ledger:
         arrivals = Arrivals(database)
         endings = Endings(database, arrivals)
         self.tasks = Tasks(database, arrivals, endings, clock=clock, ring_again=ring_again)
+        self.submissions = Submissions(database, arrivals, clock=clock, ring_again=ring_again)
         self.leases = Leases(database, arrivals, endings, clock=clock, ring_again=ring_again)
         self.sweeps = Sweeps(database, endings, self.leases, clock=clock, ring_again=ring_again)
         self.queues = Queues(database, clock=clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -98,6 +99,36 @@ def row_from_new_task(
     }
 
 
+def task_as_accepted(task: NewTask, *, state: TaskState, created_at: datetime) -> Task:
+    """Return a new task as its row is read right after it was put in."""
+    return Task(
+        id=task.id,
+        name=task.name,
+        arguments=task.arguments,
+        queue=task.queue,
+        priority=task.priority,
+        headers=task.headers,
+        state=state,
+        version=1,
+        attempt=0,
+        max_attempts=task.max_attempts,
+        retries=task.retries,
+        crashes=0,
+        created_at=created_at,
+        not_before=task.not_before,
+        expires_at=task.expires_at,
+        root_id=task.root_id,
+        parent_id=task.parent_id,
+        group_id=task.group_id,
+        retry_of=task.retry_of,
+        submitted_by=task.submitted_by,
+        tags=task.tags,
+        timeout_seconds=task.timeout_seconds,
+        soft_timeout_seconds=task.soft_timeout_seconds,
+        at_most_once=task.at_most_once,
+    )
+
+
 def doorbell_of(task: NewTask) -> Doorbell:
     """Return the doorbell of a task that has just been queued."""
     return Doorbell(task_id=task.id, name=task.name, queue=task.queue, priority=task.priority)
@@ -160,7 +191,8 @@ TASK_COLUMNS = _columns(
     "id name codec arguments queue priority headers state version attempt max_attempts"
     " retries crashes created_at not_before expires_at started_at finished_at"
     " cancel_requested_at result result_codec error is_ignored progress worker upstream_id"
-    " root_id parent_id group_id retry_of submitted_by tags",
+    " root_id parent_id group_id retry_of submitted_by tags timeout_seconds soft_timeout_seconds"
+    " at_most_once",
 )
 
 
@@ -198,6 +230,9 @@ def task_from_row(row: Any) -> Task:
         retry_of=row[29],
         submitted_by=row[30],
         tags=words_from_text(row[31]),
+        timeout_seconds=row[32],
+        soft_timeout_seconds=row[33],
+        at_most_once=bool(row[34]),
     )
 
 

@@ -189,6 +189,21 @@ file_holders = Table(
     sqlite_with_rowid=False,
 )
 
+# What may be done once only for a while, and what stands for those who want it again.
+reservations = Table(
+    "reservations",
+    metadata,
+    # SHA-256 in hexadecimal digits, of who reserved what.
+    Column("id", Key, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    # What was answered, or else the task that stands for others.
+    Column("answer", Text),
+    Column("task_id", Key),
+    Column("expires_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("reservations_expiring", reservations.c.expires_at)
+
 workers = Table(
     "workers",
     metadata,

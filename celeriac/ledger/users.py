@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, literal_column, select, update
 from celeriac.core.user import Role, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import insert_into, is_sound
+from celeriac.ledger.incoming import among, insert_into, is_sound, words
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import users
@@ -34,6 +34,7 @@ class Users:
             .returning(users.c.name)
         )
         find = select(*users.c).where(users.c.name == bindparam("user"))
+        some = select(*users.c).where(among(dialect, users.c.name, "names"))
         everyone = select(*users.c).order_by(users.c.name)
         # Every token given out before names a lower number and is no longer good.
         outdated = users.c.token_version + literal_column("1")
@@ -60,6 +61,7 @@ class Users:
         sign_out = update(users).where(mine).values(token_version=outdated)
         self._add = Statement(database, lambda: add)
         self._find = Statement(database, lambda: find)
+        self._find_many = Statement(database, lambda: some)
         self._everyone = Statement(database, lambda: everyone)
         self._password = Statement(database, lambda: password)
         self._rehash = Statement(database, lambda: rehash)
@@ -107,6 +109,12 @@ class Users:
             return None
         row = self._database.read(lambda connection: self._find.first(connection, user=name))
         return None if row is None else _user_from_row(row)
+
+    def find_many(self, names: Collection[str]) -> dict[str, User]:
+        """Return those users of some names that exist."""
+        sound = words(self._database.dialect, sorted(filter(is_sound, names)))
+        rows = self._database.read(lambda connection: self._find_many.rows(connection, names=sound))
+        return {user.name: user for user in map(_user_from_row, rows)}
 
     def list(self) -> tuple[User, ...]:
         """Return every user, by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -29,6 +29,10 @@ class SignInLedger(Protocol):
         """Return the user of a name."""
         ...
 
+    def find_many(self, names: Collection[str]) -> dict[str, User]:
+        """Return those users of some names that exist."""
+        ...
+
     def rehash_password(self, name: str, old_hash: str, new_hash: str) -> None:
         """Keep another hash of the same password, unless it was changed meanwhile."""
         ...
@@ -41,8 +45,8 @@ class SignInLedger(Protocol):
 class SignInKeys(Protocol):
     """What is used of the ledger's keys."""
 
-    def find_by_hash(self, key_hash: str) -> ApiKey | None:
-        """Return the key of a hash, good or not."""
+    def find_by_hashes(self, hashes: Collection[str]) -> dict[str, ApiKey]:
+        """Return the keys of some hashes, good or not."""
         ...
 
     def note_use(self, key: ApiKey) -> None:
@@ -74,6 +78,9 @@ class KeyClaims:
     def counted_as(self) -> str:
         """Under which name requests with it are counted."""
         return f"key {self.key_hash[:32]}"
+
+
+Bearer = Claims | KeyClaims
 
 
 class AccessService:
@@ -123,7 +130,7 @@ class AccessService:
         logger.info("a user signed in", extra={"user": name})
         return user
 
-    def read_token(self, text: str) -> Claims | KeyClaims:
+    def read_token(self, text: str) -> Bearer:
         """Return what a token or a key says, without asking the ledger.
 
         Raises:
@@ -133,19 +140,36 @@ class AccessService:
             return KeyClaims(key_hash=hash_key(text))
         return self._tokens.read(text)
 
-    def admit(self, claims: Claims | KeyClaims) -> Caller:
+    def admit(self, claims: Bearer) -> Caller:
         """Return the caller behind a token or a key, as the ledger knows them now.
 
         Raises:
             NotAuthenticatedError: The user is gone or disabled, the session was ended, or the key
                 is none of ours, was revoked or has expired.
         """
-        if isinstance(claims, KeyClaims):
-            return self._admit_key(claims)
-        user = self._ledger.users.find(claims.user_name)
-        if user is None or user.is_disabled or user.token_version != claims.token_version:
-            raise NotAuthenticatedError("the token is no longer good")
-        return Caller.from_user(user)
+        (caller,) = self.admit_many([claims])
+        if isinstance(caller, NotAuthenticatedError):
+            raise caller
+        return caller
+
+    def admit_many(self, bearers: Sequence[Bearer]) -> list[Caller | NotAuthenticatedError]:
+        """Return for each token or key, in order, the caller behind it or why there is none.
+
+        What the ledger knows of all of them is read at once.
+        """
+        hashes = {each.key_hash for each in bearers if isinstance(each, KeyClaims)}
+        keys = self._ledger.keys.find_by_hashes(hashes) if hashes else {}
+        names = {key.user for key in keys.values()}
+        names.update(each.user_name for each in bearers if isinstance(each, Claims))
+        users = self._ledger.users.find_many(names) if names else {}
+        good = {
+            key_hash: key
+            for key_hash, key in keys.items()
+            if is_good(key, now=self._now()) and is_welcome(users.get(key.user))
+        }
+        for key in good.values():
+            self._note_use(key)
+        return [_caller_of(each, users, good) for each in bearers]
 
     def sign_out(self, name: str) -> None:
         """End every session and every token of a user, wherever they are.
@@ -156,20 +180,34 @@ class AccessService:
         self._ledger.users.sign_out(name)
         logger.info("a user signed out", extra={"user": name})
 
-    def _admit_key(self, claims: KeyClaims) -> Caller:
-        key = self._ledger.keys.find_by_hash(claims.key_hash)
-        user = None if key is None else self._ledger.users.find(key.user)
-        if key is None or user is None or user.is_disabled or not is_good(key, now=self._now()):
-            raise NotAuthenticatedError("the key is not good")
+    def _note_use(self, key: ApiKey) -> None:
         try:
             self._ledger.keys.note_use(key)
         except LedgerUnavailableError:
             # A full disk takes no note, and is no reason to refuse who only reads.
             logger.warning("the use of a key was not noted", extra={"key_id": key.id})
-        return Caller.from_key(user, key)
 
     def _find(self, name: str) -> User | None:
         # No database takes these in a text, and no user has them in the name.
         if "\0" in name or not name.isprintable() or len(name) > 64:
             return None
         return self._ledger.users.find(name)
+
+
+def is_welcome(user: User | None) -> bool:
+    """Whether somebody may come in at all."""
+    return user is not None and not user.is_disabled
+
+
+def _caller_of(
+    bearer: Bearer, users: Mapping[str, User], keys: Mapping[str, ApiKey]
+) -> Caller | NotAuthenticatedError:
+    if isinstance(bearer, KeyClaims):
+        key = keys.get(bearer.key_hash)
+        if key is None:
+            return NotAuthenticatedError("the key is not good")
+        return Caller.from_key(users[key.user], key)
+    user = users.get(bearer.user_name)
+    if user is None or user.is_disabled or user.token_version != bearer.token_version:
+        return NotAuthenticatedError("the token is no longer good")
+    return Caller.from_user(user)

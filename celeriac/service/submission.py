@@ -20,6 +20,7 @@ MOST_TAG_CHARACTERS = 64
 MOST_TIMEOUT = timedelta(days=7)
 # What lies further ahead is a mistake in the unit.
 MOST_AHEAD = timedelta(days=3660)
+MOST_UNIQUE = timedelta(days=30)
 
 QUEUE_PATTERN = r"^[A-Za-z0-9_.:-]{1,100}$"
 _QUEUE = re.compile(QUEUE_PATTERN)
@@ -40,6 +41,8 @@ class SubmitOptions:
     max_attempts: int | None = None
     timeout: timedelta | None = None
     tags: tuple[str, ...] = ()
+    # For so long an equal task of the same caller stands for this one.
+    unique_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,9 @@ def _check_limits(options: SubmitOptions) -> None:
     if options.timeout is not None and not timedelta(0) < options.timeout <= MOST_TIMEOUT:
         most = f"{MOST_TIMEOUT.total_seconds():.0f}"
         raise InvalidOptionError("timeout_seconds", f"more than 0 and at most {most}")
+    if options.unique_for is not None and not timedelta(0) < options.unique_for <= MOST_UNIQUE:
+        most = f"{MOST_UNIQUE.total_seconds():.0f}"
+        raise InvalidOptionError("unique_for_seconds", f"more than 0 and at most {most}")
 
 
 def _check_tags(tags: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
 from celeriac.ledger.queues import Queues
 from celeriac.ledger.stored_settings import StoredSettings
+from celeriac.ledger.submissions import Submissions
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
@@ -31,6 +32,7 @@ from celeriac.service.queues import QueueService
 from celeriac.service.secrets import signing_keys
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
+from celeriac.service.submitting import SubmitService
 from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
@@ -82,6 +84,11 @@ class LateLedger:
     def tasks(self) -> Tasks:
         """The ledger's tasks."""
         return self._engine.ledger.tasks
+
+    @property
+    def submissions(self) -> Submissions:
+        """Where the ledger's tasks come in."""
+        return self._engine.ledger.submissions
 
     @property
     def leases(self) -> Leases:
@@ -147,11 +154,20 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
     hasher = Hasher()
     tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
     session_keys = [derive_key(key, "sessions") for key in keys]
+    access = AccessService(ledger, hasher, tokens, now=_now)
     return Parts(
         settings=settings,
-        tasks=TaskService(ledger, catalogue, engine.publisher, workers, now=_now),
+        tasks=TaskService(ledger, workers, now=_now),
+        submitting=SubmitService(
+            ledger,
+            catalogue,
+            engine.publisher,
+            access,
+            now=_now,
+            room=settings.accept_queue,
+        ),
         task_types=TaskTypeService(catalogue),
-        access=AccessService(ledger, hasher, tokens, now=_now),
+        access=access,
         keys=KeyService(ledger, now=_now),
         queues=QueueService(ledger),
         users=UserService(ledger, hasher),
@@ -184,6 +200,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         try:
             yield
         finally:
+            await run_in_threadpool(parts.submitting.close)
             await run_in_threadpool(stop)
             await parts.limiter.close()
 

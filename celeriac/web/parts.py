@@ -15,6 +15,7 @@ from celeriac.service.keys import KeyService
 from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
+from celeriac.service.submitting import SubmitService
 from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.users import UserService
@@ -57,6 +58,7 @@ class Parts:
 
     settings: Settings
     tasks: TaskService
+    submitting: SubmitService
     task_types: TaskTypeService
     access: AccessService
     keys: KeyService
@@ -90,6 +92,10 @@ async def _tasks(request: Request) -> TaskService:
     return parts_of(request).tasks
 
 
+async def _submitting(request: Request) -> SubmitService:
+    return parts_of(request).submitting
+
+
 async def _task_types(request: Request) -> TaskTypeService:
     return parts_of(request).task_types
 
@@ -111,6 +117,7 @@ async def _page_tokens(request: Request) -> PageTokens:
 
 
 Tasks = Annotated[TaskService, Depends(_tasks)]
+Submitting = Annotated[SubmitService, Depends(_submitting)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
 Access = Annotated[AccessService, Depends(_access)]
 Keys = Annotated[KeyService, Depends(_keys)]

@@ -11,7 +11,7 @@ from celeriac.core.page import Page
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, Task, TaskError
 from celeriac.core.task_type import TaskType
-from celeriac.service.tasks import TaskReport
+from celeriac.service.reports import TaskReport
 from celeriac.service.tokens import AccessToken
 from celeriac.service.waiting import WaitingBecause
 from celeriac.web.readable import to_plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,12 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from celeriac.core.task import TaskId
+from celeriac.service.reports import report_at_first
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.auth import SignedIn
 from celeriac.web.bodies import JSON_TYPE, read_optional_json_object
 from celeriac.web.multipart import MULTIPART_TYPE
 from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
-from celeriac.web.parts import Seals, Tasks, TaskTypes
+from celeriac.web.parts import Seals, Submitting, Tasks, TaskTypes
 from celeriac.web.queries import ListQuery, SubmitQuery, once_except
 from celeriac.web.schemas import TaskOut, TaskPageOut
 from celeriac.web.sending import read_sent
@@ -54,7 +56,7 @@ async def submit_task(
     name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
     who: SignedIn,
     query: Annotated[SubmitQuery, Query()],
-    tasks: Tasks,
+    submitting: Submitting,
     request: Request,
     response: Response,
 ) -> TaskOut:
@@ -68,7 +70,8 @@ async def submit_task(
         wanted = SubmitRequest(
             name=name, kwargs=sent.kwargs, files=sent.files, options=query.to_options()
         )
-        report = await run_in_threadpool(tasks.submit, wanted, by=who)
+        accepted = await asyncio.wrap_future(submitting.submit_soon(wanted, by=who))
+        report = report_at_first(accepted.outcomes)
     response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
     response.headers["Retry-After"] = str(_POLL_SECONDS)
     return TaskOut.of(report)
@@ -123,11 +126,14 @@ async def retry_task(
     task_id: Annotated[str, Path(description="The task's id.")],
     who: SignedIn,
     changes: OptionalJsonObject,
-    tasks: Tasks,
+    submitting: Submitting,
     response: Response,
 ) -> TaskOut:
     """Run a task that has ended again, as a new task; the body may change some of its arguments."""
-    report = await run_in_threadpool(tasks.retry_task, TaskId(task_id), by=who, changes=changes)
+    accepted = await run_in_threadpool(
+        submitting.retry_task, TaskId(task_id), by=who, changes=changes
+    )
+    report = report_at_first(accepted.outcomes)
     response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
     response.headers["Retry-After"] = str(_POLL_SECONDS)
     return TaskOut.of(report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Codec, Task, TaskError
-from celeriac.service.tasks import TaskReport
+from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
 from celeriac.web.readable import to_plain
 

@@ -41,7 +41,7 @@ from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
 from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.visits import Visit
-from celeriac.web.parts import Tasks, TaskTypes
+from celeriac.web.parts import Submitting, Tasks, TaskTypes
 
 router = APIRouter(route_class=PageRoute)
 
@@ -86,7 +86,7 @@ async def submit(
     who: SignedIn,
     form: SentForm,
     task_types: TaskTypes,
-    tasks: Tasks,
+    submitting: Submitting,
 ) -> Response:
     """Submit a task and show it; the same form sent twice makes one task."""
     who.require(Scope.SUBMIT)
@@ -98,7 +98,7 @@ async def submit(
         task_id = TaskId(visit.task_id(f"{name}\0{text_of(form, 'nonce')}", form))
         wanted = SubmitRequest(name=name, kwargs=kwargs, options=options)
         try:
-            report = await run_in_threadpool(tasks.submit, wanted, by=who, task_id=task_id)
+            report = await run_in_threadpool(submitting.submit, wanted, by=who, task_id=task_id)
         except InvalidArgumentsError as error:
             problems = error.problems
         else:

@@ -20,7 +20,7 @@ from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
 from celeriac.web.dashboard.pages import clean, detail_of, kwargs_of, pretty, row_of
 from celeriac.web.dashboard.rendering import render
-from celeriac.web.parts import Seals, Tasks, TaskTypes
+from celeriac.web.parts import Seals, Submitting, Tasks, TaskTypes
 
 router = APIRouter(route_class=PageRoute)
 
@@ -93,7 +93,12 @@ def cancel_task(task_id: str, who: SignedIn, _: SentForm, tasks: Tasks) -> Respo
 
 @router.post("/ui/tasks/{task_id}/again")
 def run_again(
-    task_id: str, visit: Visiting, who: SignedIn, form: SentForm, tasks: Tasks
+    task_id: str,
+    visit: Visiting,
+    who: SignedIn,
+    form: SentForm,
+    tasks: Tasks,
+    submitting: Submitting,
 ) -> Response:
     """Submit the same task again, as a new one."""
     task = tasks.get_task(TaskId(task_id), by=who).task
@@ -101,7 +106,8 @@ def run_again(
     if kwargs is None:
         raise HTTPException(409, "Its arguments cannot be given by name.")
     new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
-    report = tasks.submit(SubmitRequest(name=task.name, kwargs=kwargs), by=who, task_id=new_id)
+    wanted = SubmitRequest(name=task.name, kwargs=kwargs)
+    report = submitting.submit(wanted, by=who, task_id=new_id)
     return to_page(_task_url(report.task.id))
 
 

@@ -24,6 +24,7 @@ from celeriac.service.passwords import Hasher
 from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
+from celeriac.service.submitting import SubmitService
 from celeriac.service.task_types import Catalogue, TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
@@ -76,6 +77,11 @@ class SwitchedLedger:
     def tasks(self) -> Any:
         """The tasks, or the error."""
         return Away(self.error) if self.error else self.real.tasks
+
+    @property
+    def submissions(self) -> Any:
+        """Where tasks come in, or the error."""
+        return Away(self.error) if self.error else self.real.submissions
 
     @property
     def leases(self) -> Any:
@@ -225,11 +231,20 @@ class Service:
         self.tokens = Tokens([KEY], lifetime=timedelta(minutes=15), now=self.clock)
         self.limiter = Limiter(self.settings.broker_url)
         self.files = FolderStore(self.settings.files_folder)
+        access = AccessService(ledger, HASHER, self.tokens, now=self.clock)
         parts = Parts(
             settings=self.settings,
-            tasks=TaskService(ledger, catalogue, self.publisher, self.workers, now=self.clock),
+            tasks=TaskService(ledger, self.workers, now=self.clock),
+            submitting=SubmitService(
+                ledger,
+                catalogue,
+                self.publisher,
+                access,
+                now=self.clock,
+                room=self.settings.accept_queue,
+            ),
             task_types=TaskTypeService(catalogue),
-            access=AccessService(ledger, HASHER, self.tokens, now=self.clock),
+            access=access,
             keys=KeyService(ledger, now=self.clock),
             queues=QueueService(ledger),
             users=UserService(ledger, HASHER),

@@ -135,7 +135,7 @@ def test_a_form_makes_a_task_and_shows_it(service: Service, ada: Browser) -> Non
 
     assert page.status == 200
     assert "some words" in page.text
-    assert len(service.publisher.rung) == 1
+    assert len(service.publisher.wait_for(1)) == 1
 
 
 def test_the_same_form_sent_twice_makes_one_task(service: Service, ada: Browser) -> None:
@@ -147,7 +147,7 @@ def test_the_same_form_sent_twice_makes_one_task(service: Service, ada: Browser)
 
     assert first.headers["location"] == second.headers["location"]
     assert other.headers["location"] != first.headers["location"]
-    assert len(service.publisher.rung) == 2
+    assert len(service.publisher.wait_for(2)) == 2
 
 
 def test_a_wrong_form_keeps_what_was_typed_and_says_what_is_wrong(

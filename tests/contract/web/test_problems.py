@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -80,10 +79,7 @@ def test_a_failure_of_ours_tells_nothing_and_is_logged(
 ) -> None:
     caplog.set_level(logging.ERROR)
 
-    def fail(*_: Any) -> None:
-        raise RuntimeError("password=hunter2 in celeriac/secret.py")
-
-    service.publisher.ring = fail  # type: ignore[assignment, method-assign]
+    service.switched.error = RuntimeError("password=hunter2 in celeriac/secret.py")
 
     response = ada.post("/tasks/process", json={"data": "x"})
 

@@ -435,10 +435,10 @@ def test_what_a_lost_commit_may_have_taken_is_left_alone(
 
 
 def refuse(service: Service, error: Exception) -> None:
-    def insert(*_: Any, **__: Any) -> Any:
+    def accept(*_: Any, **__: Any) -> Any:
         raise error
 
-    service.ledger.tasks.insert = insert  # type: ignore[method-assign]
+    service.ledger.submissions.accept = accept  # type: ignore[method-assign]
 
 
 def test_a_folder_that_cannot_be_written_is_told_of_in_time(

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from celeriac.ledger.open import Ledger
+from celeriac.service.access import AccessService
 from celeriac.service.passwords import Hasher
+from celeriac.service.submitting import SubmitService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens
 from tests.fakes import (
@@ -50,14 +52,26 @@ def workers() -> RecordingWorkers:
 
 
 @pytest.fixture
-def tasks(
+def tasks(ledger: Ledger, workers: RecordingWorkers, clock: Clock) -> TaskService:
+    return TaskService(ledger, workers, now=clock)
+
+
+@pytest.fixture
+def submitting(
     ledger: Ledger,
     catalogue: ListedCatalogue,
     publisher: RecordingPublisher,
-    workers: RecordingWorkers,
+    access: AccessService,
     clock: Clock,
-) -> TaskService:
-    return TaskService(ledger, catalogue, publisher, workers, now=clock)
+) -> Iterator[SubmitService]:
+    service = SubmitService(ledger, catalogue, publisher, access, now=clock)
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def access(ledger: Ledger, hasher: Hasher, tokens: Tokens, clock: Clock) -> AccessService:
+    return AccessService(ledger, hasher, tokens, now=clock)
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,9 @@ from tests.fakes import Clock, make_user
 GOOD = "four walnut umbrellas dancing"
 
 
-@pytest.fixture
-def access(ledger: Ledger, hasher: Hasher, tokens: Tokens, clock: Clock) -> AccessService:
+@pytest.fixture(autouse=True)
+def _ada(ledger: Ledger, hasher: Hasher) -> None:
     UserService(ledger, hasher).add_user("ada", GOOD, role=Role.OPERATOR)
-    return AccessService(ledger, hasher, tokens, now=clock)
 
 
 def caller_of(access: AccessService, token: str) -> Caller:

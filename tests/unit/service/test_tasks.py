@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,23 +9,18 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
-    InvalidArgumentsError,
     InvalidOptionError,
-    LedgerUnavailableError,
     NotPermittedError,
     TaskAlreadyFinalError,
-    TaskNameNotFoundError,
     TaskNotFoundError,
 )
 from celeriac.ledger.open import Ledger
 from celeriac.service.submission import SubmitOptions, SubmitRequest
+from celeriac.service.submitting import SubmitService
 from celeriac.service.tasks import TaskService
 from tests.fakes import (
     NOON,
-    AwayLedger,
     Clock,
-    ListedCatalogue,
-    RecordingPublisher,
     RecordingWorkers,
     make_caller,
     make_new_worker,
@@ -49,124 +42,31 @@ def run(ledger: Ledger, task: Task) -> None:
     assert [each.id for each in claimed.claimed] == [task.id]
 
 
-def test_a_submitted_task_is_kept_and_rung_for(
-    tasks: TaskService, ledger: Ledger, publisher: RecordingPublisher
+def test_a_viewer_cancels_nothing(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
 ) -> None:
-    report = tasks.submit(wish(), by=ADA)
+    task = submitting.submit(wish(), by=ADA).task
 
-    kept = ledger.tasks.get(report.task.id)
-    assert kept == report.task
-    assert (kept.state, kept.submitted_by, kept.queue) == (TaskState.QUEUED, "ada", "default")
-    assert kept.arguments.text == '[[], {"data": "x"}]'
-    assert [doorbell.task_id for doorbell in publisher.rung] == [kept.id]
-
-
-def test_a_task_goes_to_the_queue_that_was_named_or_to_its_own(tasks: TaskService) -> None:
-    own = tasks.submit(wish("report"), by=ADA)
-    named = tasks.submit(wish("report", queue="default"), by=ADA)
-
-    assert own.task.queue == "reports"
-    assert named.task.queue == "default"
-
-
-def test_a_task_for_later_is_not_rung_for_yet(
-    tasks: TaskService, publisher: RecordingPublisher
-) -> None:
-    report = tasks.submit(wish(delay=timedelta(hours=1)), by=ADA)
-
-    assert report.task.state is TaskState.SCHEDULED
-    assert report.task.not_before == NOON + timedelta(hours=1)
-    assert report.waiting_because == "scheduled"
-    assert publisher.rung == []
-
-
-@pytest.mark.parametrize(
-    ("request_", "error"),
-    [
-        (wish("nothing.of.this.name"), TaskNameNotFoundError),
-        (wish(data=3), InvalidArgumentsError),
-        (wish(priority=10), InvalidOptionError),
-    ],
-)
-def test_nothing_is_kept_of_what_makes_no_sense(
-    tasks: TaskService, ledger: Ledger, request_: SubmitRequest, error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        tasks.submit(request_, by=ADA)
-
-    assert ledger.tasks.list(TaskFilter(), after=None, limit=1).items == ()
-
-
-def test_a_viewer_can_neither_submit_nor_cancel(tasks: TaskService, ledger: Ledger) -> None:
-    task = tasks.submit(wish(), by=ADA).task
-
-    with pytest.raises(NotPermittedError):
-        tasks.submit(wish(), by=VIEWER)
     with pytest.raises(NotPermittedError):
         tasks.cancel_task(task.id, by=VIEWER)
 
     assert ledger.tasks.get(task.id).state is TaskState.QUEUED
 
 
-def test_nothing_is_accepted_or_rung_for_while_the_ledger_is_away(
-    catalogue: ListedCatalogue,
-    publisher: RecordingPublisher,
-    workers: RecordingWorkers,
-    clock: Clock,
+def test_a_submitter_reads_their_own_task_and_an_operator_everybodys(
+    tasks: TaskService, submitting: SubmitService
 ) -> None:
-    tasks = TaskService(AwayLedger(), catalogue, publisher, workers, now=clock)
-
-    with pytest.raises(LedgerUnavailableError):
-        tasks.submit(wish(), by=ADA)
-
-    assert publisher.rung == []
-
-
-class GoesAwayAfterTheCommit:
-    """A ledger that is lost between the commit and the next read."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.leases = ledger.leases
-        self.queues = ledger.queues
-        self._tasks = ledger.tasks
-
-    @property
-    def tasks(self) -> Any:
-        return self
-
-    def insert(self, tasks: Sequence[Any]) -> Any:
-        return self._tasks.insert(tasks)
-
-    def find(self, task_id: TaskId) -> Task | None:
-        raise LedgerUnavailableError(f"no answer about {task_id}")
-
-
-@pytest.mark.parametrize("delay", [None, timedelta(hours=1)])
-def test_a_committed_task_is_accepted_although_the_ledger_went_away_then(
-    ledger: Ledger,
-    catalogue: ListedCatalogue,
-    publisher: RecordingPublisher,
-    workers: RecordingWorkers,
-    clock: Clock,
-    delay: timedelta | None,
-) -> None:
-    tasks = TaskService(GoesAwayAfterTheCommit(ledger), catalogue, publisher, workers, now=clock)
-
-    report = tasks.submit(wish(delay=delay, tags=("a",)), by=ADA)
-
-    assert report.task == ledger.tasks.get(report.task.id)
-
-
-def test_a_submitter_reads_their_own_task_and_an_operator_everybodys(tasks: TaskService) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+    task = submitting.submit(wish(), by=ADA).task
 
     assert tasks.get_task(task.id, by=ADA).task == task
     assert tasks.get_task(task.id, by=OPERATOR).task == task
 
 
 @pytest.mark.parametrize("stranger", [EVE, VIEWER])
-def test_a_strangers_task_is_the_same_as_none(tasks: TaskService, stranger: Any) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+def test_a_strangers_task_is_the_same_as_none(
+    tasks: TaskService, submitting: SubmitService, stranger: Any
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
 
     with pytest.raises(TaskNotFoundError) as foreign:
         tasks.get_task(task.id, by=stranger)
@@ -176,15 +76,17 @@ def test_a_strangers_task_is_the_same_as_none(tasks: TaskService, stranger: Any)
     assert str(foreign.value).replace(task.id, "ID") == str(missing.value).replace("0" * 36, "ID")
 
 
-def test_an_id_that_no_database_takes_is_no_task(tasks: TaskService) -> None:
+def test_an_id_that_no_database_takes_is_no_task(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
     with pytest.raises(TaskNotFoundError):
         tasks.get_task(TaskId("a\0b"), by=OPERATOR)
 
 
 def test_a_queued_task_tells_why_it_does_not_run(
-    tasks: TaskService, ledger: Ledger, clock: Clock
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger, clock: Clock
 ) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+    task = submitting.submit(wish(), by=ADA).task
 
     alone = tasks.get_task(task.id, by=ADA)
     ledger.leases.join(make_new_worker(queues=("default",)))
@@ -196,13 +98,13 @@ def test_a_queued_task_tells_why_it_does_not_run(
 
 
 def test_a_list_holds_ones_own_tasks_newest_first_page_by_page(
-    tasks: TaskService, clock: Clock
+    tasks: TaskService, submitting: SubmitService, clock: Clock
 ) -> None:
     mine = []
     for _ in range(5):
         clock.advance(seconds=1)
-        mine.append(tasks.submit(wish(), by=ADA).task.id)
-        tasks.submit(wish(), by=EVE)
+        mine.append(submitting.submit(wish(), by=ADA).task.id)
+        submitting.submit(wish(), by=EVE)
 
     first = tasks.list_tasks(TaskFilter(), by=ADA, limit=3)
     second = tasks.list_tasks(TaskFilter(), by=ADA, after=first.next, limit=3)
@@ -212,17 +114,17 @@ def test_a_list_holds_ones_own_tasks_newest_first_page_by_page(
     assert second.next is None
 
 
-def test_a_filter_cannot_name_somebody_else(tasks: TaskService) -> None:
-    tasks.submit(wish(), by=ADA)
+def test_a_filter_cannot_name_somebody_else(tasks: TaskService, submitting: SubmitService) -> None:
+    submitting.submit(wish(), by=ADA)
 
     page = tasks.list_tasks(TaskFilter(submitted_by="ada"), by=EVE)
 
     assert page.items == ()
 
 
-def test_an_operator_lists_everybodys_tasks(tasks: TaskService) -> None:
-    tasks.submit(wish(), by=ADA)
-    tasks.submit(wish(), by=EVE)
+def test_an_operator_lists_everybodys_tasks(tasks: TaskService, submitting: SubmitService) -> None:
+    submitting.submit(wish(), by=ADA)
+    submitting.submit(wish(), by=EVE)
 
     page = tasks.list_tasks(TaskFilter(), by=OPERATOR)
 
@@ -230,16 +132,20 @@ def test_an_operator_lists_everybodys_tasks(tasks: TaskService) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 201])
-def test_a_page_has_its_bounds(tasks: TaskService, limit: int) -> None:
+def test_a_page_has_its_bounds(tasks: TaskService, submitting: SubmitService, limit: int) -> None:
     with pytest.raises(InvalidOptionError):
         tasks.list_tasks(TaskFilter(), by=ADA, limit=limit)
 
 
 @pytest.mark.parametrize("who", [ADA, OPERATOR])
 def test_a_queued_task_is_cancelled_at_once(
-    tasks: TaskService, ledger: Ledger, workers: RecordingWorkers, who: Any
+    tasks: TaskService,
+    submitting: SubmitService,
+    ledger: Ledger,
+    workers: RecordingWorkers,
+    who: Any,
 ) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+    task = submitting.submit(wish(), by=ADA).task
 
     tasks.cancel_task(task.id, by=who)
 
@@ -248,9 +154,9 @@ def test_a_queued_task_is_cancelled_at_once(
 
 
 def test_a_running_task_is_asked_to_stop(
-    tasks: TaskService, ledger: Ledger, workers: RecordingWorkers
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger, workers: RecordingWorkers
 ) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+    task = submitting.submit(wish(), by=ADA).task
     run(ledger, task)
 
     report = tasks.cancel_task(task.id, by=ADA)
@@ -260,16 +166,20 @@ def test_a_running_task_is_asked_to_stop(
     assert workers.interrupted == [task.id]
 
 
-def test_a_task_that_has_ended_is_not_cancelled(tasks: TaskService) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+def test_a_task_that_has_ended_is_not_cancelled(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
     tasks.cancel_task(task.id, by=ADA)
 
     with pytest.raises(TaskAlreadyFinalError):
         tasks.cancel_task(task.id, by=ADA)
 
 
-def test_a_strangers_task_is_not_cancelled(tasks: TaskService, ledger: Ledger) -> None:
-    task = tasks.submit(wish(), by=ADA).task
+def test_a_strangers_task_is_not_cancelled(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
 
     with pytest.raises(TaskNotFoundError):
         tasks.cancel_task(task.id, by=EVE)

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Arguments, Attempt, Codec, Task, TaskError, TaskId
-from celeriac.service.tasks import TaskReport
+from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
 from celeriac.web.dashboard.pages import (
     MOST_SHOWN,

@@ -1,0 +1,78 @@
+"""What a caller hands in to be accepted, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from celeriac.core.task import Doorbell, NewTask, Task
+from celeriac.errors import CeleriacError, FieldProblem, InvalidBatchError
+
+# What became of one task: as it was accepted, as it had been accepted before, or why not.
+TaskOutcome = Task | CeleriacError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """A name that the first who comes takes for a while; who comes later gets what the first got.
+
+    Made for one caller: the same name of another caller is another reservation.
+    """
+
+    # 64 hexadecimal digits, which tell neither the caller nor the name.
+    id: str
+    # How long the name is taken.
+    lifetime: timedelta
+    # What is asked for under it: a later request that asks for something else is refused. Empty
+    # where the name itself says all of it.
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedTask:
+    """A task to be accepted."""
+
+    task: NewTask
+    # Another task that was accepted under this name stands for this one.
+    unique: Reservation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Tasks that one request hands in."""
+
+    # Each of them, or why it cannot be one.
+    tasks: Sequence[WantedTask | CeleriacError]
+    # The request comes again under the same name, when its answer was lost.
+    once: Reservation | None = None
+    # Makes the answer out of what became of each task; kept under `once`, and given again.
+    to_answer: Callable[[Sequence[TaskOutcome]], str] = lambda _: ""
+    # All of the tasks or none.
+    is_atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of a submission."""
+
+    # For each task, in order; empty when the whole of it had been accepted before.
+    outcomes: Sequence[TaskOutcome] = ()
+    # Of those tasks that are ready to run by this.
+    doorbells: Sequence[Doorbell] = ()
+    # The answer that was made the first time, when it came under a name.
+    answer: str | None = None
+
+
+def invalid_batch(outcomes: Sequence[TaskOutcome | WantedTask]) -> InvalidBatchError:
+    """Return the refusal of a batch that was to be all or nothing, of which some are refused."""
+    problems: list[FieldProblem] = []
+    for place, error in enumerate(outcomes):
+        # Others were good, and are left out because of these.
+        if isinstance(error, Task | WantedTask | InvalidBatchError):
+            continue
+        named: tuple[FieldProblem, ...] = getattr(error, "problems", ())
+        for each in named or (FieldProblem(pointer="", detail=str(error)),):
+            pointer = f"/tasks/{place}{each.pointer}"
+            problems.append(FieldProblem(pointer=pointer, detail=each.detail))
+    return InvalidBatchError(tuple(problems))

@@ -1,0 +1,206 @@
+"""Taking in what callers submit: all that comes at the same time is written in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from celeriac.core.acceptance import Accepted, Reservation, Submission
+from celeriac.core.task import Doorbell
+from celeriac.errors import (
+    AcceptQueueFullError,
+    CeleriacError,
+    ConflictError,
+    IdempotencyKeyInFlightError,
+    InvalidRequestError,
+    NotAuthenticatedError,
+)
+from celeriac.service.access import Bearer
+from celeriac.service.batcher import Batcher, NotYetError
+from celeriac.service.callers import Caller
+
+logger = logging.getLogger(__name__)
+
+# As long as the draft of the Idempotency-Key header lets a service choose.
+KEY_LIFETIME = timedelta(hours=24)
+# How long a request waits for another one with the same key, in another process, to be answered.
+_PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.02
+# Submitted tasks that wait to be written: a few seconds' worth on a slow disk.
+DEFAULT_ROOM = 5000
+_MOST_ROWS = 256
+_MOST_BELLS = 1000
+# More than the janitor keeps in the broker: what finds no room here is rung by it.
+_ROOM_FOR_BELLS = 50_000
+
+Make = Callable[[Caller], Submission]
+
+
+class SubmissionLedger(Protocol):
+    """What is used of the ledger's submissions."""
+
+    def accept(
+        self, submissions: Sequence[Submission]
+    ) -> Sequence[Accepted | InvalidRequestError | ConflictError]:
+        """Accept submissions in one transaction, each answered for itself."""
+        ...
+
+
+class HasSubmissions(Protocol):
+    """A ledger, as far as accepting is concerned."""
+
+    @property
+    def submissions(self) -> SubmissionLedger:
+        """Where tasks come in."""
+        ...
+
+
+class Publisher(Protocol):
+    """What is used of the engine's publisher."""
+
+    def ring(self, doorbells: Sequence[Doorbell]) -> None:
+        """Tell the broker; a broker that is away is no error."""
+        ...
+
+
+class Doorman(Protocol):
+    """What is used of whoever lets callers in."""
+
+    def admit_many(self, bearers: Sequence[Bearer]) -> Sequence[Caller | NotAuthenticatedError]:
+        """Return who stands behind tokens and keys, as the ledger knows them now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """Something that is to be accepted."""
+
+    by: Caller | Bearer
+    # Called when it is known who asks; raises when they may not.
+    make: Make
+    # Until when it may wait for another request with the same idempotency key.
+    deadline: float
+
+
+class Accepting:
+    """Writes what callers submit, and rings for it once it is committed."""
+
+    def __init__(
+        self, ledger: HasSubmissions, publisher: Publisher, doorman: Doorman, *, room: int
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._doorman = doorman
+        self._writer: Batcher[_Wish, Accepted] = Batcher(
+            "celeriac-accept", self._write, most=_MOST_ROWS, room=room
+        )
+        # A thread of its own: a slow broker makes nobody wait who submits.
+        self._ringer: Batcher[Sequence[Doorbell], None] = Batcher(
+            "celeriac-ring", self._ring, most=_MOST_BELLS, room=_ROOM_FOR_BELLS
+        )
+
+    def put(self, by: Caller | Bearer, make: Make, *, weight: int = 1) -> Future[Accepted]:
+        """Have something accepted: when its answer comes, it is committed and will run.
+
+        Args:
+            by: Who asks. A token or a key is looked up together with its neighbours'.
+            make: Returns what is to be accepted, told who asks; or raises what they are refused
+                with.
+            weight: How many tasks it is.
+
+        Returns:
+            What became of it; NotAuthenticatedError, what `make` raised, InvalidRequestError or
+            ConflictError if nothing of it was accepted, and LedgerUnavailableError if nothing of
+            anybody was.
+
+        Raises:
+            AcceptQueueFullError: Too much waits already.
+        """
+        wish = _Wish(by, make, time.monotonic() + _PATIENCE_SECONDS)
+        return self._writer.put(wish, weight=weight)
+
+    def close(self) -> None:
+        """Take nothing more, and return when everything is written and rung for."""
+        self._writer.close()
+        self._ringer.close()
+
+    def _write(self, wishes: Sequence[_Wish]) -> Sequence[Accepted | Exception]:
+        made = [
+            _make(wish, caller) for wish, caller in zip(wishes, self._admit(wishes), strict=True)
+        ]
+        submissions = [each for each in made if isinstance(each, Submission)]
+        accepted = iter(self._ledger.submissions.accept(submissions)) if submissions else iter(())
+        answers = [next(accepted) if isinstance(each, Submission) else each for each in made]
+        self._ring_soon([bell for each in answers for bell in getattr(each, "doorbells", ())])
+        return self._have_patience(wishes, answers)
+
+    def _have_patience(
+        self, wishes: Sequence[_Wish], answers: Sequence[Accepted | Exception]
+    ) -> Sequence[Accepted | Exception]:
+        now = time.monotonic()
+        patient = [
+            NotYetError()
+            if isinstance(answer, IdempotencyKeyInFlightError) and now < wish.deadline
+            else answer
+            for wish, answer in zip(wishes, answers, strict=True)
+        ]
+        if all(isinstance(each, NotYetError) for each in patient):
+            # Nobody else is kept waiting by this.
+            time.sleep(_PAUSE_SECONDS)
+        return patient
+
+    def _admit(self, wishes: Sequence[_Wish]) -> list[Caller | NotAuthenticatedError]:
+        bearers = [wish.by for wish in wishes if not isinstance(wish.by, Caller)]
+        admitted = iter(self._doorman.admit_many(bearers) if bearers else ())
+        return [wish.by if isinstance(wish.by, Caller) else next(admitted) for wish in wishes]
+
+    def _ring_soon(self, doorbells: Sequence[Doorbell]) -> None:
+        if not doorbells:
+            return
+        try:
+            rung = self._ringer.put(doorbells, weight=len(doorbells))
+            rung.add_done_callback(_log_failure)
+        except AcceptQueueFullError:
+            logger.warning(
+                "doorbells are left to the janitor: the broker is too slow for them",
+                extra={"count": len(doorbells)},
+            )
+
+    def _ring(self, lot: Sequence[Sequence[Doorbell]]) -> Sequence[None]:
+        self._publisher.ring([bell for doorbells in lot for bell in doorbells])
+        return [None] * len(lot)
+
+
+def reservation_id(*parts: str) -> str:
+    """Return the id of what somebody reserves, from which neither of the parts is read again."""
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def reserve_key(key: str, fingerprint: str, *, by: Caller) -> Reservation:
+    """Return the reservation behind a caller's idempotency key."""
+    return Reservation(
+        id=reservation_id("idempotency key", by.name, key),
+        lifetime=KEY_LIFETIME,
+        fingerprint=fingerprint,
+    )
+
+
+def _log_failure(rung: Future[None]) -> None:
+    error = rung.exception()
+    if error is not None:
+        logger.error("doorbells were not rung; the janitor rings for them", exc_info=error)
+
+
+def _make(wish: _Wish, caller: Caller | NotAuthenticatedError) -> Submission | CeleriacError:
+    if not isinstance(caller, Caller):
+        return caller
+    try:
+        return wish.make(caller)
+    except CeleriacError as error:
+        return error
