@@ -270,6 +270,13 @@ class Settings:
     concurrency: int = setting(
         "CELERIAC_CONCURRENCY", 2, parse=_whole(1, 512), allowed="a whole number from 1 to 512"
     )
+    # Async tasks at a time in one process of a worker.
+    async_slots: int = setting(
+        "CELERIAC_ASYNC_SLOTS",
+        100,
+        parse=_whole(1, 10_000),
+        allowed="a whole number from 1 to 10000",
+    )
     # Queues of the worker that `up` starts.
     queues: tuple[str, ...] = setting(
         "CELERIAC_QUEUES",

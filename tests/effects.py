@@ -74,10 +74,14 @@ class Gates:
         """Let everybody through who waits or will wait here."""
         self._file(key).touch()
 
+    def is_open(self, key: str) -> bool:
+        """Return whether everybody is let through here."""
+        return self._file(key).exists()
+
     def wait(self, key: str, *, seconds: float = 30) -> None:
         """Wait until the gate is open."""
         deadline = time.monotonic() + seconds
-        while not self._file(key).exists():
+        while not self.is_open(key):
             if time.monotonic() > deadline:
                 raise TimeoutError(key)
             time.sleep(0.01)

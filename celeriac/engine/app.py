@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import Celery, concurrency
 
+from celeriac.engine import context_stack, worker_options
 from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.doorbell import CONTENT_TYPE, register_content_type
@@ -82,6 +83,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     _refuse_pickle(app)
     register_content_type()
     transport.install()
+    context_stack.install()
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"
@@ -95,6 +97,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     # that declares its queues in that moment.
     app.conf.broker_channel_error_retry = True
     app.celeriac = Engine(app, settings)
+    worker_options.add_to(app)
     register_canvas(app)
     return app
 

@@ -16,7 +16,7 @@ from kombu.utils.encoding import safe_repr
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import ClaimedTask, TaskError
-from celeriac.engine import codec
+from celeriac.engine import codec, context_stack, strand
 from celeriac.engine.collector import Collector, collecting
 from celeriac.engine.messages import request_of
 
@@ -40,7 +40,7 @@ class Report:
 
 
 class Executor:
-    """Runs claimed tasks in this process, one after the other."""
+    """Runs claimed tasks in this process; each call of `run` stands for itself."""
 
     def __init__(self, app: Any, *, hostname: str, now: Callable[[], datetime] | None = None):
         self._app = app
@@ -53,6 +53,9 @@ class Executor:
             self._build(name, task)
 
     def _build(self, name: str, task: Any) -> Any:
+        context_stack.use_for(task)
+        if strand.is_async(task):
+            strand.prepare(task)
         task.__trace__ = build_tracer(name, task, self._app.loader, self._hostname, app=self._app)
         return task.__trace__
 

@@ -14,6 +14,7 @@ from celeriac.engine.changes import Changes, NoChanges
 from celeriac.engine.notices import NoNotices, Notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
+from celeriac.engine.strand import is_async
 from celeriac.files.store import FileStore, FolderStore
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.settings import Settings
@@ -25,6 +26,8 @@ class Engine:
 
     def __init__(self, app: Any, settings: Settings) -> None:
         self.settings = settings
+        # The worker's command line may say otherwise.
+        self.async_slots = settings.async_slots
         self.counters = Counters()
         # Shared by all processes of the service, children too: it needs no connection.
         self.files: FileStore = FolderStore(settings.files_folder)
@@ -43,6 +46,8 @@ class Engine:
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         self._background: Any = None
+        # Asked for every doorbell.
+        self._is_async: dict[str, bool] = {}
         self._to_cancel: deque[TaskId] = deque()
         # Called when a task is to be cancelled soon; a worker's pool hangs its thread here.
         self.on_cancel: Callable[[], None] = lambda: None
@@ -67,6 +72,16 @@ class Engine:
         A plain Celery task means what its broker means; a typed one always has 9 first.
         """
         return self.is_zero_first and not getattr(self._app.tasks.get(name), "is_nine_first", False)
+
+    def is_async(self, name: str) -> bool:
+        """Whether a task function is an `async def`, so that many run at a time."""
+        found = self._is_async.get(name)
+        if found is None:
+            task = self._app.tasks.get(name)
+            if task is None:
+                return False
+            found = self._is_async[name] = is_async(task)
+        return found
 
     def is_at_most_once(self, name: str) -> bool:
         """Whether a task function must never be run a second time."""

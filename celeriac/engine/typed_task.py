@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import random
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from celery.result import AsyncResult
 
 from celeriac.core.retry import backoff
 from celeriac.engine.contract import Contract
+from celeriac.engine.strand import finish
 from celeriac.engine.values import to_message
 from celeriac.errors import InvalidArgumentsError
 from celeriac.files.file import KeptFiles
@@ -137,7 +137,7 @@ def _converting(own: Any) -> Callable[..., Any]:
         values, named = self.contract.bind(args, kwargs, files=self._door())
         try:
             result = function(*values, **named)
-            return asyncio.run(result) if inspect.iscoroutine(result) else result
+            return finish(result) if inspect.iscoroutine(result) else result
         except NEVER_RETRIED:
             raise
         except Exception as error:

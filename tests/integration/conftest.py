@@ -84,7 +84,9 @@ def key() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make our marker known."""
-    line = "only(pool=..., ledger=...): play this test on the stages of one pool or ledger only"
+    line = (
+        "only(pool=..., ledger=...): play this test on the stages of some pools or one ledger only"
+    )
     config.addinivalue_line("markers", line)
 
 
@@ -104,7 +106,8 @@ def _is_for_its_stage(item: pytest.Item) -> bool:
         return True
     pool, ledger = combination
     return all(
-        mark.kwargs.get("pool", pool) == pool and mark.kwargs.get("ledger", ledger) == ledger
+        pool in mark.kwargs.get("pool", pool).split()
+        and mark.kwargs.get("ledger", ledger) == ledger
         for mark in item.iter_markers("only")
     )
 

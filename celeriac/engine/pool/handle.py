@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections import deque
 from typing import Any
 
 from celeriac.engine.pool import wire
@@ -15,18 +14,31 @@ from celeriac.engine.pool.job import Job
 class Child:
     """One child as its parent sees it."""
 
-    def __init__(self, sock: socket.socket, slot: int) -> None:
+    def __init__(self, sock: socket.socket, slot: int, *, is_async: bool = False) -> None:
         self.socket = sock
         self.slot = slot
+        # It runs async tasks, side by side, and no others; else one task after the other.
+        self.is_async = is_async
         self.pid = 0
         self.is_ready = False
         self.is_buried = False
         # It was asked for what has not begun, and has not answered.
         self.is_recalling = False
-        # What it was handed and has not ended, in order: it runs the first.
-        self.jobs: deque[Job] = deque()
+        # A task of its keeps its event loop from the others.
+        self.is_blocked = False
+        # It is to be handed nothing more, and ends when it has ended what it has.
+        self.is_leaving = False
+        # How many tasks it was handed, without those it gave back.
+        self.handed = 0
+        # What it was handed and has not ended, by id, in order: it runs the first, or all.
+        self.jobs: dict[str, Job] = {}
         self._unpacker = wire.Unpacker()
         self._out = bytearray()
+
+    @property
+    def head(self) -> Job | None:
+        """What it runs, or begins next; of async tasks the one that was handed first."""
+        return next(iter(self.jobs.values()), None)
 
     def send(self, message: Any) -> None:
         """Have something written to it, as far as its socket takes it."""

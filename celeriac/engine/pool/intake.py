@@ -17,13 +17,22 @@ class Intake:
     `put` is for any thread; everything else is the pool's thread's.
     """
 
-    def __init__(self, told: Told, counters: Counters) -> None:
+    def __init__(
+        self,
+        told: Told,
+        counters: Counters,
+        *,
+        is_async: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._told = told
         self._counters = counters
+        self._is_async = is_async
         self._inbox: deque[tuple[TaskId, Any]] = deque()
         # Celery's request of every task that waits here or is asked for.
         self._requests: dict[TaskId, Any] = {}
+        # By what a message says of their names: plain tasks, and async ones.
         self._waiting: deque[TaskId] = deque()
+        self._async: deque[TaskId] = deque()
 
     def put(self, task_id: TaskId, request: Any) -> None:
         """Take a doorbell that the consumer delivered."""
@@ -53,20 +62,24 @@ class Intake:
                 self._told.duplicate(request, known)
                 continue
             self._requests[task_id] = request
-            self._waiting.append(task_id)
+            self._lane_of(task_id).append(task_id)
 
     def close(self) -> None:
         """Forget what waits: left unacknowledged, the broker gives it to another worker."""
         self._inbox.clear()
         self._waiting.clear()
+        self._async.clear()
 
-    def ask_for(self, most: int) -> list[TaskId]:
-        """Return what to claim next, in the order in which it came."""
-        return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+    def ask_for(self, most: int, most_async: int = 0) -> list[TaskId]:
+        """Return what to claim next, in the order in which it came, and async tasks after that."""
+        wanted = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        wanted += [self._async.popleft() for _ in range(min(most_async, len(self._async)))]
+        return wanted
 
     def put_back(self, wanted: Sequence[TaskId]) -> None:
         """Have what was asked for asked for again: nobody answered."""
-        self._waiting.extendleft(reversed(wanted))
+        for task_id in reversed(wanted):
+            self._lane_of(task_id).appendleft(task_id)
 
     def claimed(self, task_id: TaskId) -> Any:
         """Return the request of a task whose claim was granted."""
@@ -77,3 +90,6 @@ class Intake:
         self._counters.add("claims_refused", len(task_ids))
         for task_id in task_ids:
             self._told.refused(self._requests.pop(task_id))
+
+    def _lane_of(self, task_id: TaskId) -> deque[TaskId]:
+        return self._async if self._is_async(self._requests[task_id].name) else self._waiting

@@ -25,11 +25,25 @@ class Job:
     # Its hard limit is over and its process was told to die.
     is_timed_out: bool = False
     is_soft_told: bool = False
+    # Its function is an `async def`: it runs on an event loop, with others.
+    is_async: bool = False
+    # When a runner took it, by the monotonic clock.
+    handed: float = 0.0
+    # The slot in which an async task runs.
+    slot: int = -1
+    # An async task was asked to end: when its process is killed, by the monotonic clock.
+    kill_at: float | None = None
 
     @property
     def id(self) -> str:
         """The task's id."""
         return self.claimed.id
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its next crash would be one too many: it runs alone, so that it is its own."""
+        crashes = self.claimed.crashes
+        return crashes > 0 and (crashes >= 2 or crashes + 1 >= self.claimed.max_crashes)
 
     def has_expired(self, now: datetime) -> bool:
         """Whether it should have begun before now."""

@@ -1,19 +1,21 @@
-"""The runner of processes: children that a fork server makes, each running one task at a time."""
+"""The runner of processes: children that a fork server makes.
+
+Most of them run one task after the other. Async tasks have children of their own, made when the
+first of them comes, each of which runs many at a time.
+"""
 
 from __future__ import annotations
 
 import logging
 import selectors
 import signal
-import socket
+import sys
 import time
-from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from celery import states
-from celery.worker import state as worker_state
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import TaskId
@@ -22,16 +24,22 @@ from celeriac.engine.pool import forkserver, wire
 from celeriac.engine.pool.answers import Answers
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.child import run_child
-from celeriac.engine.pool.ends import ended, timed_out
+from celeriac.engine.pool.ends import cut_off, ended, timed_out
 from celeriac.engine.pool.handle import Child
 from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.nursery import Nursery
 from celeriac.engine.pool.pacer import Pacer
 from celeriac.engine.pool.runner import Events, Runner
+from celeriac.engine.pool.slots import Numbers
 
 logger = logging.getLogger(__name__)
 
 # A task that runs for longer lets nothing wait behind it.
 _LONG_SECONDS = 0.05
+# An event loop that has not begun a task for so long is blocked by another one.
+_BLOCKED_SECONDS = 0.5
+# How long an async task that was told to end may clean up, before its process is killed.
+_GRACE_SECONDS = 3.0
 
 
 class ProcessRunner:
@@ -39,73 +47,110 @@ class ProcessRunner:
 
     name = "processes"
 
-    def __init__(self, server: forkserver.ForkServer, slots: int, answers: Answers) -> None:
-        self._server = server
+    def __init__(
+        self,
+        server: forkserver.ForkServer,
+        slots: int,
+        answers: Answers,
+        *,
+        slots_per_async_child: int = 100,
+        tasks_per_child: int | None = None,
+    ) -> None:
         self._answers = answers
         self._pacer = Pacer()
+        self._numbers = Numbers()
+        self._nursery = Nursery(server, self._numbers)
         self._events: Events
-        self._selector: selectors.BaseSelector
-        # Asked for and not yet named by the fork server, in the order of asking.
-        self._forking: deque[Child] = deque()
-        self._children: dict[int, Child] = {}
+        # Set from any thread; the pool's thread sees to it.
         self._wanted = slots
+        self._has = 0
+        self._slots_per_async_child = slots_per_async_child
+        self._async_children = 0
+        self._tasks_per_child = tasks_per_child
         self._is_stopping = False
-        self._has_server = True
 
     @property
     def slots(self) -> int:
-        """Tasks that can run at the same time."""
+        """Tasks that can run at the same time, async ones apart."""
         return self._wanted
+
+    @property
+    def async_slots(self) -> int:
+        """Async tasks that can run at the same time."""
+        return max(1, self._wanted) * self._slots_per_async_child
+
+    def resize(self, slots: int) -> None:
+        """Have another number of slots; callable from any thread."""
+        self._wanted = max(0, slots)
 
     # ---- the pool's thread asks
 
     def start(self, events: Events, selector: selectors.BaseSelector) -> None:
         """Have the children made."""
-        self._events, self._selector = events, selector
-        selector.register(self._server.socket, selectors.EVENT_READ, self._hear_server)
-        for slot in range(self._wanted):
-            self._fork(slot)
+        self._events = events
+        self._nursery.start(selector, on_message=self._take, on_death=self._bury)
+        self._keep_children()
 
     def room(self) -> int:
         """Return how many more jobs the children take."""
-        return sum(self._room_in(child) for child in self._usable())
+        return sum(self._room_in(child) for child in self._nursery.usable())
+
+    def async_room(self, wanted: int) -> int:
+        """Return how many more async jobs there is room for, making some if there is too little."""
+        children = tuple(self._nursery.usable(is_async=True))
+        room = sum(self._async_room_in(child) for child in children)
+        if room < wanted:
+            held = sum(len(child.jobs) for child in children)
+            needed = -(-(held + wanted) // self._slots_per_async_child)
+            self._async_children = max(self._async_children, min(needed, max(1, self._wanted)))
+            self._nursery.keep(self._async_children, is_async=True)
+        return room
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Give each job to the child that has the fewest."""
+        now = time.monotonic()
         for job in jobs:
             # Those with no room last: there is always one that has some.
-            child = min(self._usable(), key=lambda each: (self._room_in(each) < 1, len(each.jobs)))
-            child.jobs.append(job)
-            if len(child.jobs) == 1:
-                self._events.began(job, child.pid, child.slot)
-            child.send(["run", job.claimed, job.soft_seconds])
-            self._watch(child)
+            if job.is_async:
+                children = self._nursery.usable(is_async=True)
+                child = min(children, key=lambda c: (self._async_room_in(c) < 1, len(c.jobs)))
+            else:
+                children = self._nursery.usable()
+                child = min(children, key=lambda c: (self._room_in(c) < 1, len(c.jobs)))
+            self._hand_to(child, job, now)
 
     def interrupt(self, task_id: str) -> None:
-        """Kill the child that runs a task; what waits behind it goes to others."""
-        for child in list(self._children.values()):
-            if child.jobs and child.jobs[0].id == task_id:
-                # Its end may have come in meanwhile, and the next task must not be hit.
-                self._hear(child)
-                if child.jobs and child.jobs[0].id == task_id:
-                    child.signal(signal.SIGKILL)
+        """Kill the child that runs a task; what waits behind it goes to others.
+
+        An async task is cancelled as asyncio does, for the sake of those beside it; its child is
+        killed only when it does not end.
+        """
+        for child in self._nursery:
+            if task_id not in child.jobs:
+                continue
+            # Its end may have come in meanwhile, and the next task must not be hit.
+            self._nursery.hear(child)
+            job = child.jobs.get(task_id)
+            if job is None:
+                return
+            if child.is_async:
+                self._nursery.send(child, "end", task_id)
+                job.kill_at = time.monotonic() + _GRACE_SECONDS
+            elif job is child.head:
+                child.signal(signal.SIGKILL)
+            else:
+                self._recall(child)
 
     def tick(self, now: float) -> float | None:
         """Tell children of soft limits, and kill those whose task is over its hard limit."""
+        if self._has != self._wanted:
+            self._keep_children()
         due: list[float] = []
-        for child in self._children.values():
-            if not child.jobs:
-                continue
-            job = child.jobs[0]
-            if job.hard_due(now):
-                job.is_timed_out = True
-                child.signal(signal.SIGKILL)
-            elif job.soft_due(now):
-                job.is_soft_told = True
-                child.signal(signal.SIGUSR1)
-            if job.began is not None:
-                self._recall(child, job.began, now, due)
-                due += job.limits_to_come()
+        for child in self._nursery:
+            if child.is_async:
+                self._keep_async_limits(child, now, due)
+            elif child.head is not None:
+                self._keep_limits(child, child.head, now, due)
         return min(due, default=None)
 
     def give_back(self) -> list[Job]:
@@ -115,8 +160,8 @@ class ProcessRunner:
 
     def kill(self) -> list[Job]:
         """Kill every child and return what they had."""
-        jobs = [job for child in self._children.values() for job in child.jobs]
-        for child in self._children.values():
+        jobs = [job for child in self._nursery for job in child.jobs.values()]
+        for child in self._nursery:
             child.jobs.clear()
             child.signal(signal.SIGKILL)
         return jobs
@@ -124,167 +169,193 @@ class ProcessRunner:
     def stop(self) -> None:
         """Let the children end in order, then the fork server."""
         self._is_stopping = True
-        for child in self._children.values():
-            child.send(["stop"])
-        deadline = time.monotonic() + 5.0
-        while self._is_waiting_for_children() and time.monotonic() < deadline:
-            for key, _ in self._selector.select(0.1):
-                key.data()
-        if self._has_server:
-            self._selector.unregister(self._server.socket)
-        self._server.close()
+        self._nursery.close()
 
     def facts(self) -> dict[str, Any]:
         """Return what `inspect stats` shows."""
         return {
-            "processes": sorted(self._children),
+            "processes": self._nursery.pids(),
             "max-concurrency": self._wanted,
+            "async-slots": self.async_slots,
             "timeouts": (),
-            "max-tasks-per-child": "N/A",
+            "max-tasks-per-child": self._tasks_per_child or "N/A",
         }
 
-    def _is_waiting_for_children(self) -> bool:
-        return self._has_server and bool(self._children or self._forking)
+    # ---- handing over, and taking back
 
     def _room_in(self, child: Child) -> int:
-        if child.is_recalling or (child.jobs and self._is_long(child.jobs[0])):
+        head = child.head
+        if child.is_recalling or (head is not None and self._is_long(head)):
             return 0
-        return max(0, self._pacer.handed() - len(child.jobs))
+        return min(max(0, self._pacer.handed() - len(child.jobs)), self._left_for(child))
+
+    def _async_room_in(self, child: Child) -> int:
+        if child.is_recalling or child.is_blocked:
+            return 0
+        return min(self._slots_per_async_child - len(child.jobs), self._left_for(child))
+
+    def _left_for(self, child: Child) -> int:
+        if self._tasks_per_child is None:
+            return sys.maxsize
+        return self._tasks_per_child - child.handed
 
     def _is_long(self, job: Job) -> bool:
         return job.began is not None and time.monotonic() - job.began > _LONG_SECONDS
 
-    def _recall(self, child: Child, began: float, now: float, due: list[float]) -> None:
-        """Have back what waits behind a task that turned out to be long: others may be free."""
-        if len(child.jobs) < 2 or child.is_recalling:
-            return
-        if self._is_stopping or now >= began + _LONG_SECONDS:
-            child.is_recalling = True
-            child.send(["recall"])
-            self._watch(child)
+    def _hand_to(self, child: Child, job: Job, now: float) -> None:
+        child.jobs[job.id] = job
+        child.handed += 1
+        job.handed = now
+        if child.is_async:
+            self._nursery.send(child, "begin", job.claimed, job.soft_seconds, job.hard_seconds)
         else:
-            due.append(began + _LONG_SECONDS)
+            if len(child.jobs) == 1:
+                self._events.began(job, child.pid, child.slot)
+            self._nursery.send(child, "run", job.claimed, job.soft_seconds)
+        if self._tasks_per_child is not None and child.handed >= self._tasks_per_child:
+            child.is_leaving = True
+
+    def _keep_limits(self, child: Child, head: Job, now: float, due: list[float]) -> None:
+        if head.hard_due(now):
+            head.is_timed_out = True
+            child.signal(signal.SIGKILL)
+        elif head.soft_due(now):
+            head.is_soft_told = True
+            child.signal(signal.SIGUSR1)
+        if head.began is None:
+            return
+        due += head.limits_to_come()
+        # What waits behind a task that turned out to be long: others may be free.
+        if len(child.jobs) > 1 and not child.is_recalling:
+            if self._is_stopping or now >= head.began + _LONG_SECONDS:
+                self._recall(child)
+            else:
+                due.append(head.began + _LONG_SECONDS)
+
+    def _keep_async_limits(self, child: Child, now: float, due: list[float]) -> None:
+        """Look after what the child itself cannot: its limits are kept by its event loop."""
+        for job in child.jobs.values():
+            if job.began is None:
+                if child.is_recalling:
+                    continue
+                if now >= job.handed + _BLOCKED_SECONDS:
+                    self._recall(child)
+                else:
+                    due.append(job.handed + _BLOCKED_SECONDS)
+                continue
+            kill_at = job.kill_at
+            if job.hard_seconds is not None:
+                hard_at = job.began + job.hard_seconds + _GRACE_SECONDS
+                kill_at = hard_at if kill_at is None else min(hard_at, kill_at)
+            if kill_at is None:
+                continue
+            if now < kill_at:
+                due.append(kill_at)
+            elif not job.is_timed_out:
+                job.is_timed_out = True
+                child.signal(signal.SIGKILL)
+
+    def _recall(self, child: Child) -> None:
+        if not child.is_recalling:
+            child.is_recalling = True
+            self._nursery.send(child, "recall")
 
     def _recalled(self, child: Child, task_ids: list[str]) -> None:
         child.is_recalling = False
-        wanted = frozenset(task_ids)
-        jobs = [job for job in child.jobs if job.id in wanted]
-        for job in jobs:
-            child.jobs.remove(job)
+        jobs = [child.jobs.pop(task_id) for task_id in task_ids if task_id in child.jobs]
+        child.handed -= len(jobs)
+        # An async child that had something to give back says when its loop is free again.
+        child.is_blocked = child.is_async and bool(jobs)
         self._events.returned(jobs)
-
-    # ---- children come and go
-
-    def _usable(self) -> Iterable[Child]:
-        return (child for child in self._children.values() if child.is_ready)
-
-    def _fork(self, slot: int) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        self._forking.append(Child(ours, slot))
-        self._server.fork(theirs)
-
-    def _hear_server(self) -> None:
-        try:
-            messages = self._server.messages()
-        except EOFError:
-            # Without it no child can be made any more, and its death has killed them all.
-            logger.critical("the fork server is gone; this worker ends")
-            self._selector.unregister(self._server.socket)
-            self._has_server = False
-            worker_state.should_terminate = 1
-            return
-        for message in messages:
-            if message[0] == "forked":
-                child = self._forking.popleft()
-                child.pid = message[1]
-                self._children[child.pid] = child
-                if self._is_stopping:
-                    # It was asked for before: nobody else tells it.
-                    child.send(["stop"])
-                self._watch(child)
-            else:
-                self._bury(message[1], message[2])
-
-    def _watch(self, child: Child) -> None:
-        wanted = selectors.EVENT_READ
-        if not child.flush():
-            wanted |= selectors.EVENT_WRITE
-        try:
-            key = self._selector.get_key(child.socket)
-        except KeyError:
-            self._selector.register(child.socket, wanted, partial(self._hear, child))
-            return
-        if key.events != wanted:
-            self._selector.modify(child.socket, wanted, key.data)
-
-    def _hear(self, child: Child) -> None:
-        if child.is_buried:
-            # Its death was told in the same turn as its last words, which are taken already.
-            return
-        self._watch(child)
-        messages = child.receive()
-        if messages is None:
-            self._selector.unregister(child.socket)
-            return
-        for message in messages:
-            self._take(child, message)
+        self._let_go(child)
 
     def _take(self, child: Child, message: Any) -> None:
         kind = message[0]
         if kind == "done":
-            self._end(child, wire.outcome(message[2]), Report(**message[3]))
+            self._end(child, message[1], wire.outcome(message[2]), Report(**message[3]))
         elif kind == "call":
-            child.send(self._answers.answer(message[1], message[2], message[3]))
-            self._watch(child)
+            answer = self._answers.answer(message[1], message[2], message[3])
+            self._nursery.send(child, *answer)
         elif kind == "progress":
             self._events.progressed(TaskId(message[1]), message[2], message[3])
+        elif kind == "begun":
+            self._begun(child, message[1])
         elif kind == "recalled":
             self._recalled(child, message[1])
+        elif kind == "free":
+            child.is_blocked = False
+        elif kind == "full":
+            child.is_leaving = True
+            self._let_go(child)
         elif kind == "ready":
             child.is_ready = True
 
-    def _end(self, child: Child, outcome: Outcome, report: Report) -> None:
-        if not child.jobs:
+    def _begun(self, child: Child, task_ids: list[str]) -> None:
+        for task_id in task_ids:
+            job = child.jobs.get(task_id)
+            if job is not None:
+                job.slot = self._numbers.take()
+                self._events.began(job, child.pid, job.slot)
+
+    def _end(self, child: Child, task_id: str, outcome: Outcome, report: Report) -> None:
+        job = child.jobs.pop(task_id, None)
+        if job is None:
             # Killed: its task was given back before this word of it was heard.
             return
-        job = child.jobs.popleft()
-        self._pacer.saw(report.runtime_seconds)
+        if job.is_async:
+            self._numbers.give_back(job.slot)
+        else:
+            self._pacer.saw(report.runtime_seconds)
         self._events.ended(job, outcome, report)
-        if child.jobs:
-            self._events.began(child.jobs[0], child.pid, child.slot)
+        if not job.is_async and child.head is not None:
+            self._events.began(child.head, child.pid, child.slot)
+        self._let_go(child)
 
-    def _bury(self, pid: int, status: int) -> None:
-        """A child has ended: take its last words, then decide what became of its tasks."""
-        child = self._children.pop(pid, None)
-        if child is None:
-            return
-        for message in child.last_words():
-            self._take(child, message)
-        if child.socket.fileno() in {key.fd for key in self._selector.get_map().values()}:
-            self._selector.unregister(child.socket)
-        child.socket.close()
-        child.is_buried = True
-        if child.jobs:
-            self._charge(child.jobs.popleft(), status)
+    # ---- children go
+
+    def _keep_children(self) -> None:
+        self._has = self._wanted
+        self._async_children = min(self._async_children, max(1, self._wanted))
+        self._nursery.keep(self._has)
+        self._nursery.keep(self._async_children, is_async=True)
+
+    def _let_go(self, child: Child) -> None:
+        if child.is_leaving and not child.jobs:
+            self._nursery.see_off(child)
+            self._keep_children()
+
+    def _bury(self, child: Child, status: int) -> None:
+        """A child has ended: decide what became of its tasks."""
+        jobs = list(child.jobs.values())
+        begun = [job for job in jobs if job.began is not None]
+        # Nobody else's doing, when it was killed for one of them.
+        is_killed = any(job.is_timed_out or job.is_interrupted for job in begun)
+        for job in begun:
+            if job.is_async:
+                self._numbers.give_back(job.slot)
+            self._charge(job, status, is_suspect=not is_killed)
         # The others had not begun: for whichever child is free.
-        self._events.returned(child.jobs)
+        self._events.returned([job for job in jobs if job.began is None])
         if not self._is_stopping:
-            self._fork(child.slot)
+            self._keep_children()
 
-    def _charge(self, job: Job, status: int) -> None:
-        if job.is_timed_out:
-            self._events.ended(job, *timed_out(job))
-            return
+    def _charge(self, job: Job, status: int, *, is_suspect: bool) -> None:
+        # First: a task that was to be cancelled is killed like one that is over its limit.
         if job.is_interrupted:
             self._events.ended(job, ended(job, Ending.CANCELLED), Report(state=states.REVOKED))
             return
+        if job.is_timed_out:
+            self._events.ended(job, *timed_out(job))
+            return
         logger.error(
             "a child died while it ran a task",
-            extra={"task_id": job.id, "status": status, "crashes": job.claimed.crashes + 1},
-        )
+            extra={
+                "task_id": job.id, "status": status, "crashes": job.claimed.crashes + is_suspect
+            },
+        )  # fmt: skip
         shown = f"WorkerLostError('the child ended with status {status}')"
-        self._events.ended(job, ended(job, Ending.LOST), Report(state=states.FAILURE, shown=shown))
+        outcome = ended(job, Ending.LOST) if is_suspect else cut_off(job)
+        self._events.ended(job, outcome, Report(state=states.FAILURE, shown=shown))
 
 
 class ProcessPool(LedgerPool):
@@ -292,5 +363,12 @@ class ProcessPool(LedgerPool):
 
     def create_runner(self) -> Runner:
         """Fork the fork server while this process has one thread."""
-        server = forkserver.start(partial(run_child, self.app, self._hostname))
-        return ProcessRunner(server, self.limit, Answers(self._engine.road))
+        memory = self.options.get("max_memory_per_child")
+        child = partial(run_child, self.app, self._hostname, most_kilobytes=memory)
+        return ProcessRunner(
+            forkserver.start(child),
+            self.limit,
+            Answers(self._engine.road),
+            slots_per_async_child=self._engine.async_slots,
+            tasks_per_child=self.options.get("maxtasksperchild"),
+        )

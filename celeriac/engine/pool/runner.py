@@ -36,13 +36,31 @@ class Runner(Protocol):
 
     @property
     def slots(self) -> int:
-        """Tasks that can run at the same time."""
+        """Tasks that can run at the same time, async ones apart."""
+
+    @property
+    def async_slots(self) -> int:
+        """Async tasks that can run at the same time, beside the others."""
+
+    def resize(self, slots: int) -> None:
+        """Have another number of slots; callable from any thread.
+
+        Raises:
+            NotImplementedError: It always has the same number.
+        """
 
     def start(self, events: Events, selector: selectors.BaseSelector) -> None:
         """Begin; readable files in the selector have a callable without arguments as their data."""
 
     def room(self) -> int:
-        """Return how many more jobs it takes now."""
+        """Return how many more jobs it takes now, async ones apart."""
+
+    def async_room(self, wanted: int) -> int:
+        """Return how many more async jobs it takes now.
+
+        Args:
+            wanted: How many there are, so that it can make room that is not there yet.
+        """
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Take jobs; never more than there is room for."""

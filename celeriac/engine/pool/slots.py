@@ -8,11 +8,31 @@ nobody).
 
 from __future__ import annotations
 
+import heapq
 import mmap
 from pathlib import Path
 
 _SLOT_BYTES = 256
-_MOST_SLOTS = 1024
+_MOST_SLOTS = 16384
+
+
+class Numbers:
+    """The numbers of slots: whoever asks gets the smallest that is free."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._next = 0
+
+    def take(self) -> int:
+        """Return a number that nobody has."""
+        if self._free:
+            return heapq.heappop(self._free)
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        """Let somebody else have a number."""
+        heapq.heappush(self._free, number)
 
 
 class SlotFile:

@@ -19,8 +19,10 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.ends import cut_off, ended, timed_out
+from celeriac.engine.pool.interleaved import Interleaved
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.runner import Events, Runner
+from celeriac.engine.pool.slots import Numbers
 from celeriac.engine.pool.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -42,8 +44,14 @@ class SoloRunner:
     name = "solo"
     slots = 1
 
-    def __init__(self, executor: Executor, call_in_main: Callable[..., None]) -> None:
+    def __init__(
+        self, executor: Executor, call_in_main: Callable[..., None], *, async_slots: int = 100
+    ) -> None:
         self._executor = executor
+        self.async_slots = async_slots
+        numbers = Numbers()
+        self._number = numbers.take()
+        self._interleaved = Interleaved(executor, async_slots, numbers)
         self._call_in_main = call_in_main
         self._events: Events
         self._lock = threading.Lock()
@@ -68,22 +76,35 @@ class SoloRunner:
         """Begin."""
         self._events = events
         selector.register(self._wakeup, selectors.EVENT_READ, self._collect)
+        self._interleaved.start(events, selector)
+
+    def resize(self, slots: int) -> None:
+        """Refuse: the main thread is one."""
+        raise NotImplementedError("a solo pool runs one task at a time")
 
     def room(self) -> int:
         """Return one when nothing runs, else nothing."""
         with self._lock:
             return 0 if self._handed or self._running else 1
 
+    def async_room(self, wanted: int) -> int:
+        """Return how many more async jobs it takes now."""
+        return self._interleaved.room()
+
     def hand(self, jobs: Iterable[Job]) -> None:
-        """Have a job run in the main thread."""
+        """Have a job run in the main thread, an async one beside it."""
         for job in jobs:
+            if job.is_async:
+                self._interleaved.hand(job)
+                continue
             with self._lock:
                 self._handed.append(job)
             self._call_in_main(self._run_next)
 
     def interrupt(self, task_id: str) -> None:
-        """Stop the running task, if it is this one."""
-        self._signal(lambda job: job.id == task_id, _StoppedError(is_timeout=False))
+        """Stop a running task, if it is here."""
+        if not self._interleaved.stop(task_id):
+            self._signal(lambda job: job.id == task_id, _StoppedError(is_timeout=False))
 
     def tick(self, now: float) -> float | None:
         """Keep the time limits of the running task."""
@@ -103,20 +124,26 @@ class SoloRunner:
         with self._lock:
             jobs = list(self._handed)
             self._handed.clear()
-        return jobs
+        return [*jobs, *self._interleaved.give_back()]
 
     def kill(self) -> list[Job]:
-        """Stop the running task; the main thread gives it back."""
+        """Stop what runs; the main thread gives back its task, and async ones are returned."""
         self._signal(lambda _: True, _StoppedError(is_timeout=False))
-        return []
+        return self._interleaved.kill()
 
     def stop(self) -> None:
         """Close what the pool's thread waits with."""
+        self._interleaved.close()
         self._wakeup.close()
 
     def facts(self) -> dict[str, Any]:
         """Return what `inspect stats` shows."""
-        return {"processes": [os.getpid()], "max-concurrency": 1, "timeouts": ()}
+        return {
+            "processes": [os.getpid()],
+            "max-concurrency": 1,
+            "async-slots": self.async_slots,
+            "timeouts": (),
+        }
 
     def _collect(self) -> None:
         self._wakeup.clear()
@@ -145,7 +172,7 @@ class SoloRunner:
             if not self._handed:
                 return
             job = self._running = self._handed.popleft()
-        self._events.began(job, os.getpid(), 0)
+        self._events.began(job, os.getpid(), self._number)
         began = time.monotonic()
         try:
             outcome, report = self._run(job)
@@ -191,7 +218,8 @@ class SoloPool(LedgerPool):
         self.limit = 1
         executor = Executor(self.app, hostname=self._hostname)
         executor.prepare()
-        runner = SoloRunner(executor, self._post)
+        slots = self._engine.async_slots
+        runner = SoloRunner(executor, self._post, async_slots=slots)
         runner.install()
         signals.worker_process_init.send(sender=self._hostname)
         return runner

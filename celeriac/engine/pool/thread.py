@@ -25,10 +25,11 @@ from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.core.worker import NewWorker
 from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
+from celeriac.engine.pool.appetite import Appetite
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.line import Line
 from celeriac.engine.pool.membership import Membership
-from celeriac.engine.pool.pacer import Pacer
 from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.told import Told
@@ -76,14 +77,14 @@ class PoolThread:
         self._runner = runner
         self._told = told
         self._membership = Membership(engine, describe)
-        self._intake = Intake(told, engine.counters)
+        self._intake = Intake(told, engine.counters, is_async=engine.is_async)
         self._queues = queues
         self._limits = limits
         self._bells = bells
         self._prefetch = prefetch
         self._pauses = Pauses(paused)
         self._prefetched = 0
-        self._pacer = Pacer()
+        self._appetite = Appetite(runner)
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
@@ -92,12 +93,12 @@ class PoolThread:
         self._is_stopping = threading.Event()
         self._is_killed = threading.Event()
         # This thread's own.
-        self._ready: deque[Job] = deque()
+        self._line = Line()
         self._held: dict[str, Job] = {}
         self._ends: list[_End] = []
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
         self._look_at = 0.0
-        # When a task last began or ended here.
+        # When a plain task last began or ended here.
         self._moved_at = 0.0
         self._failures = 0
 
@@ -141,7 +142,9 @@ class PoolThread:
 
     def began(self, job: Job, pid: int, slot: int) -> None:
         """Note that a job truly runs."""
-        job.began = self._moved_at = time.monotonic()
+        job.began = time.monotonic()
+        if not job.is_async:
+            self._moved_at = job.began
         self._membership.runs(slot, job.id)
         self._told.accepted(job.request, pid, job.began)
 
@@ -151,13 +154,23 @@ class PoolThread:
 
     def returned(self, jobs: Iterable[Job]) -> None:
         """Take back jobs that wait behind a long one."""
-        self._ready.extendleft(reversed(list(jobs)))
+        staying: list[Job] = []
+        for job in jobs:
+            if job.is_interrupted:
+                # Somebody cancelled it while it waited there.
+                self._line.ended(job)
+                self._end_here(job, Ending.CANCELLED, states.REVOKED)
+            else:
+                staying.append(job)
+        self._line.put_back(staying)
 
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
-        self._moved_at = time.monotonic()
+        self._line.ended(job)
+        if not job.is_async:
+            self._moved_at = time.monotonic()
         if outcome.ending not in (Ending.LOST, Ending.RETURNED):
-            self._pacer.saw(report.runtime_seconds)
+            self._appetite.saw(job, report.runtime_seconds)
         self._ends.append(_End(outcome, job, report))
 
     # ---- the loop
@@ -220,7 +233,7 @@ class PoolThread:
             self._interrupt(self._interrupts.popleft())
         if self._is_stopping.is_set():
             self._stop_taking()
-        elif self._ready:
+        elif self._line:
             self._weed()
 
     def _find_held(self, task_id: TaskId) -> Any | None:
@@ -232,37 +245,33 @@ class PoolThread:
         if job is None or job.is_interrupted:
             return
         job.is_interrupted = True
-        if job in self._ready:
-            self._ready.remove(job)
+        if self._line.remove(job):
             self._end_here(job, Ending.CANCELLED, states.REVOKED)
         else:
             self._runner.interrupt(task_id)
 
     def _weed(self) -> None:
         """Let go of what is held here and cannot run soon, or shall not run at all."""
-        for job in [each for each in self._ready if each.id in worker_state.revoked]:
-            self._ready.remove(job)
+        for job in [each for each in self._line if each.id in worker_state.revoked]:
+            self._line.remove(job)
             self._end_here(job, Ending.CANCELLED, states.REVOKED)
         now = self._told.now()
-        for job in [each for each in self._ready if each.has_expired(now)]:
+        for job in [each for each in self._line if each.has_expired(now)]:
             # Queued again, it is past its time: the ledger lets nobody claim it and expires it.
-            self._ready.remove(job)
+            self._line.remove(job)
             self._end_here(job, Ending.UNBEGUN, states.IGNORED)
         if self._is_stuck():
             # Every slot has a long task: another worker may be free.
-            while self._ready:
-                self._end_here(self._ready.popleft(), Ending.UNBEGUN, states.IGNORED)
+            for job in self._line.clear_ordinary():
+                self._end_here(job, Ending.UNBEGUN, states.IGNORED)
 
     def _is_stuck(self) -> bool:
-        return (
-            len(self._held) >= self._runner.slots
-            and time.monotonic() - self._moved_at > _STUCK_SECONDS
-        )
+        is_full = self._appetite.plain >= self._runner.slots or self._line.is_quarantine
+        return is_full and time.monotonic() - self._moved_at > _STUCK_SECONDS
 
     def _stop_taking(self) -> None:
         """Return what has not begun; and, when killed, what has."""
-        unbegun = [*self._ready, *self._runner.give_back()]
-        self._ready.clear()
+        unbegun = [*self._line.clear(), *self._runner.give_back()]
         self._intake.close()
         begun: list[Job] = []
         if self._is_killed.is_set():
@@ -310,8 +319,7 @@ class PoolThread:
         self._adapt_prefetch()
 
     def _adapt_prefetch(self) -> None:
-        slots = self._runner.slots
-        wanted = 1 if self._is_stuck() else self._pacer.prefetch(slots)
+        wanted = self._appetite.prefetch(is_stuck=self._is_stuck())
         # A little more or less is not worth a word to the consumer.
         if abs(wanted - self._prefetched) * 4 > self._prefetched:
             self._prefetched = wanted
@@ -355,16 +363,14 @@ class PoolThread:
             self._interrupt(task_id)
 
     def _wanted(self) -> list[TaskId]:
-        if self._is_stopping.is_set():
+        if self._is_stopping.is_set() or self._line.is_quarantine:
             return []
-        slots = self._runner.slots
-        ahead = 0 if self._is_stuck() else self._pacer.ahead(slots)
-        room = slots + ahead - len(self._held)
-        return self._intake.ask_for(max(room, 0))
+        return self._intake.ask_for(*self._appetite.room(is_stuck=self._is_stuck()))
 
     def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
         for end in ends:
-            self._held.pop(end.job.id, None)
+            if self._held.pop(end.job.id, None) is not None:
+                self._appetite.gave(end.job)
             if end.outcome.task_id in lost:
                 self._engine.counters.add("completions_refused")
                 logger.warning(
@@ -378,15 +384,17 @@ class PoolThread:
             request = self._intake.claimed(each.id)
             soft, hard = self._limits(each, request)
             job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
+            job.is_async = self._engine.is_async(each.name)
             self._held[each.id] = job
-            self._ready.append(job)
+            self._appetite.took(job)
+            self._line.put(job)
         self._intake.refused(refused)
 
     def _hand(self) -> None:
-        room = self._runner.room()
-        if room > 0 and self._ready:
-            count = min(room, len(self._ready))
-            self._runner.hand([self._ready.popleft() for _ in range(count)])
+        if self._line:
+            jobs = self._line.take(self._runner, len(self._held) - len(self._line))
+            if jobs:
+                self._runner.hand(jobs)
 
     def _leave(self) -> None:
         self._runner.stop()

@@ -24,8 +24,10 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.ends import ended, timed_out
+from celeriac.engine.pool.interleaved import Interleaved
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.runner import Events, Runner
+from celeriac.engine.pool.slots import Numbers
 from celeriac.engine.pool.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
@@ -75,9 +77,16 @@ class ThreadsRunner:
 
     name = "threads"
 
-    def __init__(self, executor: Executor, slots: int) -> None:
+    def __init__(self, executor: Executor, slots: int, *, async_slots: int = 100) -> None:
         self._executor = executor
-        self._slots = [_Slot(number) for number in range(slots)]
+        # Set from any thread; the pool's thread sees to it.
+        self._wanted = slots
+        self.async_slots = async_slots
+        self._numbers = Numbers()
+        self._interleaved = Interleaved(executor, async_slots, self._numbers)
+        self._threads: list[_Slot] = []
+        # Threads that were told to end and have not.
+        self._leaving = 0
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         # What the threads tell: a job began in a slot, or ended.
         self._told: deque[tuple[Any, ...]] = deque()
@@ -87,8 +96,12 @@ class ThreadsRunner:
 
     @property
     def slots(self) -> int:
-        """Tasks that can run at the same time."""
-        return len(self._slots)
+        """Tasks that can run at the same time, async ones apart."""
+        return self._wanted
+
+    def resize(self, slots: int) -> None:
+        """Have another number of threads; callable from any thread."""
+        self._wanted = max(0, slots)
 
     # ---- in the pool's thread
 
@@ -96,29 +109,37 @@ class ThreadsRunner:
         """Start the threads."""
         self._events = events
         selector.register(self._wakeup, selectors.EVENT_READ, self._collect)
-        for slot in self._slots:
-            name = f"celeriac-slot-{slot.number}"
-            slot.thread = threading.Thread(target=self._work, args=(slot,), name=name, daemon=True)
-            slot.thread.start()
+        self._interleaved.start(events, selector)
+        self._keep_threads()
 
     def room(self) -> int:
         """Return how many threads have nothing to do."""
-        return len(self._slots) - len(self._busy)
+        return max(0, self._wanted - len(self._busy))
+
+    def async_room(self, wanted: int) -> int:
+        """Return how many more async jobs it takes now."""
+        return self._interleaved.room()
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Have jobs run."""
         for job in jobs:
-            self._busy[job.id] = (job, None)
-            self._jobs.put(job)
+            if job.is_async:
+                self._interleaved.hand(job)
+            else:
+                self._busy[job.id] = (job, None)
+                self._jobs.put(job)
 
     def interrupt(self, task_id: str) -> None:
-        """Stop a running task at its next step in Python."""
+        """Stop a running task at its next step in Python, an async one where it waits."""
+        if self._interleaved.stop(task_id):
+            return
         job, slot = self._busy.get(task_id, (None, None))
         if job is not None and slot is not None:
             slot.throw(job, _StoppedError)
 
     def tick(self, now: float) -> float | None:
-        """Keep the time limits of running tasks."""
+        """Keep the time limits of running tasks; the event loop keeps those of async ones."""
+        self._keep_threads()
         due: list[float] = []
         for job, slot in self._busy.values():
             if slot is None:
@@ -133,8 +154,8 @@ class ThreadsRunner:
         return min(due, default=None)
 
     def give_back(self) -> list[Job]:
-        """Return jobs that no thread has taken yet."""
-        jobs: list[Job] = []
+        """Return jobs that no thread has taken yet, nor the event loop."""
+        jobs = self._interleaved.give_back()
         while True:
             try:
                 job = self._jobs.get_nowait()
@@ -146,7 +167,7 @@ class ThreadsRunner:
 
     def kill(self) -> list[Job]:
         """Stop everything at its next step, and return what was running."""
-        jobs = [job for job, _ in self._busy.values()]
+        jobs = [*(job for job, _ in self._busy.values()), *self._interleaved.kill()]
         for job, slot in self._busy.values():
             if slot is not None:
                 slot.throw(job, _StoppedError)
@@ -155,21 +176,46 @@ class ThreadsRunner:
 
     def stop(self) -> None:
         """End the threads; one that does not end goes with the process."""
-        for _ in self._slots:
+        for _ in self._threads:
             self._jobs.put(None)
         deadline = time.monotonic() + _JOIN_SECONDS
-        for slot in self._slots:
+        for slot in self._threads:
             slot.thread.join(max(0.0, deadline - time.monotonic()))
+        self._interleaved.close()
         self._wakeup.close()
 
     def facts(self) -> dict[str, Any]:
         """Return what `inspect stats` shows."""
-        return {"processes": [os.getpid()], "max-concurrency": self.slots, "timeouts": ()}
+        return {
+            "processes": [os.getpid()],
+            "max-concurrency": self.slots,
+            "async-slots": self.async_slots,
+            "timeouts": (),
+        }
+
+    def _keep_threads(self) -> None:
+        for _ in range(self._wanted + self._leaving - len(self._threads)):
+            slot = _Slot(self._numbers.take())
+            name = f"celeriac-slot-{slot.number}"
+            slot.thread = threading.Thread(target=self._work, args=(slot,), name=name, daemon=True)
+            self._threads.append(slot)
+            slot.thread.start()
+        for _ in range(len(self._threads) - self._leaving - self._wanted):
+            self._leaving += 1
+            self._jobs.put(None)
+
+    def _forget(self, slot: _Slot) -> None:
+        self._leaving -= 1
+        self._threads.remove(slot)
+        self._numbers.give_back(slot.number)
 
     def _collect(self) -> None:
         self._wakeup.clear()
         while self._told:
             kind, job, *facts = self._told.popleft()
+            if kind == "left":
+                self._forget(job)
+                continue
             if job.id not in self._busy:
                 # Given up in a cold shutdown; its lease is gone, and its late word with it.
                 continue
@@ -190,6 +236,7 @@ class ThreadsRunner:
             if not report.runtime_seconds:
                 report = report.took(time.monotonic() - began)
             self._tell("ended", job, outcome, report)
+        self._tell("left", slot)
 
     def _tell(self, *message: Any) -> None:
         self._told.append(message)
@@ -246,4 +293,4 @@ class ThreadsPool(LedgerPool):
         executor.prepare()
         logger.warning("threads cannot be killed: a hard limit ends a task at its next Python step")
         signals.worker_process_init.send(sender=self._hostname)
-        return ThreadsRunner(executor, self.limit)
+        return ThreadsRunner(executor, self.limit, async_slots=self._engine.async_slots)

@@ -15,13 +15,19 @@ from celery.result import AsyncResult, allow_join_result
 
 from celeriac import Settings, create_celery
 from tests.effects import Effects, Gates
-from tests.integration.apps import shared
+from tests.integration.apps import asynchronous, shared
 from tests.integration.apps.troubles import TroubleError
 
 # Imported for its task, which every app of this process gets to know.
 __all__ = ["app", "shared"]
 
 app = create_celery(Settings.from_environment())
+
+waiting = asynchronous.register(
+    app,
+    Effects(Path(os.environ["EFFECTS_FILE"])),
+    Gates(Path(os.environ["GATES_FOLDER"])),
+)
 
 
 def leave(key: str, text: str = "") -> int:

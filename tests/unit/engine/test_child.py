@@ -20,7 +20,8 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import NewTask, TaskId
 from celeriac.engine.pool import wire
 from celeriac.engine.pool.answers import Answers
-from celeriac.engine.pool.child import Channel, PipeRoad, SoftLimit
+from celeriac.engine.pool.channel import Channel, PipeRoad
+from celeriac.engine.pool.child import SoftLimit
 from celeriac.engine.road import LedgerRoad
 from celeriac.errors import (
     CeleriacError,

@@ -73,7 +73,7 @@ def test_the_slots_can_be_removed_when_the_file_is_gone_already(path: Path) -> N
 def test_a_slot_beyond_the_last_one_is_not_kept(path: Path) -> None:
     slots = SlotFile(path)
 
-    slots.set(1024, "beyond")
+    slots.set(16384, "beyond")
     slots.set(-1, "before")
 
     assert read_slots(path) == frozenset()

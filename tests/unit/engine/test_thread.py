@@ -42,6 +42,7 @@ class HandRunner:
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
+        self.async_slots = 5
         self.running: dict[str, Job] = {}
         self.ran: list[str] = []
         self.interrupted: list[str] = []
@@ -54,12 +55,18 @@ class HandRunner:
         self._events = events
         selector.register(self._wakeup, selectors.EVENT_READ, self._do)
 
+    def resize(self, slots: int) -> None:
+        self.slots = slots
+
     def room(self) -> int:
-        return self.slots - len(self.running)
+        return self.slots - sum(not job.is_async for job in self.running.values())
+
+    def async_room(self, wanted: int) -> int:
+        return self.async_slots - sum(job.is_async for job in self.running.values())
 
     def hand(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            assert self.room() > 0
+            assert (self.async_room(1) if job.is_async else self.room()) > 0
             self.running[job.id] = job
             self.ran.append(job.id)
             self._events.began(job, 1234, len(self.running) - 1)
