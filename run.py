@@ -209,9 +209,9 @@ def test_gates(arguments: Sequence[str]) -> list[Gate]:
     """Return what decides whether a change lands; with arguments, those tests alone."""
     if arguments:
         return [*TEXT_GATES, ("tests", pytest(*arguments))]
-    # Tests with servers, kills and deadlines of their own run one after the other: sharing two
-    # cores with a neighbour, they would measure each other.
-    with_servers = [f"--ignore={each}" for each in FAST_TESTS]
+    # Tests with servers, kills and deadlines of their own mostly wait. Those of one file stay
+    # together: they share their servers.
+    with_servers = ["-n", "2", "--dist", "loadfile", *(f"--ignore={each}" for each in FAST_TESTS)]
     return [
         *TEXT_GATES,
         ("fast tests", pytest("-n", "2", *COVERAGE, *FAST_TESTS)),

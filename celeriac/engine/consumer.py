@@ -7,11 +7,13 @@ has none of these that count. Messages of anybody else go Celery's own way.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from celery import signals
 from celery.app import trace
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
@@ -52,6 +54,15 @@ class LedgerConsumer(Consumer):
                 self._receive(kind(message))
 
         return on_message
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say that the broker is lost; without Celery's advice about tasks delivered again.
+
+        They go on here, and their doorbells, should they come again, are refused.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
 
     def _kind_of(self, name: Any) -> type[DoorbellRequest] | None:
         """Return what doorbells of a task function become; None leaves them to Celery."""

@@ -186,6 +186,8 @@ def test_a_broker_that_is_killed_and_keeps_its_data_gives_them_back(stage: Stage
     stage.broker.start()
 
     _check_each_ran_once(stage, key, ids)
+    for worker in stage.workers:
+        assert "CPendingDeprecationWarning" not in worker.log_text()
 
 
 def test_remote_control_leaves_nothing_behind(stage: Stage) -> None:
