@@ -25,7 +25,13 @@ from celeriac.up.start import run_up
 @twin_option("broker_url", "URL", "Use this broker instead of starting one.")
 @twin_option("database_url", "URL", "Use this database instead of a file in the data folder.")
 @twin_option("log_level", "LEVEL", "debug, info, warning or error.")
-def up(file: str | None, **options: str | None) -> None:
+@click.option(
+    "--reload/--no-reload",
+    "has_reload",
+    default=None,
+    help="Take up changed code; by default where it is edited: in a git checkout, or a FILE.",
+)
+def up(file: str | None, *, has_reload: bool | None, **options: str | None) -> None:
     """Run everything on this machine: broker, worker, HTTP service, Flower.
 
     FILE holds your tasks, as `celeriac init` writes one; without it celery_app.py or tasks.py of
@@ -40,4 +46,5 @@ def up(file: str | None, **options: str | None) -> None:
         options["app"] = file
     settings = settings_with(options)
     printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
-    run_up(settings, environment=environment_with(options), printer=printer)
+    environment = environment_with(options)
+    run_up(settings, environment=environment, printer=printer, has_reload=has_reload)

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+# What a hurried program gets before it is killed.
+HURRIED = timedelta(seconds=3)
 _PR_SET_PDEATHSIG = 1
 _IS_WINDOWS = sys.platform == "win32"
 # Keeps a process away from the Ctrl-C of our terminal on Windows; elsewhere a new session does.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from celeriac.errors import ProgramFailedError
-from celeriac.up.children import Child, Guardian, Program, pause_before_restart
+from celeriac.up.children import HURRIED, Child, Guardian, Program, pause_before_restart
 from celeriac.up.logs import LogReader
 from celeriac.up.report import ended_line, loud_lines, ready_line, tail, warning_line
 
@@ -37,6 +37,9 @@ class Member:
         self._last_words: list[str] = []
         self._log_start = 0
         self._start_at = time.monotonic()
+        # When it was asked to end, to start again; None when it was not.
+        self._restart_since: float | None = None
+        self._is_hurried = False
         self._log = LogReader(program.log)
 
     @property
@@ -55,7 +58,9 @@ class Member:
                 self._start()
             return
         code = self._child.find_exit_code()
-        if code is not None:
+        if self._restart_since is not None:
+            self._see_restart_through(self._restart_since, has_ended=code is not None)
+        elif code is not None:
             self._note_end(code, timedelta(seconds=time.monotonic() - self._child.started))
         elif not self._is_ready:
             self._look_whether_ready(self._child)
@@ -68,6 +73,15 @@ class Member:
             return
         for line in loud_lines(self.program.name, said, most=_LOUD_LINES, log=self.program.log):
             self._say(line)
+
+    def restart(self) -> None:
+        """Have it end in order and start again; `look` sees it through."""
+        self._endings = 0
+        self._start_at = time.monotonic()
+        if self._child is not None and self._restart_since is None:
+            self._restart_since = self._start_at
+            self._is_hurried = self._is_ready = False
+            self._child.ask_to_end()
 
     def ask_to_end(self) -> None:
         """Ask it to finish what it runs and to end."""
@@ -97,6 +111,18 @@ class Member:
         log = self.program.log
         self._log_start = log.stat().st_size if log.exists() else 0
         self._child = Child(self.program, self._guardian)
+
+    def _see_restart_through(self, since: float, *, has_ended: bool) -> None:
+        waited = timedelta(seconds=time.monotonic() - since)
+        if has_ended:
+            self._restart_since = self._child = None
+            self._start()
+        elif waited > self.program.grace + HURRIED:
+            self.kill()
+            self._restart_since = None
+        elif waited > self.program.grace and not self._is_hurried:
+            self._is_hurried = True
+            self.hurry()
 
     def _look_whether_ready(self, child: Child) -> None:
         facts = self.program.find_ready(child.pid)

@@ -6,6 +6,7 @@ Each has its command line here, and the question that tells whether it is ready.
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from celeriac.core.worker import Worker
 from celeriac.settings import Settings
@@ -26,6 +28,8 @@ FLOWER_USER = "celeriac"
 FLOWER_PASSWORD_FILE = "flower.password"  # noqa: S105 - a file's name
 _HAS_PROCESSES = sys.platform != "win32"
 _ANSWER_SECONDS = 1.0
+# The first time, the schemas of all tasks are made for the answer.
+_TELL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +171,20 @@ def web_url(host: str, port: int) -> str:
     """Return the URL under which this machine reaches the service."""
     address = address_to_ask(host)
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def ask_task_names(url: str, *, key: str) -> list[str]:
+    """Return what can be submitted to a service; nothing when it does not say."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TELL_SECONDS)
+    try:
+        connection.request("GET", "/task-types", headers={"Authorization": f"Bearer {key}"})
+        answer = connection.getresponse()
+        found = json.loads(answer.read()) if answer.status == http.client.OK else {}
+        return [str(each["name"]) for each in found.get("task_types", ())]
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return []
+    finally:
+        connection.close()
 
 
 def answers_ok(host: str, port: int, path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import TextIO
 # The widths of the name and of what is told of it.
 _NAME = 10
 _FACTS = 56
+_TASKS = 90
+_FIRST_TASK = "text.wordcount"
 _GREEN, _YELLOW, _RED, _FAINT, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
 _COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
 _WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
@@ -101,8 +103,54 @@ def ended_line(name: str, *, code: int, lived: timedelta, pause: timedelta, log:
     )
 
 
+def new_code_line(changed: Sequence[str], new_tasks: Collection[str]) -> str:
+    """Return the line that says that programs start again, and why.
+
+    Args:
+        changed: The files, by their names.
+        new_tasks: Tasks that were not there before.
+    """
+    files = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+    line = f"{files} changed: worker and web start again with it"
+    if new_tasks:
+        count = "1 new task" if len(new_tasks) == 1 else f"{len(new_tasks)} new tasks"
+        line += f"; {count}: {', '.join(sorted(new_tasks))}"
+    return note_line("reload", line)
+
+
+def kept_code_line(problem: str) -> str:
+    """Return the line about new code that cannot be imported."""
+    return f"✗ {'reload':<{_NAME}} {problem}; what runs goes on with the code it has"
+
+
+def tasks_line(names: Sequence[str]) -> str:
+    """Return the line about what can be submitted."""
+    shown = ""
+    for position, name in enumerate(names):
+        left = f" and {len(names) - position} more"
+        if len(f"{shown} {name}{left}") > _TASKS:
+            shown += left
+            break
+        shown += f" {name}"
+    return note_line("tasks", f"{len(names)}:{shown}")
+
+
+def try_words(names: Sequence[str]) -> str:
+    """Return the words of a command that is worth a try, empty when there is no task."""
+    if _FIRST_TASK in names:
+        return f'submit {_FIRST_TASK} text="hello world" --watch'
+    return f"tasks describe {names[0]}" if names else ""
+
+
 def closing_lines(
-    *, url: str, took: timedelta, flower: str, logs: Path, grace: timedelta, start_link: str
+    *,
+    url: str,
+    took: timedelta,
+    flower: str,
+    logs: Path,
+    grace: timedelta,
+    start_link: str,
+    to_try: str,
 ) -> tuple[str, ...]:
     """Return what stands under the ready lines.
 
@@ -113,12 +161,14 @@ def closing_lines(
         logs: The folder of the programs' logs.
         grace: How long running tasks may finish at the end.
         start_link: Where the first admin chooses a password; empty when there is one.
+        to_try: A command that is worth a try; empty when there is none.
     """
     where = f"{start_link}    one use, 30 minutes: choose your password" if start_link else url
     return (
         "",
         f"  Ready in {took.total_seconds():.1f} s",
         f"  Open   {where}",
+        *([f"  Try    {to_try}"] if to_try else ()),
         f"  Flower {flower}",
         f"  Logs   {logs}",
         f"  Stop   Ctrl-C (running tasks get {grace.total_seconds():.0f} s to finish)",

@@ -13,6 +13,7 @@ import celeriac
 from celeriac.core.user import Role, User
 from celeriac.engine.local_broker import answers
 from celeriac.errors import SettingsError
+from celeriac.service.profiles import local_profile, read_profile
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker
@@ -24,13 +25,15 @@ from celeriac.up.programs import (
     FLOWER_PASSWORD_FILE,
     WORKER_GRACE,
     Surroundings,
+    ask_task_names,
     flower_program,
     flower_url,
     web_program,
     web_url,
     worker_program,
 )
-from celeriac.up.project import find_project, own_checkout
+from celeriac.up.project import command_word, find_project, own_checkout
+from celeriac.up.reload import Reloader
 from celeriac.up.report import (
     Printer,
     closing_lines,
@@ -38,6 +41,8 @@ from celeriac.up.report import (
     note_line,
     ready_line,
     taken_port_line,
+    tasks_line,
+    try_words,
     warning_line,
 )
 from celeriac.up.supervisor import StopRequestedError, Supervisor
@@ -46,13 +51,20 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REDIS_PORT = 6379
 
 
-def run_up(settings: Settings, *, environment: Mapping[str, str], printer: Printer) -> None:
+def run_up(
+    settings: Settings,
+    *,
+    environment: Mapping[str, str],
+    printer: Printer,
+    has_reload: bool | None = None,
+) -> None:
     """Run everything on this machine until somebody asks it to end.
 
     Args:
         settings: How it shall run.
         environment: What the programs inherit, before what the settings add.
         printer: Where to tell how it goes.
+        has_reload: Whether changed code is taken up; None where it is edited.
 
     Raises:
         StartError: It cannot start here.
@@ -77,7 +89,13 @@ def run_up(settings: Settings, *, environment: Mapping[str, str], printer: Print
                 project=project,
                 folder=settings.up_dir,
             )
-            Machine(around, supervisor, printer, began=began).run()
+            Machine(
+                around,
+                supervisor,
+                printer,
+                began=began,
+                has_reload=project.is_edited if has_reload is None else has_reload,
+            ).run()
     finally:
         lock.release()
 
@@ -86,12 +104,19 @@ class Machine:
     """One machine with everything on it."""
 
     def __init__(
-        self, around: Surroundings, supervisor: Supervisor, printer: Printer, *, began: float
+        self,
+        around: Surroundings,
+        supervisor: Supervisor,
+        printer: Printer,
+        *,
+        began: float,
+        has_reload: bool,
     ) -> None:
         self._around = around
         self._supervisor = supervisor
         self._printer = printer
         self._began = began
+        self._has_reload = has_reload
         self._broker: EmbeddedBroker | None = None
         # Prepared before the service, which must know its place; None when another one was named.
         self._flower: Program | None = None
@@ -99,10 +124,12 @@ class Machine:
 
     def run(self) -> None:
         """Start everything, keep it running, end it in order."""
+        reloader: Reloader | None = None
         try:
             self._start_broker()
             if self._around.settings.host not in _LOOPBACK:
                 self._check_open_host()
+            reloader = self._create_reloader()
             url = self._start_worker_and_web()
             # While they import what they need.
             took = self._ledger.open()
@@ -113,11 +140,13 @@ class Machine:
             self._start_flower()
             self._supervisor.wait_until_ready()
             self._tell_ready(url)
-            self._supervisor.run()
+            self._supervisor.run(lambda: None if reloader is None else reloader.turn())
         except StopRequestedError:
             pass
         finally:
             self._printer.say("  stopping: running tasks may finish; Ctrl-C again hurries them")
+            if reloader is not None:
+                reloader.close()
             self._supervisor.stop()
             if self._broker is not None:
                 self._broker.forget()
@@ -140,6 +169,18 @@ class Machine:
             url = broker.url
         self._around = replace(
             self._around, environment=environment_for(self._around, broker_url=url)
+        )
+
+    def _create_reloader(self) -> Reloader | None:
+        if not self._has_reload:
+            return None
+        checkout = own_checkout()
+        return Reloader(
+            self._around,
+            package=None if checkout is None else checkout / "celeriac",
+            spawn=self._supervisor.spawn,
+            restart=lambda: self._supervisor.restart({"worker", "web"}),
+            say=self._printer.say,
         )
 
     def _check_open_host(self) -> None:
@@ -186,8 +227,14 @@ class Machine:
         return chosen.port
 
     def _tell_ready(self, url: str) -> None:
-        self._ledger.keep_profile(self._around.settings.data_dir, url=url)
+        data_dir = self._around.settings.data_dir
+        self._ledger.keep_profile(data_dir, url=url)
         link = self._ledger.make_start_link()
+        profile = read_profile(local_profile(data_dir))
+        names = [] if profile is None else ask_task_names(url, key=profile.key)
+        words = try_words(names)
+        if names:
+            self._printer.say(tasks_line(names))
         self._printer.say(
             *closing_lines(
                 url=url,
@@ -196,6 +243,7 @@ class Machine:
                 logs=self._around.folder,
                 grace=WORKER_GRACE,
                 start_link="" if link is None else f"{url}/start/{link}",
+                to_try=f"{command_word(own_checkout())} {words}" if words else "",
             )
         )
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from queue import Empty, SimpleQueue
 from types import FrameType
 
-from celeriac.up.children import Guardian, Program
+from celeriac.up.children import HURRIED, Child, Guardian, Program
 from celeriac.up.member import Member, Say
 
 # How long a look waits for a signal: short while something is about to become ready.
 _STARTING_PAUSE = 0.03
 _RUNNING_PAUSE = 0.25
-# What a hurried program gets before it is killed.
-_HURRIED = timedelta(seconds=3)
 # The ones that ask us to end; the last is not known on every system.
 _ENDING = tuple(
     getattr(signal, name)
@@ -72,11 +69,26 @@ class Supervisor:
         while not all(member.is_ready for member in self._members):
             self._wait_and_look()
 
-    def run(self) -> None:
-        """Keep everything running until somebody asks us to end."""
+    def run(self, turn: Callable[[], None] = lambda: None) -> None:
+        """Keep everything running until somebody asks us to end.
+
+        Args:
+            turn: Called at every look, a few times a second.
+        """
         with contextlib.suppress(StopRequestedError):
             while True:
                 self._wait_and_look()
+                turn()
+
+    def restart(self, names: Collection[str]) -> None:
+        """Have programs end in order and start again; they are not waited for."""
+        for member in self._members:
+            if member.program.name in names:
+                member.restart()
+
+    def spawn(self, program: Program) -> Child:
+        """Start a program that ends by itself; whoever asked looks after it."""
+        return Child(program, self._guardian)
 
     def stop(self) -> None:
         """End everything, what was started last first.
@@ -107,7 +119,7 @@ class Supervisor:
                     hurried_at = now
                     for member in running:
                         member.hurry()
-            elif was_asked_again or now > hurried_at + _HURRIED.total_seconds():
+            elif was_asked_again or now > hurried_at + HURRIED.total_seconds():
                 for member in running:
                     member.kill()
 

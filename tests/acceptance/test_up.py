@@ -19,6 +19,16 @@ from tests.acceptance.machine import UpProcess, add_user1, wait_until_ended, wal
 from tests.servers.processes import PROJECT, clean_environment, is_alive, wait_until
 from tests.servers.valkey import ValkeyServer
 
+# A terminal window: what runs in it has it as its controlling terminal, and it shows what is said.
+TERMINAL = """
+import os, pty, sys
+pid, screen = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    os.write(1, os.read(screen, 65536))
+"""
+
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
@@ -173,6 +183,21 @@ def test_a_signal_to_end_ends_everything_and_leaves_nothing(
     wait_until_ended(everyone)
     assert "Traceback" not in machine.log_text()
     assert not (machine.data / "up" / "broker.url").exists()
+
+
+def test_a_terminal_that_is_closed_ends_everything_and_leaves_nothing(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", TERMINAL, sys.executable, "-m", "celeriac", "up")
+    machine = UpProcess(tmp_path, command=command)
+    machine.start_ready()
+    everyone = machine.everyone()
+    assert len(everyone) > 6
+
+    # The kernel hangs up on whoever runs in it.
+    machine.kill()
+
+    wait_until_ended(everyone)
+    # Ended in order, and not with its supervisor.
+    wait_until(lambda: not (machine.data / "up" / "broker.url").exists(), "it was put away")
 
 
 def test_a_running_task_may_finish_after_ctrl_c(tmp_path: Path) -> None:

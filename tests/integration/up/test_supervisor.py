@@ -118,6 +118,34 @@ def test_a_program_that_was_killed_is_started_again_and_it_is_told(stage: Stage)
     assert "starting again in 1 s" in stage.text()
 
 
+def test_a_program_that_is_asked_to_is_started_again_in_order(stage: Stage) -> None:
+    stage.start([stage.program("one", SLEEPER), stage.program("two", SLEEPER)])
+    first, other = stage.pids["one"][0], stage.pids["two"][0]
+
+    stage.supervisor.restart({"one"})
+    stage.run_until(lambda: stage.pids["one"][-1] != first)
+
+    assert not is_alive(first)
+    assert is_alive(other)
+    assert "ended with" not in stage.text()
+    assert stage.text().count("✓ one") == 2
+
+
+def test_a_program_that_will_not_end_for_a_restart_is_killed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.up.member.HURRIED", timedelta(seconds=0.2))
+    note = stage.folder / "deaf"
+    stage.start([stage.program("deaf", STUBBORN, str(note), grace=timedelta(seconds=0.2))])
+    wait_until(note.exists, "it is deaf")
+    first = stage.pids["deaf"][0]
+
+    stage.supervisor.restart({"deaf"})
+    stage.run_until(lambda: stage.pids["deaf"][-1] != first)
+
+    assert not is_alive(first)
+
+
 def test_what_a_killed_program_started_ends_with_it(stage: Stage) -> None:
     note = stage.folder / "grandchild"
     stage.start([stage.program("one", PARENT, str(note))])
@@ -144,7 +172,7 @@ def test_a_program_that_never_gets_ready_gives_up_with_its_last_words(stage: Sta
 def test_a_program_that_does_not_end_is_killed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("celeriac.up.supervisor._HURRIED", timedelta(seconds=0.2))
+    monkeypatch.setattr("celeriac.up.supervisor.HURRIED", timedelta(seconds=0.2))
     note = stage.folder / "deaf"
     deaf = stage.program("deaf", STUBBORN, str(note), grace=timedelta(seconds=0.2))
     stage.start([deaf])

@@ -13,10 +13,13 @@ from celeriac.up.report import (
     ended_line,
     heading,
     loud_lines,
+    new_code_line,
     ready_line,
     style_for,
     tail,
     taken_port_line,
+    tasks_line,
+    try_words,
 )
 
 PLAIN = Style(has_colour=False, has_unicode=True)
@@ -83,6 +86,37 @@ def test_an_ended_program_is_told_with_how_it_ended(code: int, words: str) -> No
     assert "starting again in 2 s" in line
 
 
+def test_tasks_are_told_as_far_as_there_is_room() -> None:
+    names = [f"shop.task_number_{number}" for number in range(20)]
+
+    assert tasks_line(["a", "b"]) == "✓ tasks      2: a b"
+    line = tasks_line(names)
+    assert line.startswith("✓ tasks      20: shop.task_number_0 ")
+    assert line.endswith("more")
+    assert len(line) < 110
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "text.wordcount"], 'submit text.wordcount text="hello world" --watch'),
+        # What it takes is for its author to say.
+        (["shop.pack"], "tasks describe shop.pack"),
+        ([], ""),
+    ],
+)
+def test_a_command_that_works_is_there_to_try(names: list[str], words: str) -> None:
+    assert try_words(names) == words
+
+
+def test_new_code_is_told_with_the_files_and_the_new_tasks() -> None:
+    line = new_code_line(["a.py", "b.py", "c.py", "d.py", "e.py"], {"x", "y"})
+
+    assert "a.py, b.py, c.py and 2 more changed" in line
+    assert line.endswith("; 2 new tasks: x, y")
+    assert new_code_line(["a.py"], set()).endswith("start again with it")
+
+
 def test_the_start_link_stands_in_place_of_the_url_until_there_is_an_admin() -> None:
     def lines(link: str) -> str:
         return "\n".join(
@@ -93,6 +127,7 @@ def test_the_start_link_stands_in_place_of_the_url_until_there_is_an_admin() -> 
                 logs=Path("/logs"),
                 grace=timedelta(seconds=10),
                 start_link=link,
+                to_try="",
             )
         )
 

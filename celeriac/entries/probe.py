@@ -1,0 +1,38 @@
+"""Imports the tasks as a worker would, and writes down what came of it, as JSON.
+
+`python -m celeriac.entries.probe FILE`: `up` asks so before it lets programs take new code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from celeriac.engine.catalogue import Catalogue
+from celeriac.engine.modules import describe_problem
+from celeriac.engine.own_code import own_files
+
+
+def look(app: Any) -> dict[str, Any]:
+    """Return the names of an app's tasks, the files they come from, and what is wrong."""
+    problems = []
+    try:
+        app.loader.import_default_modules()
+        problems = [*getattr(app.loader, "problems", ())]
+    # The loader of an existing app goes no further than the first module that fails.
+    except Exception as error:
+        problems = [describe_problem(app.main or "the app", error)]
+    return {
+        "tasks": Catalogue(app).names(),
+        "files": sorted(map(str, own_files())),
+        "problems": {each.module: str(each) for each in problems},
+    }
+
+
+if __name__ == "__main__":
+    # Imported here: what it raises is the answer, and belongs in our log.
+    from celeriac.entries.celery_app import app
+
+    Path(sys.argv[1]).write_text(json.dumps(look(app)), encoding="utf-8")

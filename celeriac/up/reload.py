@@ -1,0 +1,178 @@
+"""New code for running programs: taken when it can be imported, left alone when it cannot."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from celeriac.up.children import Child, Program
+from celeriac.up.member import Say
+from celeriac.up.programs import Surroundings
+from celeriac.up.report import kept_code_line, new_code_line, tail
+from celeriac.up.sources import Sources
+
+_LOOK_SECONDS = 0.5
+# Editors write several files, or one in several steps.
+_QUIET_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """What a process gets when it imports the tasks."""
+
+    tasks: frozenset[str] = frozenset()
+    files: frozenset[Path] = frozenset()
+    # What is wrong, by module; the others load all the same.
+    problems: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what the probe wrote down."""
+        facts = json.loads(text)
+        return cls(
+            tasks=frozenset(facts["tasks"]),
+            files=frozenset(map(Path, facts["files"])),
+            problems=facts["problems"],
+        )
+
+    def broken_beside(self, running: Code) -> list[str]:
+        """Return what is wrong with modules that were right in the running code."""
+        return [
+            said for module, said in sorted(self.problems.items()) if module not in running.problems
+        ]
+
+
+class Reloader:
+    """Watches the files of the tasks, and has programs started again when they changed."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        package: Path | None,
+        spawn: Callable[[Program], Child],
+        restart: Callable[[], None],
+        say: Say,
+    ) -> None:
+        """Watch from now on.
+
+        Args:
+            around: What the probe is started with.
+            package: The folder of our own package, when its code may change too.
+            spawn: Starts a program.
+            restart: Has the programs that run tasks' code started again.
+            say: Where to tell.
+        """
+        self._around = around
+        self._package = package
+        self._spawn = spawn
+        self._restart = restart
+        self._say = say
+        own = () if package is None else (each for each in package.rglob("*") if each.is_dir())
+        self._sources = Sources([around.project.folder, *([package] if package else []), *own])
+        self._answer = around.folder / "probe.json"
+        self._log = around.log_of("probe")
+        self._probe: Child | None = None
+        # What the programs run; None until the first probe has told.
+        self._running: Code | None = None
+        # Files that changed and that the programs have not taken; those the probe was started for.
+        self._untaken: set[Path] = set()
+        self._asked: set[Path] = set()
+        self._has_news = False
+        self._changed_at = 0.0
+        self._look_at = 0.0
+        self._told: set[str] = set()
+
+    def turn(self) -> None:
+        """Do what is due; called a few times a second."""
+        now = time.monotonic()
+        if self._probe is not None:
+            code = self._probe.find_exit_code()
+            if code is not None:
+                self._probe = None
+                self._judge(self._read() if code == 0 else None)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look(now)
+        is_due = self._has_news and now >= self._changed_at + _QUIET_SECONDS
+        if self._probe is None and (is_due or self._running is None):
+            self._start_probe()
+
+    def close(self) -> None:
+        """Stop looking."""
+        if self._probe is not None:
+            self._probe.kill()
+
+    def _look(self, now: float) -> None:
+        changed = self._sources.changes()
+        if changed:
+            self._untaken |= changed
+            self._has_news = True
+            self._changed_at = now
+
+    def _start_probe(self) -> None:
+        self._answer.unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
+        if self._running is not None:
+            self._asked, self._untaken = self._untaken, set()
+            self._has_news = False
+        self._probe = self._spawn(
+            Program(
+                name="probe",
+                command=(sys.executable, "-m", "celeriac.entries.probe", str(self._answer)),
+                environment=self._around.environment,
+                folder=self._around.project.folder,
+                log=self._log,
+                find_ready=lambda _pid: None,
+            )
+        )
+
+    def _judge(self, found: Code | None) -> None:
+        if found is not None:
+            self._sources.add(each.parent for each in found.files)
+        if self._running is None:
+            self._look(time.monotonic())
+            found = found or Code()
+            # What is wrong with the code they were started with, the programs tell themselves.
+            # After a change, what the probe found wrong may be newer than what they run.
+            self._running = replace(found, problems={}) if self._untaken else found
+            return
+        broken = [self._last_words()] if found is None else found.broken_beside(self._running)
+        for problem in broken:
+            if problem not in self._told:
+                self._told.add(problem)
+                self._say(kept_code_line(problem))
+        if found is None or broken:
+            # Not taken: they count when the code is mended.
+            self._untaken |= self._asked
+            return
+        self._told.clear()
+        if self._is_part_of(found):
+            self._say(new_code_line(self._changed_names(), found.tasks - self._running.tasks))
+            self._running = found
+            self._restart()
+
+    def _is_part_of(self, found: Code) -> bool:
+        known = found.files | (self._running.files if self._running else frozenset())
+        return any(
+            path in known or (self._package is not None and path.is_relative_to(self._package))
+            for path in self._asked
+        )
+
+    def _changed_names(self) -> list[str]:
+        return sorted(path.name for path in self._asked)
+
+    def _last_words(self) -> str:
+        said = tail(self._log, lines=1)
+        return said[0].strip() if said else f"it ended without a word; see {self._log}"
+
+    def _read(self) -> Code | None:
+        try:
+            return Code.from_text(self._answer.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError):
+            return None

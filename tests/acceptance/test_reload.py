@@ -1,0 +1,80 @@
+"""Changed tasks are taken up while everything runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from celeriac.cli.init import TASKS
+from tests.acceptance.machine import UpProcess
+from tests.servers.processes import PROJECT, clean_environment
+
+
+class Shop(UpProcess):
+    """A machine that runs a file of tasks."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "tasks.py"
+        self.file.write_text(TASKS)
+        command = (sys.executable, "-m", "celeriac", "up", "tasks.py")
+        paths = {"PYTHONPATH": str(PROJECT)}
+        super().__init__(folder, command=command, project=folder, environment=paths)
+
+    def greet(self) -> object:
+        """Have somebody greeted, and return how."""
+        words = ("submit", "hello.greet", "name=Ada", "--watch")
+        done = subprocess.run(
+            [sys.executable, "-m", "celeriac", *words],
+            cwd=PROJECT,
+            env=clean_environment({"CELERIAC_DATA_DIR": str(self.data)}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr + self.log_text()
+        return json.loads(done.stdout)
+
+    def wait_for_starts(self, count: int) -> None:
+        """Wait until worker and web have been ready so often."""
+        for name in ("worker", "web"):
+            self.wait_until(
+                partial(self._has_started, name, count), f"{name} started {count} times", seconds=60
+            )
+
+    def _has_started(self, name: str, count: int) -> bool:
+        return self.log_text().count(f"✓ {name} ") >= count
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with Shop(tmp_path) as shop:
+        shop.wait_for_log("Ctrl-C", seconds=60)
+        yield shop
+
+
+def test_new_code_is_taken_and_broken_code_leaves_the_old_running(shop: Shop) -> None:
+    assert shop.greet() == ["Hello, Ada!"]
+
+    shop.file.write_text(TASKS + "\n\ndef half(:\n")
+    shop.wait_for_log("SyntaxError", seconds=40)
+
+    assert f"({shop.file}, line 11)" in shop.log_text()
+    assert shop.greet() == ["Hello, Ada!"]
+
+    shop.file.write_text(TASKS.replace("Hello", "Hallo"))
+    shop.wait_for_starts(2)
+
+    assert shop.greet() == ["Hallo, Ada!"]
+
+    shop.file.write_text(
+        shop.file.read_text()
+        + '\n\n@task(name="hello.wave")\ndef wave() -> None:\n    """Wave."""\n'
+    )
+    shop.wait_for_log("1 new task: hello.wave", seconds=40)

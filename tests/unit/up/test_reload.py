@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.settings import Settings
+from celeriac.up import reload
+from celeriac.up.children import Child, Program
+from celeriac.up.programs import Surroundings
+from celeriac.up.project import Project
+from celeriac.up.reload import Code, Reloader
+
+
+class Probe:
+    """A probe that has ended before anybody looks."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def find_exit_code(self) -> int:
+        return self._code
+
+    def kill(self) -> None:
+        """Be killed."""
+
+
+class Stage:
+    """A reloader over a folder, with probes that answer as a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: list[str] = []
+        self.restarts = 0
+        self.probes = 0
+        self.code: Code | str = ""
+        (folder / "up").mkdir()
+        self.file = folder / "tasks.py"
+        self.file.write_text("x = 1\n")
+        around = Surroundings(
+            settings=Settings(data_dir=folder),
+            environment=os.environ,
+            project=Project(folder=folder, app=str(self.file), is_edited=True),
+            folder=folder / "up",
+        )
+        self.reloader = Reloader(
+            around,
+            package=None,
+            spawn=self._spawn,
+            restart=self._restart,
+            say=self.said.append,
+        )
+
+    def look(self, answer: Code | str) -> None:
+        """Let the reloader look, and a probe it may start find this code or fail with words."""
+        self.code = answer
+        # One turn to see the change and to start the probe, one to read its answer.
+        for _ in range(2):
+            self.reloader._look_at = 0.0
+            self.reloader.turn()
+
+    def write(self, text: str) -> None:
+        """Write the file of tasks."""
+        self.file.write_text(text)
+        os.utime(self.file, ns=(self.probes, self.probes))
+
+    def _spawn(self, program: Program) -> Child:
+        self.probes += 1
+        if isinstance(self.code, str):
+            program.log.write_text(self.code)
+            ended: Any = Probe(1)
+        else:
+            facts = {
+                "tasks": sorted(self.code.tasks),
+                "files": sorted(map(str, self.code.files)),
+                "problems": self.code.problems,
+            }
+            Path(program.command[-1]).write_text(json.dumps(facts))
+            ended = Probe(0)
+        return ended  # type: ignore[no-any-return]
+
+    def _restart(self) -> None:
+        self.restarts += 1
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no editor."""
+    monkeypatch.setattr(reload, "_QUIET_SECONDS", 0.0)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    stage = Stage(tmp_path)
+    stage.look(code(stage))
+    assert (stage.probes, stage.restarts) == (1, 0)
+    return stage
+
+
+def code(stage: Stage, *tasks: str, **problems: str) -> Code:
+    return Code(tasks=frozenset({"one", *tasks}), files=frozenset({stage.file}), problems=problems)
+
+
+def test_without_a_change_nobody_is_asked(stage: Stage) -> None:
+    stage.look(code(stage))
+
+    assert stage.probes == 1
+
+
+def test_changed_code_is_taken_and_what_is_new_is_told(stage: Stage) -> None:
+    stage.write("x = 2\n")
+    stage.look(code(stage, "two"))
+
+    assert stage.restarts == 1
+    assert "tasks.py changed" in stage.said[-1]
+    assert stage.said[-1].endswith("1 new task: two")
+
+
+def test_a_file_that_is_no_part_of_the_tasks_changes_nothing(stage: Stage) -> None:
+    (stage.folder / "other.py").write_text("x")
+    stage.look(code(stage))
+
+    assert (stage.probes, stage.restarts, stage.said) == (2, 0, [])
+
+
+def test_broken_code_is_told_once_and_taken_when_it_is_mended(stage: Stage) -> None:
+    stage.write("x = (\n")
+    stage.look(code(stage, tasks="cannot be imported"))
+    stage.write("x = ((\n")
+    stage.look(code(stage, tasks="cannot be imported"))
+    told, before = list(stage.said), stage.restarts
+    # A second file mends the first: the first has not changed again.
+    (stage.folder / "helper.py").touch()
+    mended = code(stage)
+    stage.look(replace(mended, files=mended.files | {stage.folder / "helper.py"}))
+
+    assert [line.split()[:2] for line in told] == [["✗", "reload"]]
+    assert before == 0
+    assert stage.restarts == 1
+
+
+def test_code_that_ends_the_probe_is_told_with_its_last_words(stage: Stage) -> None:
+    stage.write("import nothing\n")
+    stage.look("Traceback\nModuleNotFoundError: No module named 'nothing'\n")
+
+    assert stage.restarts == 0
+    assert "No module named 'nothing'; what runs goes on" in stage.said[-1]
+
+
+def test_what_was_broken_from_the_start_stops_nobody(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.look(code(stage, other="was never right"))
+    stage.write("x = 2\n")
+    stage.look(code(stage, other="was never right"))
+
+    assert (stage.restarts, len(stage.said)) == (1, 1)
+
+
+def test_what_breaks_before_the_first_probe_has_told_is_no_part_of_what_runs(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path)
+    stage.write("x = (\n")
+
+    for _ in range(2):
+        stage.look(code(stage, tasks="cannot be imported"))
+
+    assert stage.restarts == 0
+    assert "cannot be imported" in stage.said[-1]
