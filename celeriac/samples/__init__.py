@@ -1,4 +1,9 @@
 """Sample tasks, written as a user would write them."""
 
 # What `include` takes.
-MODULES = ("celeriac.samples.text", "celeriac.samples.numbers", "celeriac.samples.flaky")
+MODULES = (
+    "celeriac.samples.text",
+    "celeriac.samples.numbers",
+    "celeriac.samples.images",
+    "celeriac.samples.flaky",
+)
