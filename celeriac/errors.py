@@ -17,6 +17,7 @@
     ├── ConflictError              it is there, but not in a state for this         409
     │   ├── TaskAlreadyFinalError
     │   ├── TaskNotFinalError
+    │   ├── NoResultError              the task has not ended, or not with a result
     │   ├── TaskIdTakenError
     │   ├── UserExistsError
     │   ├── IdempotencyKeyInFlightError  the first request with the key is not answered yet
@@ -242,6 +243,17 @@ class TaskNotFinalError(ConflictError):
 
     def __init__(self, task_id: str, state: str) -> None:
         super().__init__(f"the task {task_id} has not ended: it is {state}")
+        self.task_id = task_id
+        self.state = state
+
+
+class NoResultError(ConflictError):
+    """The task has no result: it has not ended, or not with one."""
+
+    code = "no_result"
+
+    def __init__(self, task_id: str, state: str) -> None:
+        super().__init__(f"the task {task_id} has no result: it is {state}")
         self.task_id = task_id
         self.state = state
 

@@ -27,7 +27,7 @@ from celeriac.errors import (
     LedgerUnavailableError,
     TaskNameNotFoundError,
 )
-from celeriac.files.file import SentFiles
+from celeriac.files.file import SentFiles, refuse_strangers
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.service.callers import SCOPES, Caller
 
@@ -109,7 +109,9 @@ class FunctionCatalogue:
         """Return the arguments if they fit."""
         self.describe(name)
         self._contracts[name].check(kwargs, name, files=SentFiles(files))
-        return Arguments(codec=Codec.JSON, text=json.dumps([[], kwargs]))
+        text = json.dumps([[], kwargs])
+        refuse_strangers(name, text, files)
+        return Arguments(codec=Codec.JSON, text=text)
 
 
 class RecordingPublisher:

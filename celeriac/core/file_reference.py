@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NewType, Self
+from typing import Any, NewType
 
 Json = Any
 FileId = NewType("FileId", str)
@@ -14,7 +14,7 @@ FileId = NewType("FileId", str)
 MARK = "celeriac_file"
 _ID = re.compile(r"[0-9a-f]{32}")
 # Behind any number of backslashes: a signature may stand in a JSON text within a JSON text.
-_MARKED = re.compile(rf'{MARK}\\*"\s*:\s*\\*"([0-9a-f]{{32}})\\*"')
+_MARKED = re.compile(rf'(?<={MARK})(\\*"\s*:\s*\\*")([0-9a-f]{{32}})(?=\\*")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +31,6 @@ class FileReference:
     # Of the content, in hexadecimal digits.
     sha256: str
 
-    @classmethod
-    def from_json(cls, value: Json) -> Self:
-        """Return the reference that an object in JSON is.
-
-        Raises:
-            ValueError: It is none.
-        """
-        if not is_reference(value):
-            raise ValueError("this is no reference to a file")
-        try:
-            return cls(
-                id=FileId(value[MARK]),
-                name=str(value["name"]),
-                content_type=str(value["content_type"]),
-                size_bytes=int(value["size_bytes"]),
-                sha256=str(value["sha256"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError("this is no reference to a file") from error
-
     def to_json(self) -> dict[str, Json]:
         """Return the reference as it stands in arguments and results."""
         return {
@@ -62,12 +42,22 @@ class FileReference:
         }
 
 
-def is_reference(value: Json) -> bool:
-    """Whether a value out of JSON speaks of a file."""
-    if not isinstance(value, Mapping):
-        return False
-    found = value.get(MARK)
-    return isinstance(found, str) and _ID.fullmatch(found) is not None
+def read_reference(value: Json) -> FileReference | None:
+    """Return the reference that a value out of JSON is; None when it is something else."""
+    found = value.get(MARK) if isinstance(value, Mapping) else None
+    if not isinstance(found, str) or not _ID.fullmatch(found):
+        return None
+    try:
+        return FileReference(
+            id=FileId(found),
+            name=str(value["name"]),
+            content_type=str(value["content_type"]),
+            size_bytes=int(value["size_bytes"]),
+            sha256=str(value["sha256"]),
+        )
+    # Somebody's own object that only begins like ours.
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def find_file_ids(*texts: str | None) -> frozenset[FileId]:
@@ -76,8 +66,13 @@ def find_file_ids(*texts: str | None) -> frozenset[FileId]:
     for text in texts:
         # Nearly every text of nearly every task ends here.
         if text is not None and MARK in text:
-            found.update(FileId(each) for each in _MARKED.findall(text))
+            found.update(FileId(each[2]) for each in _MARKED.finditer(text))
     return frozenset(found)
+
+
+def without_file_ids(text: str) -> str:
+    """Return a JSON text in which the same files look the same, whenever they were sent."""
+    return _MARKED.sub(r"\1", text) if MARK in text else text
 
 
 def find_references(value: Json) -> list[FileReference]:
@@ -88,12 +83,8 @@ def find_references(value: Json) -> list[FileReference]:
 
 
 def _collect(value: Json, found: dict[FileId, FileReference]) -> None:
-    if is_reference(value):
-        try:
-            reference = FileReference.from_json(value)
-        # Somebody's own object that only begins like ours.
-        except ValueError:
-            return
+    reference = read_reference(value)
+    if reference is not None:
         found.setdefault(reference.id, reference)
     elif isinstance(value, Mapping):
         for each in value.values():

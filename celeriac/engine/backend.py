@@ -21,6 +21,7 @@ from celery.result import GroupResult
 from kombu.exceptions import EncodeError
 
 from celeriac import errors
+from celeriac.core.file_reference import find_file_ids
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Codec, Task, TaskError, TaskId
@@ -32,6 +33,8 @@ from celeriac.engine.messages import placeholders
 from celeriac.engine.metas import meta_of_task
 from celeriac.engine.typed_task import Fail
 from celeriac.errors import InvalidArgumentsError, TaskNotFoundError
+from celeriac.files.file import KeptFiles, open_files
+from celeriac.files.keeping import keeping
 
 logger = logging.getLogger(__name__)
 
@@ -190,10 +193,12 @@ class LedgerBackend(BaseBackend):
         """Make a chord known before the first task of its header is sent."""
         header = self.app.GroupResult(*header_result_args)
         queue = self._chord_queue(body)
+        with keeping(self._engine.files):
+            written = codec.dump_typed({"body": dict(body), "header": header.as_tuple()})
         chord = NewChord(
             id=header.id,
             size=sum(1 for _ in leaves(header.as_tuple())),
-            body=codec.dump_typed({"body": dict(body), "header": header.as_tuple()}),
+            body=written,
             queue=queue,
         )
         waiting = placeholders(body, upstream_id=header.id, queue=queue)
@@ -235,6 +240,8 @@ class LedgerBackend(BaseBackend):
         if task is None:
             raise TaskNotFoundError(task_id)
         meta = meta_of_task(task, self.exception_of)
+        if find_file_ids(task.result):
+            meta["result"] = open_files(meta["result"], KeptFiles(self._engine.files))
         if cache and meta["status"] in states.READY_STATES:
             self._cache[task_id] = meta
         return meta

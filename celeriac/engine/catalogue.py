@@ -13,7 +13,7 @@ from celeriac.core.task_type import TaskType
 from celeriac.engine.contract import Contract
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import TaskNameNotFoundError
-from celeriac.files.file import SentFiles
+from celeriac.files.file import SentFiles, refuse_strangers
 
 Json = Any
 
@@ -77,7 +77,9 @@ class Catalogue:
         contract = self._contract(task)
         contract.check(kwargs, name, files=SentFiles(files))
         args, named = contract.place(kwargs)
-        return Arguments(codec=Codec.JSON, text=json.dumps([args, named], separators=(",", ":")))
+        text = json.dumps([args, named], separators=(",", ":"))
+        refuse_strangers(name, text, files)
+        return Arguments(codec=Codec.JSON, text=text)
 
     def _find(self, name: str) -> Any:
         task = None if name.startswith(_INTERNAL) else self._app.tasks.get(name)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from celeriac.engine.broker import BrokerView
+from celeriac.engine.file_sweeper import FileSweeper
 from celeriac.engine.reaper import Reaper
 from celeriac.engine.ringer import Ringer
 from celeriac.engine.runtime import Engine
@@ -83,6 +84,7 @@ class Janitor:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="celeriac-janitor", daemon=True)
         self._due: dict[str, float] = {}
+        self._files = FileSweeper(self._engine.files)
 
     def start(self) -> None:
         """Begin."""
@@ -129,6 +131,7 @@ class Janitor:
             ringer.give_back_parked(ledger)
         if self._is_due("orphans", now, every=10.0):
             self._engine.tell_ended(ledger.sweeps.fail_orphans())
+        self._files.sweep(ledger, now)
 
     def _is_due(self, what: str, now: float, *, every: float) -> bool:
         if now < self._due.get(what, 0.0):

@@ -12,8 +12,14 @@ from typing import Any, BinaryIO, Protocol, Self
 
 from celeriac.core.file_fields import file_schema
 from celeriac.core.file_names import UNKNOWN_TYPE, clean_content_type, clean_name, matches_type
-from celeriac.core.file_reference import FileId, FileReference
-from celeriac.errors import FileNotKeptError
+from celeriac.core.file_reference import (
+    MARK,
+    FileId,
+    FileReference,
+    find_file_ids,
+    read_reference,
+)
+from celeriac.errors import FieldProblem, FileNotKeptError, InvalidArgumentsError
 from celeriac.files.keeping import current_keeper
 from celeriac.files.store import FileStore
 
@@ -198,10 +204,23 @@ class SentFiles:
 
     def find(self, value: Json) -> File | None:
         """Return a file that was sent along, to be looked at and not read."""
-        reference = _reference_of(value)
+        reference = read_reference(value)
         if reference is None or reference.id not in self._ids:
             return None
         return File.from_reference(reference, store=None)
+
+
+def refuse_strangers(name: str, text: str, files: frozenset[FileId]) -> None:
+    """Return if arguments speak only of files that their sender may speak of.
+
+    Also where a task takes any JSON: what stands in its row, its caller may read.
+
+    Raises:
+        InvalidArgumentsError: They speak of another.
+    """
+    if find_file_ids(text) - files:
+        problem = FieldProblem("", f"{MARK} speaks of a file that did not come with it")
+        raise InvalidArgumentsError(name, (problem,))
 
 
 class KeptFiles:
@@ -212,15 +231,20 @@ class KeptFiles:
 
     def find(self, value: Json) -> File | None:
         """Return a file that is kept."""
-        reference = _reference_of(value)
+        reference = read_reference(value)
         return None if reference is None else File.from_reference(reference, store=self._store)
 
 
-def _reference_of(value: Json) -> FileReference | None:
-    try:
-        return FileReference.from_json(value)
-    except ValueError:
-        return None
+def open_files(value: Json, door: Door) -> Any:
+    """Return a value out of JSON with every file in it as a `File`."""
+    found = door.find(value)
+    if found is not None:
+        return found
+    if isinstance(value, dict):
+        return {name: open_files(each, door) for name, each in value.items()}
+    if isinstance(value, list):
+        return [open_files(each, door) for each in value]
+    return value
 
 
 def _validate(value: Any, info: Any) -> File:

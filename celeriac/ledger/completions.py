@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import update as update_of
 
+from celeriac.core.file_reference import find_file_ids
 from celeriac.core.outcome import Ended, Ending, Outcome
 from celeriac.core.state import TaskState
 from celeriac.core.task import Codec, Doorbell
@@ -144,7 +145,13 @@ class Completions:
 
 
 def _is_plain(outcome: Outcome) -> bool:
-    return outcome.ending is Ending.COMPLETED and not outcome.continuations and not outcome.chords
+    return (
+        outcome.ending is Ending.COMPLETED
+        and not outcome.continuations
+        and not outcome.chords
+        # Whoever holds on to a file is written down beside the row.
+        and not find_file_ids(outcome.result)
+    )
 
 
 def _key_of(outcome: Outcome) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from celeriac.core.acceptance import (
     WantedTask,
     invalid_batch,
 )
-from celeriac.core.file_reference import find_file_ids
+from celeriac.core.file_reference import find_file_ids, without_file_ids
 from celeriac.core.task import Arguments, NewTask, TaskId
 from celeriac.errors import (
     CeleriacError,
@@ -275,8 +275,8 @@ def _unique(checked: _Checked, task: NewTask) -> Reservation | None:
     lifetime = checked.request.options.unique_for
     if lifetime is None:
         return None
-    # In whatever order the arguments were named.
-    arguments = json.dumps(json.loads(task.arguments.text), sort_keys=True)
+    # In whatever order the arguments were named, and whenever a file among them was sent.
+    arguments = json.dumps(json.loads(without_file_ids(task.arguments.text)), sort_keys=True)
     parts = ("unique task", task.submitted_by or "", task.name, task.queue, arguments)
     return Reservation(id=reservation_id(*parts), lifetime=lifetime)
 

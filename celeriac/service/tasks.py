@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from celeriac.core.file_reference import FileReference, find_file_ids, find_references
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.queue import Pause
 from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Task, TaskId
 from celeriac.core.worker import Worker
-from celeriac.errors import InvalidOptionError
+from celeriac.errors import FileNotKeptError, InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.reports import TaskReport, visible_task
 from celeriac.service.waiting import why_waiting
@@ -122,6 +124,38 @@ class TaskService:
         found = self._ledger.tasks.find_many([each for each in ids if "\0" not in each])
         reports = self._report([task for task in found.values() if by.sees(task)])
         return {report.task.id: report for report in reports}
+
+    def get_result(self, task_id: TaskId, *, by: Caller) -> Task:
+        """Return a task of this caller that has a result.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+            TaskNotFoundError: There is none, or it is somebody else's.
+            NoResultError: It has not ended, or not with a result.
+        """
+        by.require(Scope.READ)
+        task = visible_task(self._ledger.tasks, task_id, by=by)
+        if task.state is not TaskState.COMPLETED or task.is_ignored:
+            raise NoResultError(task_id, task.state.value)
+        return task
+
+    def get_file(self, task_id: TaskId, file_id: str, *, by: Caller) -> FileReference:
+        """Return a file among the arguments or the result of a task of this caller.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+            TaskNotFoundError: There is none, or it is somebody else's.
+            FileNotKeptError: The task has no such file.
+        """
+        by.require(Scope.READ)
+        task = visible_task(self._ledger.tasks, task_id, by=by)
+        for text in (task.result, task.arguments.text):
+            # Looked for in what the caller may read, so that an id by itself opens nothing.
+            found = find_references(json.loads(text)) if text and find_file_ids(text) else ()
+            for reference in found:
+                if reference.id == file_id:
+                    return reference
+        raise FileNotKeptError(file_id)
 
     def list_attempts(self, task_id: TaskId, *, by: Caller) -> tuple[Attempt, ...]:
         """Return the attempts of a task that have ended, in order.

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from celeriac.core.file_fields import file_fields
+from celeriac.core.file_fields import file_fields, file_schema
 from celeriac.core.task_type import TaskType
 from celeriac.web.problems import MEDIA_TYPE
 from celeriac.web.schemas import Problem
@@ -49,6 +49,11 @@ LIMIT_HEADERS: dict[str, Json] = {
     "RateLimit-Policy": {"schema": _TEXT, "description": "The rules that requests count by."},
     "RateLimit": {"schema": _TEXT, "description": "What is left of them."},
 }
+DOWNLOAD_HEADERS: dict[str, Json] = {
+    "Content-Disposition": {"schema": _TEXT, "description": "As a download, and its name."}
+}
+# The bytes themselves; OpenAPI 3.1 says no more of them.
+FILE_SCHEMA: dict[str, Json] = file_schema("application/octet-stream")
 ACCEPTED_HEADERS: dict[str, Json] = {
     "Location": {"schema": _TEXT, "description": "Where the task is read."},
     "Retry-After": {**_SECONDS, "description": "A good pause before reading it."},

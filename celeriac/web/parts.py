@@ -116,6 +116,10 @@ async def _page_tokens(request: Request) -> PageTokens:
     return parts_of(request).page_tokens
 
 
+async def _files(request: Request) -> FileStore:
+    return parts_of(request).files
+
+
 Tasks = Annotated[TaskService, Depends(_tasks)]
 Submitting = Annotated[SubmitService, Depends(_submitting)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
@@ -123,3 +127,4 @@ Access = Annotated[AccessService, Depends(_access)]
 Keys = Annotated[KeyService, Depends(_keys)]
 Queues = Annotated[QueueService, Depends(_queues)]
 Seals = Annotated[PageTokens, Depends(_page_tokens)]
+Files = Annotated[FileStore, Depends(_files)]

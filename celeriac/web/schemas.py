@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from celeriac.core.file_reference import FileReference, find_file_ids, read_reference
 from celeriac.core.page import Page
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, Task, TaskError
@@ -14,6 +16,7 @@ from celeriac.core.task_type import TaskType
 from celeriac.service.reports import TaskReport
 from celeriac.service.tokens import AccessToken
 from celeriac.service.waiting import WaitingBecause
+from celeriac.web.downloads import with_links
 from celeriac.web.readable import to_plain
 
 Json = Any
@@ -113,7 +116,7 @@ class TaskOut(BaseModel):
         return cls(
             task_id=task.id,
             status=status_word(task.state),
-            result=to_plain(task.result, task.result_codec),
+            result=result_of(task),
             error=TaskErrorOut.of(task.error) if task.error else None,
             name=task.name,
             state=task.state,
@@ -194,6 +197,21 @@ class HealthOut(BaseModel):
     """That the service is alive, or ready."""
 
     status: Literal["ok"]
+
+
+def result_of(task: Task) -> Json:
+    """Return a task's result as a caller reads it: of a file, what it is and where it is read."""
+    plain = to_plain(task.result, task.result_codec)
+    if not find_file_ids(task.result):
+        return plain
+    return with_links(plain, lambda each: f"/tasks/{quote(task.id, safe='')}/files/{each.id}")
+
+
+def reference_of(task: Task) -> FileReference | None:
+    """Return the file that a task's result is; None when it is none, or has some in it."""
+    if not find_file_ids(task.result):
+        return None
+    return read_reference(to_plain(task.result, task.result_codec))
 
 
 def status_word(state: TaskState) -> Status:

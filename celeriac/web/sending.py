@@ -10,8 +10,9 @@ from typing import Any, Self
 from starlette.requests import Request
 
 from celeriac.core.file_fields import FileField, file_fields
-from celeriac.core.file_reference import FileId
+from celeriac.core.file_reference import FileId, find_file_ids
 from celeriac.core.schema_texts import kinds_of, read_item, read_value
+from celeriac.core.task import Task
 from celeriac.errors import CeleriacError, FieldProblem
 from celeriac.files.store import FileStore
 from celeriac.ledger.database import CommitInDoubtError
@@ -32,7 +33,7 @@ from celeriac.web.strict_json import parse_strict
 Json = Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sent:
     """Named arguments that came over HTTP, and the files that came with them.
 
@@ -43,6 +44,8 @@ class Sent:
     kwargs: dict[str, Json]
     files: frozenset[FileId] = frozenset()
     store: FileStore | None = None
+    # What became of it, once it was accepted.
+    task: Task | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,10 +56,15 @@ class Sent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A commit in doubt may have made the task; of such a one the janitor finds the leftovers.
-        is_refused = isinstance(error, CeleriacError) and not isinstance(error, CommitInDoubtError)
-        if is_refused and self.store is not None:
+        if self.store is None or isinstance(error, CommitInDoubtError):
+            # That one may have made the task; if it has not, the janitor finds the leftovers.
+            return
+        if isinstance(error, CeleriacError):
             self.store.remove(self.files)
+        elif error is None:
+            # A request that came a second time found the first one's task, with files of its own.
+            held = find_file_ids(self.task.arguments.text) if self.task else frozenset()
+            self.store.remove(self.files - held)
 
 
 async def read_sent(request: Request, *, name: str, by: Caller) -> Sent:

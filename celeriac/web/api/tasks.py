@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -17,11 +18,20 @@ from celeriac.service.reports import report_at_first
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.auth import SignedIn
 from celeriac.web.bodies import JSON_TYPE, read_optional_json_object
+from celeriac.web.downloads import download, download_text
 from celeriac.web.multipart import MULTIPART_TYPE
-from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
-from celeriac.web.parts import Seals, Submitting, Tasks, TaskTypes
+from celeriac.web.openapi import (
+    ACCEPTED_HEADERS,
+    DOWNLOAD_HEADERS,
+    FILE_SCHEMA,
+    LIMIT_HEADERS,
+    SUBMIT_ID,
+    body_of,
+    refusals,
+)
+from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
 from celeriac.web.queries import ListQuery, SubmitQuery, once_except
-from celeriac.web.schemas import TaskOut, TaskPageOut
+from celeriac.web.schemas import TaskOut, TaskPageOut, reference_of, result_of
 from celeriac.web.sending import read_sent
 
 router = APIRouter(tags=["tasks"])
@@ -72,6 +82,7 @@ async def submit_task(
         )
         accepted = await asyncio.wrap_future(submitting.submit_soon(wanted, by=who))
         report = report_at_first(accepted.outcomes)
+        sent.task = report.task
     response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
     response.headers["Retry-After"] = str(_POLL_SECONDS)
     return TaskOut.of(report)
@@ -105,6 +116,58 @@ def list_tasks(
     after = seals.open(query.page_token, context=context)
     page = tasks.list_tasks(wanted, by=who, after=after, limit=query.limit)
     return TaskPageOut.of(page, next_page_token=seals.seal(page.next, context=context))
+
+
+@router.get(
+    "/tasks/{task_id}/result",
+    operation_id="get_result",
+    response_class=Response,
+    responses={
+        200: {
+            "headers": {**DOWNLOAD_HEADERS, **LIMIT_HEADERS},
+            "description": "The file that the function returned, or its result as JSON.",
+            "content": {"*/*": {"schema": FILE_SCHEMA}, JSON_TYPE: {"schema": {}}},
+        },
+        **refusals(401, 403, 404, 409, 429, 503),
+    },
+)
+def get_result(
+    task_id: Annotated[str, Path(description="The task's id.")],
+    who: SignedIn,
+    tasks: Tasks,
+    files: Files,
+) -> Response:
+    """Download what a task returned: the file itself, or any other result as JSON."""
+    task = tasks.get_result(TaskId(task_id), by=who)
+    reference = reference_of(task)
+    if reference is not None:
+        return download(reference, files)
+    name = f"result-{task.id}.json"
+    return download_text(json.dumps(result_of(task)), name=name, content_type=JSON_TYPE)
+
+
+@router.get(
+    "/tasks/{task_id}/files/{file_id}",
+    operation_id="get_file",
+    response_class=Response,
+    responses={
+        200: {
+            "headers": {**DOWNLOAD_HEADERS, **LIMIT_HEADERS},
+            "description": "The file.",
+            "content": {"*/*": {"schema": FILE_SCHEMA}},
+        },
+        **refusals(401, 403, 404, 429, 503),
+    },
+)
+def get_file(
+    task_id: Annotated[str, Path(description="The task's id.")],
+    file_id: Annotated[str, Path(description="The last part of the file's `url`.")],
+    who: SignedIn,
+    tasks: Tasks,
+    files: Files,
+) -> Response:
+    """Download a file among the arguments or the result of a task."""
+    return download(tasks.get_file(TaskId(task_id), file_id, by=who), files)
 
 
 @router.post(

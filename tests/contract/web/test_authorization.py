@@ -19,7 +19,15 @@ def submit(client: httpx.Client) -> str:
     return task_id
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/tasks/{}"), ("POST", "/tasks/{}/cancel")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/tasks/{}"),
+        ("GET", "/tasks/{}/result"),
+        ("GET", "/tasks/{}/files/0"),
+        ("POST", "/tasks/{}/cancel"),
+    ],
+)
 def test_a_strangers_task_is_the_same_404_as_none_byte_for_byte(
     service: Service, ada: httpx.Client, method: str, path: str
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from celery import Task, chain, group
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.result import AsyncResult, allow_join_result
 
-from celeriac import Settings, create_celery
+from celeriac import File, Settings, create_celery
+from celeriac.engine.typed_task import TypedTask
 from tests.effects import Effects, Gates
 from tests.integration.apps import asynchronous, shared
 from tests.integration.apps.troubles import TroubleError
@@ -430,3 +432,58 @@ def forget(key: str) -> str:
     """Return what nobody wants."""
     leave(key)
     return "unwanted"
+
+
+# Files
+
+
+@app.task(base=TypedTask)
+def describe_file(file: File) -> dict[str, Any]:
+    """Return what is known of a file, and what it holds."""
+    with file.open() as opened:
+        text = opened.read().decode()
+    assert file.read() == file.path.read_bytes() == text.encode()
+    return {"name": file.name, "size": file.size, "type": file.content_type, "text": text}
+
+
+@app.task(base=TypedTask)
+def make_file(name: str, text: str) -> File:
+    """Return a file of one's own."""
+    return File.from_bytes(name, text.encode())
+
+
+@app.task(base=TypedTask)
+def give_back(file: File) -> File:
+    """Return the file that came."""
+    return file
+
+
+@app.task(base=TypedTask)
+def join_files(files: list[File]) -> File:
+    """Return one file of many."""
+    return File.from_bytes("joined.txt", b"".join(each.read() for each in files))
+
+
+@app.task(base=TypedTask)
+def die_once_with(key: str, file: File) -> str:
+    """End the process under the first attempt, read the file in the second."""
+    if leave(key) == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return file.read().decode()
+
+
+@app.task(base=TypedTask, retries=1, retry_pause=timedelta(milliseconds=10))
+def fail_once_with(key: str, file: File) -> str:
+    """Fail the first attempt, read the file in the second."""
+    if leave(key) == 1:
+        raise TroubleError("the first attempt")
+    return file.read().decode()
+
+
+@app.task(base=TypedTask)
+def send_on(file: File, text: str) -> str:
+    """Submit two tasks with files from within a task: the one that came, and one of one's own."""
+    came = describe_file.delay(file)
+    made = describe_file.delay(File.from_bytes("own.txt", text.encode()))
+    with allow_join_result():
+        return str(came.get(timeout=15)["text"] + made.get(timeout=15)["text"])

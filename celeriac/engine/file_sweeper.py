@@ -1,0 +1,85 @@
+"""Deleting files that nobody holds on to: of tasks that are gone, and of what never became one.
+
+A file is written before the row that speaks of it, so that at any moment some have no row yet. One
+that has none at two looks, an hour apart by our own monotonic clock, will have none.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from itertools import islice
+
+from celeriac.core.file_reference import FileId
+from celeriac.files.store import FileStore
+from celeriac.ledger.open import Ledger
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_SECONDS = 3600.0
+# Between two walks through all files.
+_PAUSE_SECONDS = 600.0
+# Files looked at in one turn of the janitor, which has more to do.
+_BITE = 500
+# By which name the ledger knows itself in the files' folder.
+_NAME = "files_owner"
+
+
+class FileSweeper:
+    """What one janitor has seen of the files."""
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+        # Since when nobody was seen to hold on to a file.
+        self._lonely: dict[FileId, float] = {}
+        self._seen: set[FileId] = set()
+        self._walk: Iterator[FileId] | None = None
+        self._next_walk = 0.0
+
+    def sweep(self, ledger: Ledger, now: float) -> int:
+        """Look at some files, and return how many were deleted.
+
+        Args:
+            ledger: Whose files they are.
+            now: By a clock that only goes on, in seconds.
+        """
+        if self._walk is None:
+            if now < self._next_walk:
+                return 0
+            self._next_walk = now + _PAUSE_SECONDS
+            if not self._store.belongs_to(_owner(ledger)):
+                return 0
+            self._walk, self._seen = self._store.walk(), set()
+        bite = list(islice(self._walk, _BITE))
+        if not bite:
+            # What is gone by other ways need not be remembered.
+            self._lonely = {each: at for each, at in self._lonely.items() if each in self._seen}
+            self._walk = None
+            return 0
+        self._seen.update(bite)
+        return self._look(ledger, bite, now)
+
+    def _look(self, ledger: Ledger, bite: list[FileId], now: float) -> int:
+        held = ledger.sweeps.held_files(bite)
+        for each in held:
+            self._lonely.pop(each, None)
+        over = [
+            each
+            for each in bite
+            if each not in held and now - self._lonely.setdefault(each, now) >= _PATIENCE_SECONDS
+        ]
+        if over:
+            self._store.remove(over)
+            ledger.sweeps.release_files(over)
+            logger.info("files were deleted that no task holds on to", extra={"files": len(over)})
+        return len(over)
+
+
+def _owner(ledger: Ledger) -> str:
+    found = ledger.settings.find(_NAME)
+    if found is None:
+        ledger.settings.put(_NAME, secrets.token_hex(16))
+        # Two that are first at once: the later one's word stands, and both read it.
+        found = ledger.settings.find(_NAME)
+    return found or ""
