@@ -36,17 +36,11 @@ class TaskReads:
         dialect = database.dialect
         by_id = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id"))
         some = select(*TASK_COLUMNS).where(among(dialect, tasks.c.id, "ids"))
-        parts = (
-            select(*TASK_COLUMNS)
-            .where(tasks.c.chord_id == bindparam("id"))
-            .order_by(tasks.c.group_index, tasks.c.id)
-        )
         chord = select(chords.c.id, chords.c.size, chords.c.body, chords.c.queue).where(
             chords.c.id == bindparam("id")
         )
         self._find = Statement(database, lambda: by_id)
         self._find_many = Statement(database, lambda: some)
-        self._parts = Statement(database, lambda: parts)
         self._attempts = Statement(database, _attempts_statement)
         self._chord = Statement(database, lambda: chord)
 
@@ -88,11 +82,6 @@ class TaskReads:
             return ()
         rows = self._database.read(lambda connection: self._attempts.rows(connection, id=task_id))
         return tuple(attempt_from_row(row) for row in rows)
-
-    def group(self, chord_id: str) -> list[Task]:
-        """Return the parts of a chord's header, by their place in it."""
-        rows = self._database.read(lambda connection: self._parts.rows(connection, id=chord_id))
-        return [task_from_row(row) for row in rows]
 
     def find_chord(self, chord_id: str) -> NewChord | None:
         """Return a chord as it was made, None when there is none."""

@@ -141,7 +141,6 @@ _partial("tasks_scheduled", "state = 'scheduled'", "not_before")
 _partial("tasks_running", "state = 'running'", "worker_id")
 _partial("tasks_waiting", "state = 'waiting'", "upstream_id")
 _partial("tasks_expiring", "expires_at IS NOT NULL AND finished_at IS NULL", "expires_at")
-_partial("tasks_of_chord", "chord_id IS NOT NULL", "chord_id", "group_index")
 _partial(
     "tasks_of_submitter",
     "submitted_by IS NOT NULL",
