@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+import orjson
 from celery import states
 
 from celeriac.core.outcome import Ended
@@ -57,25 +58,30 @@ def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> d
     return meta
 
 
-def meta_of_ended(ended: Ended) -> dict[str, Any]:
-    """Return the meta of a task that has just ended, as Celery's own backends write it down."""
+def text_of_ended(ended: Ended, *, at: datetime) -> str:
+    """Return the meta of a task that has just ended, as Celery's own backends write it down.
+
+    A result stands in it as it was kept: it is JSON already, and typed values stand as typed JSON
+    in both.
+    """
     state = TaskState(ended.state)
-    result: Any = None
+    meta: dict[str, Any] = {
+        "task_id": ended.task_id,
+        "status": CELERY_STATES[state],
+        "result": None,
+        "traceback": (ended.error.traceback or None) if ended.error else None,
+        "children": [],
+        "date_done": at.isoformat(),
+    }
     if state is not TaskState.COMPLETED:
         facts = exception_facts(state, ended.error)
-        result = {
+        meta["result"] = {
             "exc_type": facts.type,
             "exc_message": facts.arguments,
             "exc_module": facts.module,
         }
-    elif ended.result is not None:
-        # Typed values stand as typed JSON in both.
-        result = json.loads(ended.result)
-    return {
-        "task_id": ended.task_id,
-        "status": CELERY_STATES[state],
-        "result": result,
-        "traceback": (ended.error.traceback or None) if ended.error else None,
-        "children": [],
-        "date_done": datetime.now(UTC).isoformat(),
-    }
+        # An exception's arguments may be numbers that only Python's JSON knows.
+        return json.dumps(meta)
+    if ended.result is not None:
+        meta["result"] = orjson.Fragment(ended.result)
+    return orjson.dumps(meta).decode()

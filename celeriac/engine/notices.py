@@ -1,28 +1,29 @@
 """Telling those who wait that tasks have ended, and keeping a copy for plain Celery clients.
 
 On Redis each completion batch writes Celery's own `celery-task-meta-<id>` keys and publishes them
-in one pipeline. They are a cache and a wake-up call: whoever wants the truth reads the ledger.
+in one script. They are a cache and a wake-up call: whoever wants the truth reads the ledger.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from importlib import resources
 from typing import Any, Protocol
 
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, is_redis
-from celeriac.engine.metas import meta_of_ended
+from celeriac.engine.metas import text_of_ended
 
 logger = logging.getLogger(__name__)
 
 _META = "celery-task-meta-"
+_TELL = resources.files(__package__).joinpath("tell.lua").read_text()
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
 # Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
@@ -83,12 +84,11 @@ class Notices:
         if not ended or not is_redis(self._app) or time.monotonic() < self._away_until:
             return
         try:
-            pipeline = self._client().pipeline(transaction=False)
-            for each in ended:
-                key, text = _META + each.task_id, json.dumps(meta_of_ended(each))
-                pipeline.set(key, text, ex=self._keep_seconds)
-                pipeline.publish(key, text)
-            pipeline.execute()
+            at = datetime.now(UTC)
+            self._client().register_script(_TELL)(
+                keys=[_META + each.task_id for each in ended],
+                args=[self._keep_seconds, *(text_of_ended(each, at=at) for each in ended)],
+            )
         except self._errors as error:
             self._away_until = time.monotonic() + 1.0
             self._drop()

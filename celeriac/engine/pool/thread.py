@@ -31,6 +31,7 @@ from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.line import Line
 from celeriac.engine.pool.membership import Membership
 from celeriac.engine.pool.pauses import Pauses
+from celeriac.engine.pool.rhythm import Rhythm
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
@@ -85,6 +86,7 @@ class PoolThread:
         self._pauses = Pauses(paused)
         self._prefetched = 0
         self._appetite = Appetite(runner)
+        self._rhythm = Rhythm()
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
@@ -171,6 +173,8 @@ class PoolThread:
             self._moved_at = time.monotonic()
         if outcome.ending not in (Ending.LOST, Ending.RETURNED):
             self._appetite.saw(job, report.runtime_seconds)
+        if not self._ends:
+            self._rhythm.gathers_since(time.monotonic())
         self._ends.append(_End(outcome, job, report))
 
     # ---- the loop
@@ -190,7 +194,6 @@ class PoolThread:
             self._wait()
             self._take_in()
             self._turn()
-            self._told.flush()
         self._leave()
 
     def _is_over(self) -> bool:
@@ -215,8 +218,10 @@ class PoolThread:
         limit = self._runner.tick(now)
         if limit is not None:
             latest = min(latest, limit)
-        if self._intake.has_news or self._ends:
+        if self._intake.has_news:
             latest = now
+        elif self._ends:
+            latest = min(latest, self._due_at(now))
         if self._failures:
             # The ledger is away: what is held back is tried again after a pause, not at once.
             latest = max(latest, now + self._retry_pause())
@@ -294,7 +299,18 @@ class PoolThread:
         self._ends.append(_End(outcome, job, Report(state=state)))
 
     def _turn(self) -> None:
-        """Write one transaction: what ended, what follows, what is claimed next."""
+        """Write one transaction, if it is time: what ended, what follows, what is claimed next."""
+        now = time.monotonic()
+        is_due = now >= self._due_at(now)
+        if is_due:
+            self._speak()
+        self._hand()
+        if is_due:
+            self._adapt_prefetch()
+            self._told.flush()
+
+    def _speak(self) -> None:
+        """Say to the ledger what there is to say."""
         try:
             ledger = self._engine.ledger
             worker_id = self._membership.keep(ledger)
@@ -315,8 +331,6 @@ class PoolThread:
                 )
         else:
             self._failures = 0
-        self._hand()
-        self._adapt_prefetch()
 
     def _adapt_prefetch(self) -> None:
         wanted = self._appetite.prefetch(is_stuck=self._is_stuck())
@@ -328,6 +342,13 @@ class PoolThread:
     def _cancel(self) -> None:
         for task_id in self._engine.take_cancellations():
             self._engine.road.cancel([task_id])
+
+    def _due_at(self, now: float) -> float:
+        if self._is_stopping.is_set():
+            return now
+        # Async tasks begin when they are claimed: none of them waits behind another one.
+        slots = self._runner.slots + self._appetite.interleaved
+        return self._rhythm.due_at(now, ended=len(self._ends), held=len(self._held), slots=slots)
 
     def _exchange(self, ledger: Ledger, worker_id: str) -> None:
         now = time.monotonic()
@@ -349,6 +370,7 @@ class PoolThread:
             self._ends = [*ends, *self._ends]
             self._intake.put_back(wanted)
             raise
+        self._rhythm.exchanged(time.monotonic() - now)
         self._bells.ring(exchange.doorbells, exchange.ended)
         begun = (claimed.id for claimed in exchange.claimed)
         self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))

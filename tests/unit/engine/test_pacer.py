@@ -60,7 +60,7 @@ def test_short_tasks_bring_the_pace_back() -> None:
 
 
 def test_a_child_is_handed_many_short_tasks_at_once() -> None:
-    assert _pacer(0.0001).handed() == 32
+    assert _pacer(0.0001).handed() == 128
     assert _pacer(0.005).handed() == 4
     assert _pacer(0.1).handed() == 1
 
@@ -70,7 +70,7 @@ def test_a_pacer_never_leaves_its_bounds(runtimes: list[float], slots: int) -> N
     pacer = _pacer(*runtimes)
 
     assert 0 <= pacer.ahead(slots) <= max(400, slots)
-    assert 1 <= pacer.handed() <= 32
+    assert 1 <= pacer.handed() <= 128
 
 
 @given(RUNTIMES, st.integers(min_value=1, max_value=100))

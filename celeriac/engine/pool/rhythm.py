@@ -1,0 +1,47 @@
+"""When a worker speaks to its ledger: at once, unless a moment's wait costs nobody anything."""
+
+from __future__ import annotations
+
+# Outcomes that are written at the latest when there are so many of them.
+_MOST_GATHERED = 200
+_GATHER_SECONDS = 0.01
+_LONGEST_SECONDS = 0.1
+# While tasks gather, so much longer than one exchange takes: a slow ledger gets larger batches
+# instead of more work.
+_PAUSES_PER_EXCHANGE = 4
+
+
+class Rhythm:
+    """Watches how long exchanges take, and says when the next one is due.
+
+    A task that nothing else waits behind is written and claimed at once. With a backlog in the
+    children's hands, none of them is idle meanwhile, and the next exchange is for many.
+    """
+
+    def __init__(self) -> None:
+        self._pause = _GATHER_SECONDS
+        # Since when something waits to be written; by the monotonic clock.
+        self._since = 0.0
+
+    def gathers_since(self, now: float) -> None:
+        """Take note that the first thing to write has come in."""
+        self._since = now
+
+    def exchanged(self, seconds: float) -> None:
+        """Take note of how long an exchange took."""
+        pause = seconds * _PAUSES_PER_EXCHANGE
+        self._pause = min(max(pause, _GATHER_SECONDS), _LONGEST_SECONDS)
+
+    def due_at(self, now: float, *, ended: int, held: int, slots: int) -> float:
+        """Return when to speak to the ledger.
+
+        Args:
+            now: The monotonic clock.
+            ended: Tasks that have ended here and are not written.
+            held: Tasks that this worker has a lease of, those included.
+            slots: Tasks that can run at the same time.
+        """
+        has_backlog = held - ended > slots
+        if not ended or not has_backlog or ended >= _MOST_GATHERED or ended * 2 >= held:
+            return now
+        return self._since + self._pause

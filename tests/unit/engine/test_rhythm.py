@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from celeriac.engine.pool.rhythm import Rhythm
+
+NOW = 1000.0
+
+
+def _due_at(rhythm: Rhythm, *, ended: int, held: int, slots: int = 2) -> float:
+    return rhythm.due_at(NOW, ended=ended, held=held, slots=slots)
+
+
+@pytest.mark.parametrize(
+    ("ended", "held"),
+    [
+        # Nothing to write: whatever there is to claim is claimed now.
+        (0, 0),
+        (0, 400),
+        # A lone task, and one beside another.
+        (1, 1),
+        (1, 2),
+        # Everything else runs: nobody waits behind it.
+        (1, 3),
+        # Half of what is held: the other half keeps the children busy meanwhile.
+        (50, 100),
+        # As many as are written at once.
+        (200, 5000),
+    ],
+)
+def test_what_gains_nothing_by_waiting_is_written_at_once(ended: int, held: int) -> None:
+    rhythm = Rhythm()
+    rhythm.gathers_since(NOW)
+
+    assert _due_at(rhythm, ended=ended, held=held) == NOW
+
+
+def test_with_a_backlog_outcomes_gather_for_a_moment() -> None:
+    rhythm = Rhythm()
+    rhythm.gathers_since(NOW - 0.004)
+
+    assert _due_at(rhythm, ended=10, held=400) == pytest.approx(NOW + 0.006)
+
+
+def test_a_slow_ledger_gets_larger_batches() -> None:
+    rhythm = Rhythm()
+    rhythm.exchanged(0.02)
+    rhythm.gathers_since(NOW)
+
+    assert _due_at(rhythm, ended=10, held=400) == pytest.approx(NOW + 0.08)
+
+
+def test_outcomes_wait_no_longer_than_a_tenth_of_a_second() -> None:
+    rhythm = Rhythm()
+    rhythm.exchanged(5.0)
+    rhythm.gathers_since(NOW)
+
+    assert _due_at(rhythm, ended=10, held=400) == pytest.approx(NOW + 0.1)
