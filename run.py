@@ -5,6 +5,7 @@
     python run.py check               the quick gate: format, lint, types, imports, fast tests
     python run.py test [PYTEST ARGS]  everything that must be green before a change lands
     python run.py bench [OPTIONS]     ours beside the others; `bench --help` lists the rows
+    python run.py docs                build the pages into build/docs; a warning is an error
     python run.py lock [--upgrade]    write requirements*.txt again (needs uv)
     python run.py WORD ...            `celeriac WORD ...` with the packages of this checkout
 
@@ -47,6 +48,7 @@ TEXT_GATES = (
     ("mypy", ("-m", "mypy")),
     ("import-linter", ("-c", "from importlinter.cli import lint_imports_command as run; run()")),
 )
+DOCS = ("-m", "sphinx", "--fail-on-warning", "--keep-going", "docs", "build/docs")
 FAST_TESTS = ("tests/unit", "tests/contract")
 COVERAGE = ("--cov", "--cov-report=")
 
@@ -61,12 +63,14 @@ def main(words: Sequence[str]) -> int:
     word, *rest = words
     if word == "lock":
         return lock_requirements(rest)
-    if word not in ("bench", "check", "test"):
+    if word not in ("bench", "check", "docs", "test"):
         install(RUNTIME)
         return hand_over([str(PYTHON), "-m", "celeriac", *words])
     install(WITH_TOOLS)
     if word == "bench":
         return run([str(PYTHON), "-m", "benchmarks", *rest])
+    if word == "docs":
+        return run([str(PYTHON), *DOCS])
     return run_gates(check_gates() if word == "check" else test_gates(rest))
 
 

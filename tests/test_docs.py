@@ -23,15 +23,12 @@ from celeriac.engine.authoring import TaskOptions
 from celeriac.errors import CeleriacError, InvalidArgumentsError
 from celeriac.settings import Settings
 from celeriac.web.problems import status_of
+from tests.papers import block_with, blocks, read
 
 ROOT = Path(__file__).parents[1]
 
 # Said by the web without an error class behind them.
 WEB_CODES = {"internal", "method_not_allowed", "refused"}
-
-
-def read(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -120,15 +117,12 @@ def test_the_statuses_in_the_docs_are_those_of_the_web() -> None:
             assert status_of(kind.__new__(kind)) == int(status), kind
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture(scope="session")
 def shout() -> Any:
     """The task that the README writes; once, since it registers itself."""
     app = Celery("readme", set_as_current=False)
-    source = compile(blocks(read("README.md"), "python")[0], "README.md", "exec")
+    block = block_with(read("README.md"), "python", "text.shout")
+    source = compile(block, "README.md", "exec")
     exec(source, {"__name__": "readme"})
     return app.tasks["text.shout"]
 
@@ -186,7 +180,7 @@ def test_every_command_that_the_readme_shows_exists() -> None:
 
 
 def test_every_option_that_the_readme_shows_exists() -> None:
-    for line in re.findall(r"^celeriac .*$", read("README.md"), re.MULTILINE):
+    for line in re.findall(r"^celeriac [a-z].*$", "\n".join(blocks(read("README.md"), "sh")), re.M):
         first, *rest = line.removeprefix("celeriac ").partition("  #")[0].split()
         command = commands.celeriac.get_command(click.Context(commands.celeriac), first)
         if isinstance(command, click.Group):

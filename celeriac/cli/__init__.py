@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from celeriac.cli.complaints import Complaint, complaint_about
+from celeriac.cli.wording import as_typed_here
 
 _INTERRUPTED = 130
 
@@ -45,5 +46,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(complaint: Complaint) -> int:
-    sys.stderr.write(complaint.text())
+    sys.stderr.write(as_typed_here(complaint.text()))
     return complaint.exit_code

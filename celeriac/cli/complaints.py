@@ -65,7 +65,7 @@ def complaint_about(error: Exception) -> Complaint:
     for family, exit_code, what in _FAMILIES:
         if isinstance(error, family):
             return Complaint(
-                what=what,
+                what=_what(error, what),
                 why=_why(error),
                 fix=_fix(error),
                 exit_code=exit_code,
@@ -73,6 +73,13 @@ def complaint_about(error: Exception) -> Complaint:
             )
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
+
+
+def _what(error: CeleriacError, usual: str) -> str:
+    if not isinstance(error, InvalidArgumentsError) or not error.problems:
+        return usual
+    count = len(error.problems)
+    return f"{error.name}: {count} invalid argument{'' if count == 1 else 's'}"
 
 
 def _why(error: CeleriacError) -> str:

@@ -14,6 +14,7 @@ import click
 from celeriac.cli.options import Options, environment_with, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option
 from celeriac.cli.render import json_text
+from celeriac.cli.wording import as_typed_here
 from celeriac.engine.local_broker import with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
 from celeriac.service.checkup import (
@@ -55,7 +56,7 @@ def doctor(*, as_json: bool, worker: str | None, **options: str | None) -> None:
         hand_out(json_text([asdict(each) for each in findings]))
     else:
         style = style_for(sys.stdout, os.environ)
-        hand_out(*(style.dress(line) for line in finding_lines(findings)))
+        hand_out(*(style.dress(as_typed_here(line)) for line in finding_lines(findings)))
     if not is_sound(findings):
         click.get_current_context().exit(_FOUND_PROBLEMS)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from celeriac.cli.wording import as_typed_here
 from celeriac.errors import NotSignedInError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
 from celeriac.settings import Settings
@@ -73,7 +74,7 @@ def client_of(options: Options) -> Iterator[Client]:
 def say(*lines: str) -> None:
     """Tell the person at the terminal."""
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(f"{as_typed_here(line)}\n")
     sys.stderr.flush()
 
 

@@ -9,6 +9,7 @@ import click
 
 from celeriac.cli.remote import client_of, hand_out, json_option, service_options
 from celeriac.cli.render import json_text, task_type_lines, task_type_table
+from celeriac.cli.wording import as_typed_here
 
 
 @click.command()
@@ -32,4 +33,7 @@ def describe_task_type(name: str, *, as_json: bool, **options: str | None) -> No
     """Show what a task does and what it takes."""
     with client_of(options) as client:
         found = client.task_type(name)
-    hand_out(*([json_text(asdict(found))] if as_json else task_type_lines(found)))
+    if as_json:
+        hand_out(json_text(asdict(found)))
+        return
+    hand_out(*map(as_typed_here, task_type_lines(found)))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import time
@@ -11,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.acceptance.clones import make_clone, package_cache
 from tests.acceptance.machine import UpProcess, wait_until_ended
-from tests.servers.processes import PROJECT, clean_environment
+from tests.servers.processes import clean_environment
 
-NOT_IN_A_CLONE = (".venv", ".celeriac", ".git", "__pycache__", ".*_cache", ".hypothesis")
 # What the second start may take until the service says that it is ready, on two cores.
 SECOND_START_SECONDS = 4.0
 
@@ -22,9 +20,7 @@ SECOND_START_SECONDS = 4.0
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout in which nothing was ever started."""
-    folder = tmp_path_factory.mktemp("clone") / "checkout with a blank"
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*NOT_IN_A_CLONE))
-    return folder
+    return make_clone(tmp_path_factory.mktemp("clone") / "checkout with a blank")
 
 
 @pytest.fixture
@@ -37,7 +33,7 @@ def first_start(clone: Path, tmp_path: Path) -> Iterator[UpProcess]:
         command=[sys.executable, "run.py"],
         project=clone,
         data=clone / ".celeriac",
-        environment={"HOME": str(home), **_package_cache()},
+        environment={"HOME": str(home), **package_cache()},
     )
     yield process
     process.stop()
@@ -94,12 +90,3 @@ def _is_ready(url: str) -> bool:
         return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _package_cache() -> dict[str, str]:
-    """Return where uv keeps what it has downloaded, so that a test run does not do so again."""
-    uv = shutil.which("uv")
-    if uv is None:
-        return {}
-    done = subprocess.run([uv, "cache", "dir"], capture_output=True, text=True, check=False)
-    return {"UV_CACHE_DIR": done.stdout.strip() or os.environ.get("UV_CACHE_DIR", "")}

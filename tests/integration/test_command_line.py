@@ -110,10 +110,10 @@ def test_arguments_that_do_not_fit_are_told_by_their_field(run: CommandLine) -> 
     assert done.returncode == 6
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0] == "error: refused"
+    assert lines[0] == "error: numbers.primes: 2 invalid arguments"
     assert any(line.split()[0] == "n" for line in lines[1:])
     assert any(line.split()[0] == "m" for line in lines[1:])
-    assert lines[-1] == "  fix   celeriac tasks describe numbers.primes says what it takes"
+    assert lines[-1] == "  fix   python run.py tasks describe numbers.primes says what it takes"
 
 
 def test_a_file_becomes_a_text(run: CommandLine, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_what_can_be_submitted_is_listed_and_described(run: CommandLine) -> None
     names = [line.split("\t")[0] for line in listed.stdout.splitlines()]
     assert names[0] == "TASK"
     assert {"process", "text.wordcount"} <= set(names)
-    assert "celeriac submit process data=… --watch" in described.stdout
+    assert "python run.py submit process data=… --watch" in described.stdout
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_the_doctor_tells_what_is_away(run: CommandLine, tmp_path: Path) -> None
 
     assert done.returncode == 8
     assert "there is none in" in done.stdout
-    assert "fix   celeriac up makes one" in done.stdout
+    assert "fix   python run.py up makes one" in done.stdout
     assert "tasks wait in the ledger until it is back" in done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert not list(tmp_path.iterdir())

@@ -6,6 +6,8 @@ from celeriac.cli.complaints import complaint_about
 from celeriac.errors import (
     BrokerMissingError,
     DataFolderInUseError,
+    FieldProblem,
+    InvalidArgumentsError,
     LedgerUnavailableError,
     NotAuthenticatedError,
     SettingsError,
@@ -47,6 +49,19 @@ def test_an_error_tells_what_why_and_what_helps() -> None:
         "error: not started",
         "  why   the data folder /data is in use by process 7",
         "  fix   stop that one, or name another folder with --data",
+    ]
+
+
+def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
+    problems = (FieldProblem("/n", "is missing"), FieldProblem("/times", "is no number"))
+
+    complaint = complaint_about(InvalidArgumentsError("hello.greet", problems))
+
+    assert complaint.text().splitlines() == [
+        "error: hello.greet: 2 invalid arguments",
+        "  n      is missing",
+        "  times  is no number",
+        "  fix   celeriac tasks describe hello.greet says what it takes",
     ]
 
 

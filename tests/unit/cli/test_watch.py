@@ -107,7 +107,7 @@ def test_whoever_has_seen_enough_is_told_that_the_task_goes_on(
     with pytest.raises(KeyboardInterrupt):
         watch_to_end(Steps(STEPS[0], KeyboardInterrupt()))  # type: ignore[arg-type] # as above
 
-    assert "the task goes on: celeriac wait t1" in capsys.readouterr().err
+    assert "the task goes on: python run.py wait t1" in capsys.readouterr().err
 
 
 def test_a_window_that_nobody_knows_has_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:

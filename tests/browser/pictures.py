@@ -1,0 +1,137 @@
+"""Makes the pictures of the papers again: `python -m tests.browser.pictures`.
+
+Starts everything on this machine, does what a newcomer does, and writes `docs/pictures`. What is
+seen on them is true at the moment they are made; a test sees to it that they can be made.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.acceptance.machine import UpProcess
+from tests.browser.chromium import find_chromium
+from tests.servers.processes import PROJECT
+
+FOLDER = PROJECT / "docs" / "pictures"
+NAME, PASSWORD = "ada", "four walnut umbrellas dancing"
+WIDE, TALL, PHONE = (1120, 640), (1120, 800), (390, 780)
+# As many as a page of ours has, with the edges of its letters.
+_COLOURS = 128
+# A page is drawn at this times its size, so that letters are sharp on any screen.
+_SHARPNESS = 1.5
+
+Take = Callable[[str, tuple[int, int]], None]
+
+
+def main() -> int:
+    """Make every picture and return the exit code."""
+    FOLDER.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        new_machine(Path(folder)) as machine,
+    ):
+        machine.wait_for_log("Ctrl-C", seconds=60)
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
+        take_all(browser, machine, FOLDER)
+        browser.close()
+    for file in sorted(FOLDER.glob("*.png")):
+        sys.stdout.write(f"{file.stat().st_size / 1000:6.1f} kB  {file.name}\n")
+    return 0
+
+
+def new_machine(folder: Path) -> UpProcess:
+    """Return everything on one machine, on which nobody has signed in yet."""
+    return UpProcess(folder, environment={"CELERIAC_PROCESS_SECONDS": "4"}, name="pictures")
+
+
+def take_all(browser: Browser, machine: UpProcess, folder: Path) -> None:
+    """Go the way of a newcomer and take a picture wherever there is something to see."""
+    context = browser.new_context(
+        base_url=machine.url, color_scheme="light", device_scale_factor=_SHARPNESS
+    )
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+
+    def take(name: str, size: tuple[int, int]) -> None:
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        (folder / f"{name}.png").write_bytes(smaller(page.screenshot()))
+
+    _begin(page, machine, take)
+    _run(page, take)
+    _fail(page, machine, take)
+    page.goto("/ui/tasks")
+    take("list", WIDE)
+    page.emulate_media(color_scheme="dark")
+    take("phone", PHONE)
+    context.close()
+
+
+def smaller(picture: bytes) -> bytes:
+    """Return a picture in a few colours: a third of its bytes, and to the eye the same."""
+    out = io.BytesIO()
+    with Image.open(io.BytesIO(picture)) as image:
+        few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+        few.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _begin(page: Page, machine: UpProcess, take: Take) -> None:
+    link = re.search(r"Open +(\S+/start/\S+)", machine.log_text())
+    assert link is not None
+    page.goto(link[1])
+    page.get_by_label("Name").fill(NAME)
+    page.get_by_label("Password").fill(PASSWORD)
+    take("start", WIDE)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("heading", name="Submit a task")).to_be_visible()
+    take("choose", TALL)
+
+
+def _run(page: Page, take: Take) -> None:
+    _fill(page, "text.wordcount", "the quick brown fox jumps over the lazy dog and the cat")
+    take("form", WIDE)
+    _submit(page, until="completed")
+    take("result", TALL)
+    _fill(page, "process", "example data")
+    _submit(page)
+    expect(page.locator("progress")).to_be_visible()
+    take("running", WIDE)
+    expect(page.locator("#heading .state")).to_have_text("completed")
+
+
+def _fail(page: Page, machine: UpProcess, take: Take) -> None:
+    with httpx.Client(base_url=machine.url) as client:
+        token = client.post("/token", data={"username": NAME, "password": PASSWORD}).json()
+        client.headers["Authorization"] = f"Bearer {token['access_token']}"
+        # It succeeds on the third.
+        task = client.post("/tasks/flaky", json={}, params={"max_attempts": 2})
+    page.goto(f"/ui{task.headers['location']}")
+    expect(page.locator("#heading .state")).to_have_text("failed")
+    take("failed", TALL)
+
+
+def _fill(page: Page, name: str, text: str) -> None:
+    page.goto(f"/ui/submit/{name}")
+    page.get_by_role("textbox").first.fill(text)
+
+
+def _submit(page: Page, *, until: str = "") -> None:
+    page.get_by_role("button", name="Submit and watch").click()
+    if until:
+        expect(page.locator("#heading .state")).to_have_text(until)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
