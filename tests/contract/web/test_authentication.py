@@ -19,6 +19,11 @@ ROUTES = [
     ("GET", "/tasks/some-id"),
     ("POST", "/tasks/some-id/cancel"),
     ("POST", "/tasks/some-id/retry"),
+    ("GET", "/tasks/some-id/result"),
+    ("GET", "/tasks/some-id/files/some-id"),
+    ("GET", "/queues"),
+    ("POST", "/queues/default/pause"),
+    ("POST", "/queues/default/resume"),
     ("GET", "/keys"),
     ("POST", "/keys"),
     ("DELETE", "/keys/some-id"),
@@ -36,6 +41,8 @@ def test_the_routes_of_these_tests_are_all_there_are(stranger: httpx.Client) -> 
             method.upper(),
             path.replace("{task_id}", "some-id")
             .replace("{key_id}", "some-id")
+            .replace("{file_id}", "some-id")
+            .replace("{queue}", "default")
             .replace("{name}", "process"),
         )
         for path, operations in paths.items()
