@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
@@ -43,6 +44,7 @@ class LedgerPool(BasePool):
         self._prefetched = 0
         self._paused = PausedConsumer(self.app)
         self._is_closed = False
+        self._is_told_to_stop = False
         self._runner: Runner
         self._thread: PoolThread
         self._bells: Bells
@@ -76,6 +78,7 @@ class LedgerPool(BasePool):
             prefetch=lambda count: self._post(self._set_prefetch, count),
             paused=lambda names: self._post(self._set_paused, names),
         )
+        signals.worker_shutting_down.connect(self._on_told_to_stop)
         self._engine.on_cancel = self._thread.wake
         self._bells.start()
         self._thread.start()
@@ -119,11 +122,11 @@ class LedgerPool(BasePool):
 
     def grow(self, n: int = 1) -> None:
         """Add slots."""
-        raise NotImplementedError(f"a {self._runner.name} pool cannot grow")
+        self._resize(self._runner.slots + n)
 
     def shrink(self, n: int = 1) -> None:
-        """Take slots away."""
-        raise NotImplementedError(f"a {self._runner.name} pool cannot shrink")
+        """Take slots away; what runs in them is finished first."""
+        self._resize(max(0, self._runner.slots - n))
 
     @property
     def num_processes(self) -> int:
@@ -137,6 +140,19 @@ class LedgerPool(BasePool):
         return info
 
     # ---- our side
+
+    def _resize(self, slots: int) -> None:
+        self._runner.resize(slots)
+        self._thread.wake()
+
+    def _on_told_to_stop(self, **_: Any) -> None:
+        """Take nothing more from now on; told again, wait for nothing.
+
+        Celery calls this in the handler of a signal, and the pool's end comes later: after the
+        task that a solo worker runs, for one.
+        """
+        self._thread.stop(kill=self._is_told_to_stop)
+        self._is_told_to_stop = True
 
     def _set_prefetch(self, count: int) -> None:
         self._prefetched = count
@@ -180,6 +196,9 @@ class LedgerPool(BasePool):
             self._mailbox.empty()
             if worker_state.should_terminate is not None:
                 self._thread.stop(kill=True)
+        if self._is_closed:
+            # The second signal came in this loop, and its handler has done the rest.
+            return
         self._is_closed = True
         self._mailbox.empty()
         self._bells.stop(seconds=5.0)

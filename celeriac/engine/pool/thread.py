@@ -92,8 +92,9 @@ class PoolThread:
         self._wakeup = Wakeup()
         # Filled from other threads; emptied by this one.
         self._interrupts: deque[str] = deque()
-        self._is_stopping = threading.Event()
-        self._is_killed = threading.Event()
+        # Plain truth and no locks: a signal handler may interrupt whoever sets it.
+        self._is_stopping = False
+        self._is_killed = False
         # This thread's own.
         self._line = Line()
         self._held: dict[str, Job] = {}
@@ -125,10 +126,13 @@ class PoolThread:
         self._wakeup.wake()
 
     def stop(self, *, kill: bool = False) -> None:
-        """Finish what runs (or kill it and give it back), write it down, and leave."""
+        """Finish what runs (or kill it and give it back), write it down, and leave.
+
+        Callable from any thread and from a signal handler.
+        """
         if kill:
-            self._is_killed.set()
-        self._is_stopping.set()
+            self._is_killed = True
+        self._is_stopping = True
         self.wake()
 
     def join(self, seconds: float | None = None) -> bool:
@@ -197,10 +201,10 @@ class PoolThread:
         self._leave()
 
     def _is_over(self) -> bool:
-        if self._is_killed.is_set() and self._failures > _MOST_FAILURES_AT_THE_END:
+        if self._is_killed and self._failures > _MOST_FAILURES_AT_THE_END:
             # The ledger is away. What is held goes back when the janitor finds this worker gone.
             return True
-        return self._is_stopping.is_set() and not self._held and not self._ends
+        return self._is_stopping and not self._held and not self._ends
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._pause()):
@@ -210,7 +214,7 @@ class PoolThread:
         """Return how long there is nothing to do unless something comes in."""
         now = time.monotonic()
         latest = self._membership.beat_at
-        if self._is_stopping.is_set():
+        if self._is_stopping:
             # Nothing new is taken in; look often whether the last one has ended.
             latest = min(latest, now + 0.1)
         if self._held:
@@ -232,11 +236,11 @@ class PoolThread:
         return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
 
     def _take_in(self) -> None:
-        if not self._is_stopping.is_set():
+        if not self._is_stopping:
             self._intake.look(self._find_held)
         while self._interrupts:
             self._interrupt(self._interrupts.popleft())
-        if self._is_stopping.is_set():
+        if self._is_stopping:
             self._stop_taking()
         elif self._line:
             self._weed()
@@ -279,7 +283,7 @@ class PoolThread:
         unbegun = [*self._line.clear(), *self._runner.give_back()]
         self._intake.close()
         begun: list[Job] = []
-        if self._is_killed.is_set():
+        if self._is_killed:
             for job in self._runner.kill():
                 (unbegun if job.began is None else begun).append(job)
         for job in unbegun:
@@ -344,7 +348,7 @@ class PoolThread:
             self._engine.road.cancel([task_id])
 
     def _due_at(self, now: float) -> float:
-        if self._is_stopping.is_set():
+        if self._is_stopping:
             return now
         # Async tasks begin when they are claimed: none of them waits behind another one.
         slots = self._runner.slots + self._appetite.interleaved
@@ -385,7 +389,7 @@ class PoolThread:
             self._interrupt(task_id)
 
     def _wanted(self) -> list[TaskId]:
-        if self._is_stopping.is_set() or self._line.is_quarantine:
+        if self._is_stopping or self._line.is_quarantine:
             return []
         return self._intake.ask_for(*self._appetite.room(is_stuck=self._is_stuck()))
 

@@ -17,7 +17,7 @@ from celery.result import AsyncResult, allow_join_result
 from celeriac import File, Settings, create_celery
 from celeriac.engine.typed_task import TypedTask
 from tests.effects import Effects, Gates
-from tests.integration.apps import asynchronous, shared
+from tests.integration.apps import asynchronous, hazards, shared
 from tests.integration.apps.troubles import TroubleError
 
 # Imported for its task, which every app of this process gets to know.
@@ -25,11 +25,9 @@ __all__ = ["app", "shared"]
 
 app = create_celery(Settings.from_environment())
 
-waiting = asynchronous.register(
-    app,
-    Effects(Path(os.environ["EFFECTS_FILE"])),
-    Gates(Path(os.environ["GATES_FOLDER"])),
-)
+_around = (Effects(Path(os.environ["EFFECTS_FILE"])), Gates(Path(os.environ["GATES_FOLDER"])))
+waiting = asynchronous.register(app, *_around)
+harmful = hazards.register(app, *_around)
 
 
 def leave(key: str, text: str = "") -> int:
