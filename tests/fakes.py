@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from celeriac.core.change import Change
 from celeriac.core.file_reference import FileId
 from celeriac.core.state import TaskState
 from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, Task, TaskId
@@ -148,6 +149,38 @@ class RecordingWorkers:
     def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
         """Remember."""
         self.changed.extend(task_ids)
+
+
+class SpokenChanges:
+    """Changes as a test says them, heard by whoever listens."""
+
+    def __init__(self) -> None:
+        self._ears: list[tuple[Callable[[Change], None], Callable[[], None]]] = []
+        # How often somebody began to listen, and stopped.
+        self.begun = 0
+        self.stopped = 0
+
+    def listen(self, hear: Callable[[Change], None], lose: Callable[[], None]) -> SpokenChanges:
+        """Take an ear."""
+        self._ears.append((hear, lose))
+        self.begun += 1
+        return self
+
+    def stop(self) -> None:
+        """Let go of all ears."""
+        self._ears.clear()
+        self.stopped += 1
+
+    def say(self, *task_ids: str, is_partial: bool = False, **ended: int) -> None:
+        """Say that tasks changed."""
+        ids = tuple(TaskId(each) for each in task_ids)
+        for hear, _ in self._ears:
+            hear(Change(task_ids=ids, ended=ended, is_partial=is_partial))
+
+    def fall_silent(self) -> None:
+        """Have nothing heard for a while."""
+        for _, lose in self._ears:
+            lose()
 
 
 class AwayLedger:

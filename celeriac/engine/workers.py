@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from celeriac.core.change import Change
 from celeriac.core.task import Task, TaskId
 from celeriac.core.worker import Worker
+from celeriac.engine.changes import Changes, Listener
 from celeriac.engine.runtime import Engine
 
 
@@ -30,3 +32,16 @@ class Workers:
     def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
         """Tell whoever watches that tasks changed without a worker's doing."""
         self._engine.changes.tell(task_ids)
+
+    def listen(self, hear: Callable[[Change], None], lose: Callable[[], None]) -> Listener:
+        """Have every change of every process heard, until the listener is stopped.
+
+        Args:
+            hear: Called from another thread with each change; first with one that names none and
+                is partial, when from now on nothing is missed.
+            lose: Called when nothing will be heard for a while.
+        """
+        changes = self._engine.changes
+        if not isinstance(changes, Changes):
+            raise RuntimeError("a child process hears nothing")
+        return changes.listen(hear, lose)

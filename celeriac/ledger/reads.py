@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     CompoundSelect,
     Select,
     and_,
     bindparam,
+    func,
     literal_column,
     or_,
     select,
@@ -18,6 +20,7 @@ from sqlalchemy import (
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
+from celeriac.core.state import FINAL_STATES, TaskState
 from celeriac.core.task import Attempt, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
@@ -26,6 +29,8 @@ from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, chords, tasks
+
+_UNFINISHED = tuple(state.value for state in TaskState if state not in FINAL_STATES)
 
 
 class TaskReads:
@@ -39,6 +44,8 @@ class TaskReads:
         chord = select(chords.c.id, chords.c.size, chords.c.body, chords.c.queue).where(
             chords.c.id == bindparam("id")
         )
+        unfinished = union_all(*(_count_statement(state) for state in _UNFINISHED))
+        self._unfinished = Statement(database, lambda: unfinished)
         self._find = Statement(database, lambda: by_id)
         self._find_many = Statement(database, lambda: some)
         self._attempts = Statement(database, _attempts_statement)
@@ -76,6 +83,15 @@ class TaskReads:
         rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=given))
         return {task.id: task for task in map(task_from_row, rows)}
 
+    def count_unfinished(self) -> dict[tuple[str, str], int]:
+        """Return how many tasks have not ended, by queue and state.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        rows = self._database.read(lambda connection: self._unfinished.rows(connection))
+        return {(row[0], row[1]): row[2] for row in rows}
+
     def attempts(self, task_id: str) -> tuple[Attempt, ...]:
         """Return the ended attempts of a task, first to last."""
         if not is_sound(task_id):
@@ -112,6 +128,16 @@ class TaskReads:
         if len(rows) <= limit:
             return Page(items=found, next=None)
         return Page(items=found, next=Cursor(created_at=found[-1].created_at, id=found[-1].id))
+
+
+def _count_statement(state: str) -> Select[Any]:
+    # One for each state, so that each is answered from that state's own partial index.
+    word: ColumnElement[str] = literal_column(f"'{state}'")
+    return (
+        select(tasks.c.queue, word.label("state"), func.count())
+        .where(tasks.c.state == word)
+        .group_by(tasks.c.queue)
+    )
 
 
 def _attempts_statement() -> CompoundSelect[Any]:

@@ -36,6 +36,10 @@ class TaskLedger(Protocol):
         """Return those of some tasks that exist."""
         ...
 
+    def count_unfinished(self) -> dict[tuple[str, str], int]:
+        """Return how many tasks have not ended, by queue and state."""
+        ...
+
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return a page, newest first."""
         ...
@@ -156,6 +160,18 @@ class TaskService:
                 if reference.id == file_id:
                     return reference
         raise FileNotKeptError(file_id)
+
+    def look_at(self, task_ids: Sequence[TaskId]) -> dict[TaskId, TaskReport]:
+        """Return those of some tasks that exist, whosever they are.
+
+        For the one that looks on behalf of many; it asks `Caller.sees` before it tells anybody.
+        """
+        found = self._ledger.tasks.find_many(task_ids)
+        return {report.task.id: report for report in self._report([*found.values()])}
+
+    def count_unfinished(self) -> dict[tuple[str, str], int]:
+        """Return how many tasks have not ended, by queue and state."""
+        return self._ledger.tasks.count_unfinished()
 
     def list_attempts(self, task_id: TaskId, *, by: Caller) -> tuple[Attempt, ...]:
         """Return the attempts of a task that have ended, in order.

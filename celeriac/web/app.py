@@ -46,6 +46,9 @@ from celeriac.web.flower import routes as flower
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
+from celeriac.web.live import routes as live
+from celeriac.web.live.ending import told_of_the_end
+from celeriac.web.live.hub import Hub
 from celeriac.web.openapi import describe
 from celeriac.web.page_tokens import PageTokens
 from celeriac.web.parts import Limits, Parts
@@ -152,12 +155,13 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
     keys = signing_keys(settings)
     ledger = LateLedger(engine)
     hasher = Hasher()
+    tasks_service = TaskService(ledger, workers, now=_now)
     tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
     session_keys = [derive_key(key, "sessions") for key in keys]
     access = AccessService(ledger, hasher, tokens, now=_now)
     return Parts(
         settings=settings,
-        tasks=TaskService(ledger, workers, now=_now),
+        tasks=tasks_service,
         submitting=SubmitService(
             ledger,
             catalogue,
@@ -179,6 +183,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         limiter=Limiter(settings.broker_url),
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
+        hub=Hub(workers.listen, tasks_service, now=_now),
         ping_ledger=ledger.ping,
         flower=Upstream(settings.flower_url) if settings.flower_url else None,
     )
@@ -198,8 +203,10 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
         await run_in_threadpool(start)
         try:
-            yield
+            with told_of_the_end(parts.hub.close):
+                yield
         finally:
+            await parts.hub.closed()
             await run_in_threadpool(parts.submitting.close)
             await run_in_threadpool(stop)
             await parts.limiter.close()
@@ -217,7 +224,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for module in (token, tasks, task_types, queues, keys, health):
+    for module in (token, tasks, live, task_types, queues, keys, health):
         app.include_router(module.router)
     # The last one answers whatever else begins with /ui.
     for router in (

@@ -24,9 +24,10 @@ _scheme = OAuth2PasswordBearer(
     "goes in its place.",
     auto_error=False,
 )
+TokenShown = Annotated[str | None, Depends(_scheme)]
 
 
-async def signed_in(request: Request, _: Annotated[str | None, Depends(_scheme)]) -> Caller:
+async def signed_in(request: Request, _: TokenShown) -> Caller:
     """Return who sends a request.
 
     Raises:

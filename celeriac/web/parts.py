@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
@@ -23,6 +23,8 @@ from celeriac.settings import Settings
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter, Rule
+from celeriac.web.live.guests import Guests
+from celeriac.web.live.hub import Hub
 from celeriac.web.page_tokens import PageTokens
 
 
@@ -77,6 +79,9 @@ class Parts:
     hash_threads: HashThreads
     # Raises LedgerUnavailableError when nothing can be accepted.
     ping_ledger: Callable[[], None]
+    # What happens, for all who watch, and who they are.
+    hub: Hub
+    guests: Guests = field(default_factory=Guests)
     # Where Flower is; None when none belongs to this service.
     flower: Upstream | None = None
 

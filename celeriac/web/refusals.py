@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from celeriac.errors import (
     AccessError,
     CeleriacError,
     FieldProblem,
     InvalidRequestError,
     NotFoundError,
+    RateLimitedError,
     UnavailableError,
 )
 
@@ -85,6 +88,18 @@ class BusyError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("too many requests of this kind are being served")
+
+
+class TooManyStreamsError(RateLimitedError):
+    """The caller has as many streams of events open as one may have."""
+
+    code = "too_many_streams"
+    fix = "close one, or watch more topics with one: topics=tasks,task:ID,task:ID"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(timedelta(seconds=5))
+        self.args = (f"{most} streams of yours are open already",)
+        self.most = most
 
 
 class FlowerMissingError(NotFoundError):

@@ -34,6 +34,7 @@ from celeriac.web.app import create_app
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
+from celeriac.web.live.hub import Hub
 from celeriac.web.page_tokens import PageTokens
 from celeriac.web.parts import Limits, Parts
 from tests.fakes import (
@@ -42,6 +43,7 @@ from tests.fakes import (
     ListedCatalogue,
     RecordingPublisher,
     RecordingWorkers,
+    SpokenChanges,
     open_test_ledger,
     process_type,
 )
@@ -182,6 +184,7 @@ class Service:
         self.clock = Clock(NOON)
         self.publisher = RecordingPublisher()
         self.workers = RecordingWorkers()
+        self.changes = SpokenChanges()
         self.ledger = open_test_ledger(folder, clock=self.clock)
         self.switched = SwitchedLedger(self.ledger)
         self.settings = Settings(
@@ -230,11 +233,12 @@ class Service:
         ledger = self.switched
         self.tokens = Tokens([KEY], lifetime=timedelta(minutes=15), now=self.clock)
         self.limiter = Limiter(self.settings.broker_url)
+        tasks = TaskService(ledger, self.workers, now=self.clock)
         self.files = FolderStore(self.settings.files_folder)
         access = AccessService(ledger, HASHER, self.tokens, now=self.clock)
         parts = Parts(
             settings=self.settings,
-            tasks=TaskService(ledger, self.workers, now=self.clock),
+            tasks=tasks,
             submitting=SubmitService(
                 ledger,
                 catalogue,
@@ -260,6 +264,7 @@ class Service:
             limiter=self.limiter,
             limits=Limits.from_settings(self.settings),
             hash_threads=HashThreads(2),
+            hub=Hub(self.changes.listen, tasks, now=self.clock),
             ping_ledger=ledger.ping,
             flower=Upstream(self.settings.flower_url) if self.settings.flower_url else None,
         )

@@ -19,6 +19,8 @@ ROUTES = [
     ("GET", "/tasks/some-id"),
     ("POST", "/tasks/some-id/cancel"),
     ("POST", "/tasks/some-id/retry"),
+    ("GET", "/events"),
+    ("GET", "/tasks/some-id/events"),
     ("GET", "/tasks/some-id/result"),
     ("GET", "/tasks/some-id/files/some-id"),
     ("GET", "/queues"),

@@ -76,12 +76,12 @@ def test_every_refusal_is_a_problem(document: Json) -> None:
     for _, _, operation in operations(document):
         for status, response in operation["responses"].items():
             # A download is whatever was stored.
-            media = set(response["content"]) - ({"*/*"} if status == "200" else set())
-            if not media:
-                continue
-            assert media == (
-                {"application/problem+json"} if status >= "400" else {"application/json"}
-            )
+            media = set(response.get("content", ())) - ({"*/*"} if status == "200" else set())
+            if status >= "400":
+                assert media == {"application/problem+json"}
+            elif media:
+                is_stream = operation["operationId"].startswith("watch")
+                assert media == {"text/event-stream" if is_stream else "application/json"}
 
 
 def test_every_operation_that_asks_for_a_token_says_so(document: Json) -> None:
