@@ -93,14 +93,23 @@ def disposition(kind: str, name: str) -> str:
 
 def with_links(value: Json, link: Callable[[FileReference], str]) -> Json:
     """Return a value out of JSON in which every file tells where it is read."""
+
+    def told(reference: FileReference) -> Json:
+        known = {name: each for name, each in reference.to_json().items() if name != MARK}
+        return {**known, "url": link(reference)}
+
+    return with_files(value, told)
+
+
+def with_files(value: Json, show: Callable[[FileReference], Json]) -> Json:
+    """Return a value out of JSON with something else in place of every file."""
     reference = read_reference(value)
     if reference is not None:
-        told = {name: each for name, each in reference.to_json().items() if name != MARK}
-        return {**told, "url": link(reference)}
+        return show(reference)
     if isinstance(value, dict):
-        return {name: with_links(each, link) for name, each in value.items()}
+        return {name: with_files(each, show) for name, each in value.items()}
     if isinstance(value, list):
-        return [with_links(each, link) for each in value]
+        return [with_files(each, show) for each in value]
     return value
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -114,7 +116,7 @@ async def start(request: Request, secret: str, visit: Visiting, form: SentForm) 
     return to_page("/ui/submit", visit)
 
 
-def text_of(form: dict[str, list[str]], name: str) -> str:
+def text_of(form: Mapping[str, list[str]], name: str) -> str:
     """Return one field of a form, empty when it was not sent."""
     return form[name][0] if name in form else ""
 

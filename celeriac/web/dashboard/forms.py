@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from celeriac.core.file_fields import FileField, file_fields
+from celeriac.core.file_names import UNKNOWN_TYPE
+from celeriac.core.file_reference import find_references
 from celeriac.errors import FieldProblem
 from celeriac.web.refusals import BrokenBodyError, InvalidBodyError
 from celeriac.web.strict_json import parse_strict
@@ -41,6 +44,8 @@ class Kind(StrEnum):
     DATE = "date"
     TIME = "time"
     LINES = "lines"
+    # One file or several: what was chosen comes beside the texts.
+    FILE = "file"
     JSON = "json"
     # Anything: JSON if it is JSON, otherwise the text itself.
     ANY = "any"
@@ -64,7 +69,7 @@ class Field:
     is_required: bool = False
     # What it is for and what it takes, in a sentence or two.
     help: str = ""
-    # As typed; "on" or nothing for a switch.
+    # As typed; "on" or nothing for a switch; of files the names of an earlier task's.
     value: str = ""
     # Of a choice: what is sent, and what is shown.
     options: tuple[tuple[str, str], ...] = ()
@@ -72,6 +77,9 @@ class Field:
     maximum: float | None = None
     least_characters: int | None = None
     most_characters: int | None = None
+    # Of files: of which type, empty for any, and whether there may be several.
+    accept: str = ""
+    is_many: bool = False
     problem: str = ""
 
     @property
@@ -88,8 +96,11 @@ class Field:
 def fields_of(schema: Mapping[str, Json]) -> tuple[Field, ...]:
     """Return the fields of a task's arguments, those that must be given first."""
     required = schema.get("required", ())
+    files = file_fields(schema)
     found = [
-        _field(name, each, schema=schema, is_required=name in required)
+        _file(name, each, files[name], is_required=name in required)
+        if name in files
+        else _field(name, each, schema=schema, is_required=name in required)
         for name, each in schema.get("properties", {}).items()
     ]
     if schema.get("additionalProperties", True) is not False:
@@ -119,7 +130,8 @@ def refill(
     return tuple(
         replace(
             field,
-            value="\n".join(sent.get(field.key, ())),
+            # Nobody may put a file into somebody's form; it must be chosen again.
+            value=field.value if field.kind is Kind.FILE else "\n".join(sent.get(field.key, ())),
             problem="; ".join(wrong.get(field.name, ())),
         )
         for field in fields
@@ -143,11 +155,14 @@ def arguments_from(
 ) -> tuple[dict[str, Json], tuple[FieldProblem, ...]]:
     """Return the arguments a form says, and the fields that cannot be read.
 
-    What was left empty is left out, unless it must be given: then a text is the empty text.
+    What was left empty is left out, unless it must be given: then a text is the empty text. Files
+    are left out, too: they are no texts.
     """
     kwargs: dict[str, Json] = {}
     problems = []
     for field in fields:
+        if field.kind is Kind.FILE:
+            continue
         text = "\n".join(sent.get(field.key, ())).replace("\r\n", "\n")
         if _is_left_out(field, text):
             continue
@@ -244,7 +259,7 @@ def _field(
     default = given.get("default", told_of.get("default"))
     empty = Field(
         name=name,
-        label=str(given.get("title") or name.replace("_", " ").capitalize()),
+        label=_label(name, given),
         kind=kind,
         line_kind=line_kind,
         is_required=is_required,
@@ -257,6 +272,23 @@ def _field(
     help_ = _help(empty, str(given.get("description") or told_of.get("description") or ""), told_of)
     shown = "" if default is None else _shown(empty, default)
     return replace(empty, help=help_, value=shown)
+
+
+def _file(name: str, given: Mapping[str, Json], wanted: FileField, *, is_required: bool) -> Field:
+    description = str(given.get("description") or "")
+    return Field(
+        name=name,
+        label=_label(name, given),
+        kind=Kind.FILE,
+        is_required=is_required,
+        help=f"{description.rstrip('.')}." if description else "",
+        accept="" if wanted.accept == UNKNOWN_TYPE else wanted.accept,
+        is_many=wanted.is_many,
+    )
+
+
+def _label(name: str, given: Mapping[str, Json]) -> str:
+    return str(given.get("title") or name.replace("_", " ").capitalize())
 
 
 def _may_be_nothing(given: Mapping[str, Json]) -> bool:
@@ -345,6 +377,8 @@ def _plain(number: float) -> str:
 
 def _shown(field: Field, value: Json) -> str:
     """Return an argument as one would type it into its field."""
+    if field.kind is Kind.FILE:
+        return ", ".join(each.name for each in find_references(value))
     if field.kind is Kind.SWITCH:
         return "on" if value is True else ""
     if field.kind is Kind.LINES and isinstance(value, list):

@@ -19,7 +19,13 @@ from celeriac.service.callers import Caller
 from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
 from celeriac.web.dashboard.rendering import render
-from celeriac.web.dashboard.visits import SESSION_COOKIE, Visit, is_from_elsewhere, read_cookie
+from celeriac.web.dashboard.visits import (
+    FORM_TOKEN,
+    SESSION_COOKIE,
+    Visit,
+    is_from_elsewhere,
+    read_cookie,
+)
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import RETRY_AFTER_SECONDS, status_of
 from celeriac.web.refusals import FormRefusedError
@@ -28,7 +34,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 SIGN_IN = "/ui/sign-in"
 HOME = "/ui/tasks"
-FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 _TITLES = {
     400: "This cannot be read",
     403: "This is not allowed",

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
+from celeriac.core.file_reference import FileReference, find_references, read_reference
 from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Codec, Task, TaskError
 from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
+from celeriac.web.downloads import IMAGE_TYPES, with_files
 from celeriac.web.readable import to_plain
 
 Json = Any
@@ -91,6 +94,17 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShownFile:
+    """A file among the arguments or the result."""
+
+    name: str
+    size: str
+    # Where it is downloaded, and where it is shown: empty for what is no picture.
+    url: str
+    picture_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
     """All that is shown of one task."""
 
@@ -104,6 +118,10 @@ class Detail:
     result: str
     has_result: bool
     is_result_cut: bool
+    # The whole result is one file, and there is nothing else to show of it.
+    is_result_file: bool
+    result_files: tuple[ShownFile, ...]
+    argument_files: tuple[ShownFile, ...]
     failure: Failure | None
     attempts: tuple[Try, ...]
     is_cancellable: bool
@@ -132,7 +150,8 @@ def row_of(report: TaskReport, *, now: datetime) -> Row:
 def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime) -> Detail:
     """Return a task as its page shows it."""
     task = report.task
-    result = pretty(task.result, task.result_codec) if task.result is not None else ""
+    value = to_plain(task.result, task.result_codec)
+    result = readable(_named(value)) if task.result is not None else ""
     is_stopping = task.cancel_requested_at is not None and not task.state.is_final
     return Detail(
         row=row_of(report, now=now),
@@ -144,6 +163,9 @@ def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime)
         result=result[:MOST_SHOWN],
         has_result=task.state is TaskState.COMPLETED and not task.is_ignored,
         is_result_cut=len(result) > MOST_SHOWN,
+        is_result_file=read_reference(value) is not None,
+        result_files=_files(value, task),
+        argument_files=_files(json.loads(task.arguments.text), task),
         failure=None if task.error is None else failure_of(task.error),
         attempts=tuple(_try(each, now=now) for each in attempts),
         is_cancellable=not task.state.is_final and not is_stopping,
@@ -236,12 +258,18 @@ def length(duration: timedelta) -> str:
     return f"{whole} s"
 
 
-def pretty(text: str | None, codec: Codec) -> str:
-    """Return a stored JSON text for people to read: a text as it is, the rest indented."""
-    value = to_plain(text, codec)
-    if isinstance(value, str):
-        return clean(value)
-    return clean(to_lines(value))
+def size(count: int) -> str:
+    """Return a number of bytes by its largest unit: 84 bytes, 84 kB, 1.2 MB."""
+    if count < 1000:
+        return f"{count} byte{'' if count == 1 else 's'}"
+    if count < 999_500:
+        return f"{count / 1000:.0f} kB"
+    return f"{count / 1_000_000:.1f} MB" if count < 999_950_000 else f"{count / 10**9:.1f} GB"
+
+
+def readable(value: Json) -> str:
+    """Return a JSON value for people to read: a text as it is, the rest indented."""
+    return clean(value if isinstance(value, str) else to_lines(value))
 
 
 def to_lines(value: Json, *, indent: int = 0) -> str:
@@ -323,7 +351,30 @@ def _facts(task: Task) -> tuple[tuple[str, str], ...]:
 def _arguments(task: Task) -> str:
     args, kwargs = to_plain(task.arguments.text, task.arguments.codec)
     shown = kwargs if not args else {"args": args, "kwargs": kwargs} if kwargs else args
-    return clean(to_lines(shown))
+    return clean(to_lines(_named(shown)))
+
+
+def _files(value: Json, task: Task) -> tuple[ShownFile, ...]:
+    return tuple(
+        ShownFile(
+            name=each.name,
+            size=size(each.size_bytes),
+            url=_file_url(task, each),
+            picture_url=_file_url(task, each, "pictures")
+            if each.content_type in IMAGE_TYPES
+            else "",
+        )
+        for each in find_references(value)
+    )
+
+
+def _named(value: Json) -> Json:
+    # The rest stands beside it, with the file itself.
+    return with_files(value, lambda each: each.name)
+
+
+def _file_url(task: Task, reference: FileReference, kind: str = "files") -> str:
+    return f"/ui/tasks/{quote(task.id, safe='')}/{kind}/{reference.id}"
 
 
 def _try(attempt: Attempt, *, now: datetime) -> Try:

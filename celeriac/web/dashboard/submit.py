@@ -19,29 +19,34 @@ from celeriac.errors import (
     FieldProblem,
     InvalidArgumentsError,
     InvalidOptionError,
+    TaskIdTakenError,
     TaskNotFoundError,
 )
-from celeriac.service.callers import Scope
+from celeriac.service.callers import Caller, Scope
 from celeriac.service.submission import (
     MOST_PRIORITY,
     SubmitOptions,
     SubmitRequest,
     check_options,
 )
+from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
+from celeriac.web.dashboard.chosen_files import add_files, read_page, to_choose_again
 from celeriac.web.dashboard.forms import (
     Field,
+    Kind,
     arguments_from,
     fields_of,
     fill,
     first_step,
     refill,
 )
-from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
+from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting, to_page
 from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.visits import Visit
-from celeriac.web.parts import Submitting, Tasks, TaskTypes
+from celeriac.web.parts import Files, Submitting, Tasks, TaskTypes, parts_of
+from celeriac.web.sending import Sent
 
 router = APIRouter(route_class=PageRoute)
 
@@ -67,15 +72,9 @@ def show_form(
     who.require(Scope.SUBMIT)
     task_type = task_types.get_task_type(name, by=who)
     fields = fields_of(task_type.schema)
-    earlier = request.query_params.get("from")
-    if earlier:
-        try:
-            task = tasks.get_task(TaskId(earlier), by=who).task
-            fields = fill(fields, kwargs_of(task) or {})
-        except TaskNotFoundError:
-            # The form is as useful without it.
-            pass
-    return _form_page(request, visit, task_type, fields)
+    earlier = request.query_params.get("from", "")
+    fields = fill(fields, earlier_arguments(tasks, earlier, name=name, by=who))
+    return _form_page(request, visit, task_type, fields, earlier=earlier)
 
 
 @router.post("/ui/submit/{name:path}")
@@ -84,29 +83,65 @@ async def submit(
     name: str,
     visit: Visiting,
     who: SignedIn,
-    form: SentForm,
     task_types: TaskTypes,
+    tasks: Tasks,
     submitting: Submitting,
+    files: Files,
 ) -> Response:
     """Submit a task and show it; the same form sent twice makes one task."""
     who.require(Scope.SUBMIT)
     task_type = task_types.get_task_type(name, by=who)
     fields = fields_of(task_type.schema)
-    kwargs, problems = arguments_from(fields, form)
-    options, option_problems = options_from(form, now=datetime.now(UTC))
-    if not problems and not option_problems:
-        task_id = TaskId(visit.task_id(f"{name}\0{text_of(form, 'nonce')}", form))
-        wanted = SubmitRequest(name=name, kwargs=kwargs, options=options)
-        try:
-            report = await run_in_threadpool(submitting.submit, wanted, by=who, task_id=task_id)
-        except InvalidArgumentsError as error:
-            problems = error.problems
-        else:
-            return to_page(f"/ui/tasks/{quote(report.task.id, safe='')}")
+    sent = await read_page(request, visit, fields)
+    with Sent(kwargs={}, files=sent.ids, store=files) as kept:
+        earlier = text_of(sent.texts, "from")
+        before = await run_in_threadpool(earlier_arguments, tasks, earlier, name=name, by=who)
+        kept.kwargs, problems = arguments_from(fields, sent.texts)
+        named = add_files(kept.kwargs, fields, sent.files, before)
+        options, option_problems = options_from(sent.texts, now=datetime.now(UTC))
+        if not problems and not option_problems:
+            task_id = TaskId(visit.task_id(f"{name}\0{text_of(sent.texts, 'nonce')}", sent.said))
+            wanted = SubmitRequest(name=name, kwargs=kept.kwargs, files=named, options=options)
+            try:
+                report = await run_in_threadpool(submitting.submit, wanted, by=who, task_id=task_id)
+            except InvalidArgumentsError as error:
+                problems = error.problems
+            except TaskIdTakenError:
+                # The id is our seal over all that was sent: it is the same form, sent twice, and
+                # only the files lie somewhere else the second time.
+                return to_page(_task_url(task_id))
+            else:
+                kept.task = report.task
+                return to_page(_task_url(report.task.id))
+    problems = (*problems, *option_problems)
     # What could not be read would also be told as missing: one word about each field is enough.
     return _form_page(
-        request, visit, task_type, fields, sent=form, problems=(*problems, *option_problems)
+        request,
+        visit,
+        task_type,
+        fill(fields, before),
+        sent=sent.texts,
+        problems=(*problems, *to_choose_again(sent.files, problems)),
+        earlier=earlier,
     )
+
+
+def earlier_arguments(
+    tasks: TaskService, task_id: str, *, name: str, by: Caller
+) -> dict[str, Json]:
+    """Return the arguments of an earlier task of the same name; none if it is not there."""
+    if not task_id:
+        return {}
+    try:
+        task = tasks.get_task(TaskId(task_id), by=by).task
+    except TaskNotFoundError:
+        # The form is as useful without it.
+        return {}
+    return (kwargs_of(task) or {}) if task.name == name else {}
+
+
+def _task_url(task_id: str) -> str:
+    return f"/ui/tasks/{quote(task_id, safe='')}"
 
 
 def options_from(
@@ -152,6 +187,7 @@ def _form_page(
     *,
     sent: Mapping[str, Sequence[str]] | None = None,
     problems: Sequence[FieldProblem] = (),
+    earlier: str = "",
 ) -> Response:
     shown = fields if sent is None else refill(fields, sent, problems)
     sent = sent or {}
@@ -177,4 +213,8 @@ def _form_page(
         default_priority=DEFAULT_PRIORITY,
         most_priority=MOST_PRIORITY,
         nonce=secrets.token_urlsafe(12),
+        # Whose files stand in for those that are not chosen.
+        earlier=earlier if any(each.kind is Kind.FILE and each.value for each in shown) else "",
+        has_files=any(each.kind is Kind.FILE for each in shown),
+        most_mib=f"{parts_of(request).settings.max_upload_bytes / 2**20:g}",
     )

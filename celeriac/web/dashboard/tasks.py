@@ -12,15 +12,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from celeriac.core.file_names import UNKNOWN_TYPE
+from celeriac.core.file_reference import find_file_ids
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
+from celeriac.errors import NoResultError
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
-from celeriac.web.dashboard.pages import clean, detail_of, kwargs_of, pretty, row_of
+from celeriac.web.dashboard.pages import detail_of, kwargs_of, readable, row_of
 from celeriac.web.dashboard.rendering import render
-from celeriac.web.parts import Seals, Submitting, Tasks, TaskTypes
+from celeriac.web.downloads import download, download_text, picture
+from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
+from celeriac.web.schemas import reference_of, result_of
 
 router = APIRouter(route_class=PageRoute)
 
@@ -71,17 +76,32 @@ def show_task(
 
 
 @router.get("/ui/tasks/{task_id}/result")
-def download_result(task_id: str, who: SignedIn, tasks: Tasks) -> Response:
-    """Return a task's whole result as a file, never as something a browser would show."""
-    task = tasks.get_task(TaskId(task_id), by=who).task
-    if task.state is not TaskState.COMPLETED:
-        raise HTTPException(404, "This task has no result.")
+def download_result(task_id: str, who: SignedIn, tasks: Tasks, files: Files) -> Response:
+    """Return a task's whole result as a download, never as something a browser would show."""
+    try:
+        task = tasks.get_result(TaskId(task_id), by=who)
+    except NoResultError:
+        raise HTTPException(404, "This task has no result.") from None
+    reference = reference_of(task)
+    if reference is not None:
+        return download(reference, files)
+    text = readable(result_of(task))
     name = re.sub(r"[^A-Za-z0-9-]", "_", task.id)[:64]
-    return Response(
-        clean(pretty(task.result, task.result_codec)),
-        media_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="result-{name}.txt"'},
-    )
+    return download_text(text, name=f"result-{name}.txt", content_type=UNKNOWN_TYPE)
+
+
+@router.get("/ui/tasks/{task_id}/files/{file_id}")
+def download_file(
+    task_id: str, file_id: str, who: SignedIn, tasks: Tasks, files: Files
+) -> Response:
+    """Return a file among a task's arguments or in its result as a download."""
+    return download(tasks.get_file(TaskId(task_id), file_id, by=who), files)
+
+
+@router.get("/ui/tasks/{task_id}/pictures/{file_id}")
+def show_picture(task_id: str, file_id: str, who: SignedIn, tasks: Tasks, files: Files) -> Response:
+    """Return such a file to be shown in the task's page, if it is a picture."""
+    return picture(tasks.get_file(TaskId(task_id), file_id, by=who), files)
 
 
 @router.post("/ui/tasks/{task_id}/cancel")
@@ -106,7 +126,7 @@ def run_again(
     if kwargs is None:
         raise HTTPException(409, "Its arguments cannot be given by name.")
     new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
-    wanted = SubmitRequest(name=task.name, kwargs=kwargs)
+    wanted = SubmitRequest(name=task.name, kwargs=kwargs, files=find_file_ids(task.arguments.text))
     report = submitting.submit(wanted, by=who, task_id=new_id)
     return to_page(_task_url(report.task.id))
 

@@ -23,6 +23,7 @@ from celeriac.web.parts import parts_of
 SESSION_COOKIE = "celeriac_session"
 # Anchors the forms of somebody who has not signed in.
 VISITOR_COOKIE = "celeriac_visitor"
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 _MOST_CHARACTERS = 1024
 
 

@@ -16,11 +16,12 @@ from celeriac.web.dashboard.pages import (
     kwargs_of,
     length,
     moment,
-    pretty,
     progress_of,
+    readable,
     row_of,
     story_of,
 )
+from celeriac.web.readable import to_plain
 from tests.fakes import NOON, make_task
 
 Json = Any
@@ -177,11 +178,11 @@ def test_a_task_can_be_made_again_when_names_suffice(codec: Codec, text: str, kw
     ],
 )
 def test_a_result_is_shown_for_people(text: str, shown: str) -> None:
-    assert pretty(text, Codec.JSON) == shown
+    assert readable(to_plain(text, Codec.JSON)) == shown
 
 
 def test_a_long_list_gets_a_line_for_each_of_its_items() -> None:
-    shown = pretty(str(list(range(1000, 1040))), Codec.JSON)
+    shown = readable(list(range(1000, 1040)))
 
     assert shown.splitlines()[:2] == ["[", "  1000,"]
     assert shown.splitlines()[-1] == "]"
