@@ -228,6 +228,13 @@ class Settings:
         parse=_whole(1024, 1024**3),
         allowed="bytes, from 1024 to 1073741824",
     )
+    # The largest body of a batch.
+    max_batch_bytes: int = setting(
+        "CELERIAC_MAX_BATCH_BYTES",
+        8 * 1024 * 1024,
+        parse=_whole(1024, 1024**3),
+        allowed="bytes, from 1024 to 1073741824",
+    )
     # All the files of one request together.
     max_upload_bytes: int = setting(
         "CELERIAC_MAX_UPLOAD_BYTES",

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from celeriac.core.task import Doorbell, NewTask, Task
-from celeriac.errors import CeleriacError, FieldProblem, InvalidBatchError
+from celeriac.errors import (
+    CeleriacError,
+    FieldProblem,
+    InvalidArgumentsError,
+    InvalidBatchError,
+    InvalidOptionError,
+)
 
 # What became of one task: as it was accepted, as it had been accepted before, or why not.
 TaskOutcome = Task | CeleriacError
@@ -71,8 +77,23 @@ def invalid_batch(outcomes: Sequence[TaskOutcome | WantedTask]) -> InvalidBatchE
         # Others were good, and are left out because of these.
         if isinstance(error, Task | WantedTask | InvalidBatchError):
             continue
-        named: tuple[FieldProblem, ...] = getattr(error, "problems", ())
-        for each in named or (FieldProblem(pointer="", detail=str(error)),):
-            pointer = f"/tasks/{place}{each.pointer}"
-            problems.append(FieldProblem(pointer=pointer, detail=each.detail))
+        named = problems_of(error) or (FieldProblem(pointer="", detail=str(error)),)
+        problems += [
+            FieldProblem(pointer=f"/tasks/{place}{each.pointer}", detail=each.detail)
+            for each in named
+        ]
     return InvalidBatchError(tuple(problems))
+
+
+def problems_of(error: CeleriacError) -> tuple[FieldProblem, ...]:
+    """Return which fields of a batch's task an error is about, by pointers into that task."""
+    given: tuple[FieldProblem, ...] = getattr(error, "problems", ())
+    above = next((word for kind, word in _ABOVE if isinstance(error, kind)), "")
+    return tuple(FieldProblem(f"{above}{each.pointer}", each.detail) for each in given)
+
+
+# Where in a task of a batch stands what these errors point into.
+_ABOVE: tuple[tuple[type[CeleriacError], str], ...] = (
+    (InvalidArgumentsError, "/arguments"),
+    (InvalidOptionError, "/options"),
+)

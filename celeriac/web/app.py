@@ -37,7 +37,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
-from celeriac.web.api import health, keys, queues, task_types, tasks, token
+from celeriac.web.api import health, keys, queues, submit, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
@@ -224,7 +224,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         redirect_slashes=False,
     )
     app.state.parts = parts
-    for module in (token, tasks, live, task_types, queues, keys, health):
+    for module in (submit, token, tasks, live, task_types, queues, keys, health):
         app.include_router(module.router)
     # The last one answers whatever else begins with /ui.
     for router in (

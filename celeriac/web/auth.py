@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from celeriac.errors import NotAuthenticatedError, RateLimitedError
+from celeriac.service.access import Bearer
 from celeriac.service.callers import Caller
 from celeriac.web.addresses import client_bucket
 from celeriac.web.limits import Rule
@@ -17,14 +18,14 @@ from celeriac.web.parts import parts_of
 from celeriac.web.shell import add_answer_header
 
 # Only for the OpenAPI document; the header is read below, more strictly.
-_scheme = OAuth2PasswordBearer(
+SCHEME = OAuth2PasswordBearer(
     tokenUrl="token",
     scheme_name="password",
     description="POST /token gives a token for a user name and its password; an API key (ck_…) "
     "goes in its place.",
     auto_error=False,
 )
-TokenShown = Annotated[str | None, Depends(_scheme)]
+TokenShown = Annotated[str | None, Depends(SCHEME)]
 
 
 async def signed_in(request: Request, _: TokenShown) -> Caller:
@@ -34,15 +35,26 @@ async def signed_in(request: Request, _: TokenShown) -> Caller:
         RateLimitedError: The address or the user asks too often.
         NotAuthenticatedError: There is no token, or it is not good.
     """
+    bearer = await bearer_of(request)
+    return await run_in_threadpool(parts_of(request).access.admit, bearer)
+
+
+async def bearer_of(request: Request) -> Bearer:
+    """Return the token or key that a request shows, before it is known whether it is still good.
+
+    Raises:
+        RateLimitedError: The address or the user asks too often.
+        NotAuthenticatedError: There is none, or it was never good or is over.
+    """
     parts = parts_of(request)
     limits = parts.limits
     name_policies(request, limits.user, limits.address)
     # Before the token is looked at: guessing counts too.
     await count(request, limits.address, address_key(request))
-    claims = parts.access.read_token(bearer_token(request.headers.getlist("authorization")))
-    await count(request, limits.user, claims.counted_as)
-    await tell_standing(request, limits.user, claims.counted_as)
-    return await run_in_threadpool(parts.access.admit, claims)
+    bearer = parts.access.read_token(bearer_token(request.headers.getlist("authorization")))
+    await count(request, limits.user, bearer.counted_as)
+    await tell_standing(request, limits.user, bearer.counted_as)
+    return bearer
 
 
 SignedIn = Annotated[Caller, Depends(signed_in)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.message import Message
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -40,8 +41,28 @@ async def read_json_object(request: Request) -> dict[str, Json]:
         BrokenBodyError: It is no JSON.
         InvalidBodyError: It is JSON that is no object, or that no task can take.
     """
+    most_bytes = request.app.state.parts.settings.max_body_bytes
+    return parse_object(await read_json(request, most_bytes=most_bytes))
+
+
+async def read_json(request: Request, *, most_bytes: int) -> bytes:
+    """Return the JSON text in a request's body, as it came.
+
+    Raises:
+        MediaTypeError: It says that it is something else, or is encoded.
+        BodyTooLargeError: It is too large; the rest was not read.
+    """
     _check_type(request, JSON_TYPE)
-    body = await read_body(request, most_bytes=request.app.state.parts.settings.max_body_bytes)
+    return await read_body(request, most_bytes=most_bytes)
+
+
+def parse_object(body: bytes) -> dict[str, Json]:
+    """Return the JSON object that a text is.
+
+    Raises:
+        BrokenBodyError: It is no JSON.
+        InvalidBodyError: It is JSON that is no object, or that no task can take.
+    """
     value = parse_strict(body)
     if not isinstance(value, dict):
         raise InvalidBodyError(FieldProblem(pointer="", detail="must be a JSON object"))
@@ -147,12 +168,17 @@ def check_encoding(request: Request) -> None:
 
 def _check_type(request: Request, wanted: str) -> None:
     check_encoding(request)
+    if not _is_text_of(request.headers.get("content-type", ""), wanted):
+        raise MediaTypeError("Content-Type", wanted)
+
+
+@lru_cache(maxsize=64)
+def _is_text_of(content_type: str, wanted: str) -> bool:
     given = Message()
-    given["content-type"] = request.headers.get("content-type", "")
+    given["content-type"] = content_type
     charset = str(given.get_param("charset", "utf-8"))
     # An empty content type reads as text/plain, which is refused like any other.
-    if given.get_content_type() != wanted or charset.lower() not in ("utf-8", "utf8"):
-        raise MediaTypeError("Content-Type", wanted)
+    return given.get_content_type() == wanted and charset.lower() in ("utf-8", "utf8")
 
 
 def _content_length(request: Request) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
 Answer = TypeVar("Answer")
-Question = Callable[["SlidingWindowCounterRateLimiter", "Rule", str], Awaitable[Answer]]
+Question = Callable[..., Awaitable[Answer]]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ _BROKERS = ("redis://", "rediss://", "sentinel://")
 _PATIENCE_SECONDS = 0.25
 # How long nobody asks a broker that was just found to be away.
 _PAUSE_SECONDS = 2.0
+# A process counts so large a part of what is allowed in one step and gives it out by itself: the
+# higher a limit, the fewer questions. A limit below this is counted one by one.
+_CHUNKS = 200
+_MOST_LEASES = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,37 @@ class Standing:
         return f'"{self.rule.name}";r={self.remaining};t={seconds}'
 
 
+class _Lease:
+    """Requests that were counted together and are not all used."""
+
+    __slots__ = ("_began", "_left", "_standing")
+
+    def __init__(self, left: int, standing: Standing, now: float) -> None:
+        self._left = left
+        self._standing = standing
+        self._began = now
+
+    def is_good(self, now: float) -> bool:
+        """Whether it was counted in a time that still counts."""
+        return now - self._began < self._standing.reset_after.total_seconds()
+
+    def take(self, now: float) -> bool:
+        """Use one of the requests; False when there is none left."""
+        if not self._left or not self.is_good(now):
+            return False
+        self._left -= 1
+        return True
+
+    def standing(self, rule: Rule, now: float) -> Standing:
+        """Return what is left: of the limit, and of what was counted before it was used."""
+        passed = timedelta(seconds=now - self._began)
+        return Standing(
+            rule=rule,
+            remaining=self._standing.remaining + self._left,
+            reset_after=max(self._standing.reset_after - passed, timedelta(seconds=1)),
+        )
+
+
 def private_key(*parts: str) -> str:
     """Return a key from which nobody who reads the broker learns the parts."""
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()[:32]
@@ -90,6 +125,8 @@ class Limiter:
         self._pool: ConnectionPool | None = None
         self._shared: SlidingWindowCounterRateLimiter | None = None
         self._local: SlidingWindowCounterRateLimiter | None = None
+        # By the rule's name and who is counted.
+        self._leases: dict[tuple[str, str], _Lease] = {}
 
     def warm_up(self) -> None:
         """Import what counting needs, so that the first request does not wait for it."""
@@ -101,12 +138,34 @@ class Limiter:
         Raises:
             RateLimitedError: It is one too many, and was not counted.
         """
-        if not await self._ask(_hit, rule, key):
-            raise RateLimitedError((await self.standing(rule, key)).reset_after)
+        lease = self._leases.get((rule.name, key))
+        if lease is None or not lease.take(self._monotonic()):
+            await self._lease(rule, key)
 
     async def standing(self, rule: Rule, key: str) -> Standing:
         """Return what is left, without counting anything."""
+        lease = self._leases.get((rule.name, key))
+        now = self._monotonic()
+        if lease is not None and lease.is_good(now):
+            return lease.standing(rule, now)
         return await self._ask(_look, rule, key)
+
+    async def _lease(self, rule: Rule, key: str) -> None:
+        """Count a chunk of requests at once, of which this is the first."""
+        self._leases.pop((rule.name, key), None)
+        chunk = max(1, rule.count // _CHUNKS)
+        if not await self._ask(_hit, rule, key, chunk):
+            # So close to the limit each is counted for itself.
+            chunk = 1
+            if not await self._ask(_hit, rule, key, chunk):
+                raise RateLimitedError((await self.standing(rule, key)).reset_after)
+        if chunk == 1:
+            return
+        standing = await self._ask(_look, rule, key)
+        if len(self._leases) >= _MOST_LEASES:
+            # What is forgotten was counted, and is leased anew.
+            self._leases.clear()
+        self._leases[rule.name, key] = _Lease(chunk - 1, standing, self._monotonic())
 
     async def close(self) -> None:
         """Close the connections to the broker."""
@@ -115,19 +174,19 @@ class Limiter:
         if pool is not None:
             await pool.disconnect()
 
-    async def _ask(self, question: Question[Answer], rule: Rule, key: str) -> Answer:
+    async def _ask(self, question: Question[Answer], rule: Rule, key: str, *facts: int) -> Answer:
         if self._url and self._monotonic() >= self._away_until:
             import redis
 
             try:
-                return await question(self._sharing(), rule, key)
+                return await question(self._sharing(), rule, key, *facts)
             except (redis.RedisError, OSError, TimeoutError) as error:
                 self._away_until = self._monotonic() + _PAUSE_SECONDS
                 logger.warning(
                     "the broker is away; requests are counted in this process alone",
                     extra={"error": type(error).__name__},
                 )
-        return await question(self._counting_alone(), rule, key)
+        return await question(self._counting_alone(), rule, key, *facts)
 
     def _sharing(self) -> SlidingWindowCounterRateLimiter:
         if self._shared is None:
@@ -182,8 +241,8 @@ def _pool_of(url: str) -> ConnectionPool:
     return pool
 
 
-async def _hit(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str) -> bool:
-    return await strategy.hit(_item(rule), rule.name, key)
+async def _hit(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str, count: int) -> bool:
+    return await strategy.hit(_item(rule), rule.name, key, cost=count)
 
 
 async def _look(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str) -> Standing:

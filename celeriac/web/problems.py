@@ -94,12 +94,29 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return one problem as a response."""
+    body = problem_body(
+        status, code=code, detail=detail, instance=_instance(request), fix=fix, errors=errors
+    )
+    # ASCII, since a detail may repeat what a caller sent, whatever that was.
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def problem_body(
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    instance: str,
+    fix: str = "",
+    errors: Iterable[FieldProblem] = (),
+) -> dict[str, Any]:
+    """Return one problem as JSON."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": _phrase(status),
         "status": status,
         "detail": detail,
-        "instance": _instance(request),
+        "instance": instance,
         "code": code,
     }
     listed = [{"pointer": each.pointer, "detail": each.detail} for each in errors]
@@ -107,8 +124,7 @@ def problem(
         body["errors"] = listed
     if fix or status in _FIXES:
         body["fix"] = fix or _FIXES[status]
-    # ASCII, since a detail may repeat what a caller sent, whatever that was.
-    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
+    return body
 
 
 def internal_problem(request: Request) -> Response:

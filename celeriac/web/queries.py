@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 from pydantic.json_schema import SkipJsonSchema
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
@@ -22,9 +32,12 @@ from celeriac.service.submission import (
     MOST_TAG_CHARACTERS,
     MOST_TAGS,
     MOST_TIMEOUT,
+    MOST_UNIQUE,
     QUEUE_PATTERN,
     SubmitOptions,
 )
+
+Query = TypeVar("Query", bound=BaseModel)
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
@@ -55,14 +68,15 @@ Queue = Annotated[str, Field(pattern=QUEUE_PATTERN)]
 Priority = Annotated[int, Field(ge=0, le=MOST_PRIORITY)]
 Delay = Annotated[float, Field(ge=0, le=MOST_AHEAD.total_seconds(), allow_inf_nan=False)]
 Timeout = Annotated[float, Field(gt=0, le=MOST_TIMEOUT.total_seconds(), allow_inf_nan=False)]
+Unique = Annotated[float, Field(gt=0, le=MOST_UNIQUE.total_seconds(), allow_inf_nan=False)]
 Attempts = Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)]
 Tag = Annotated[str, Field(min_length=1, max_length=MOST_TAG_CHARACTERS)]
 # A query string cannot say null, so the schema does not offer it.
 Absent = SkipJsonSchema[None]
 
 
-class SubmitQuery(BaseModel):
-    """How a task shall be run."""
+class _Options(BaseModel):
+    """How a task shall be run, wherever that is said."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -87,12 +101,15 @@ class SubmitQuery(BaseModel):
         Timeout | Absent,
         Field(description="The limit of one attempt; the task's own if not given."),
     ] = None
-    tag: Annotated[
-        list[Tag], Field(max_length=MOST_TAGS, description="A word to find it by; repeatable.")
-    ] = []
+    unique_for_seconds: Annotated[
+        Unique | Absent,
+        Field(
+            description="For so long an equal task of yours, with the same name, arguments and"
+            " queue, stands for this one and is answered in its place."
+        ),
+    ] = None
 
-    def to_options(self) -> SubmitOptions:
-        """Return the options in the service's words."""
+    def _to_options(self, tags: Sequence[str]) -> SubmitOptions:
         return SubmitOptions(
             queue=self.queue,
             priority=self.priority,
@@ -101,8 +118,31 @@ class SubmitQuery(BaseModel):
             expires_at=self.expires_at,
             max_attempts=self.max_attempts,
             timeout=_duration(self.timeout_seconds),
-            tags=tuple(self.tag),
+            unique_for=_duration(self.unique_for_seconds),
+            tags=tuple(tags),
         )
+
+
+class SubmitQuery(_Options):
+    """How a task shall be run, in a query string."""
+
+    tag: Annotated[
+        list[Tag], Field(max_length=MOST_TAGS, description="A word to find it by; repeatable.")
+    ] = []
+
+    def to_options(self) -> SubmitOptions:
+        """Return the options in the service's words."""
+        return self._to_options(self.tag)
+
+
+class BatchOptions(_Options):
+    """How a task of a batch shall be run."""
+
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS, description="Words to find it by.")] = []
+
+    def to_options(self) -> SubmitOptions:
+        """Return the options in the service's words."""
+        return self._to_options(self.tags)
 
 
 class ListQuery(BaseModel):
@@ -142,15 +182,71 @@ def _duration(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
+class BatchQuery(BaseModel):
+    """How a batch shall be taken."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    atomic: Annotated[bool, Field(description="All of its tasks or none.")] = False
+
+
+def read_atomic(given: QueryParams) -> bool:
+    """Return whether a batch shall be all or nothing, as its query says.
+
+    Raises:
+        InvalidOptionError: A parameter is given twice.
+        RequestValidationError: One is no yes or no, or there is none of its name.
+    """
+    refuse_repeated(given, repeatable=())
+    return _validated(BatchQuery, dict(given)).atomic
+
+
+@lru_cache(maxsize=1024)
+def submit_options(query_string: str) -> SubmitOptions:
+    """Return how a task shall be run, as a query string says it.
+
+    Callers that submit much say the same again and again: it is read once.
+
+    Raises:
+        InvalidOptionError: A parameter is given twice.
+        RequestValidationError: One is out of bounds, or there is none of its name.
+    """
+    if not query_string:
+        return SubmitOptions()
+    given = QueryParams(query_string)
+    refuse_repeated(given, repeatable=("tag",))
+    values: dict[str, Any] = dict(given)
+    if "tag" in values:
+        values["tag"] = given.getlist("tag")
+    return _validated(SubmitQuery, values).to_options()
+
+
+def _validated(model: type[Query], values: dict[str, Any]) -> Query:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**each, "loc": ("query", *each["loc"])} for each in error.errors()]
+        ) from None
+
+
 def once_except(*repeatable: str) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that refuses a parameter given twice, but for the repeatable ones."""
 
-    async def refuse_repeated(request: Request) -> None:
-        seen: set[str] = set()
-        for name, _ in request.query_params.multi_items():
-            # Which of the two was meant is not ours to guess.
-            if name in seen and name not in repeatable:
-                raise InvalidOptionError(name, "is given twice")
-            seen.add(name)
+    async def refuse(request: Request) -> None:
+        refuse_repeated(request.query_params, repeatable=repeatable)
 
-    return refuse_repeated
+    return refuse
+
+
+def refuse_repeated(given: QueryParams, *, repeatable: Collection[str]) -> None:
+    """Return if no parameter is given twice, but for the repeatable ones.
+
+    Raises:
+        InvalidOptionError: One is: which of the two was meant is not ours to guess.
+    """
+    seen: set[str] = set()
+    for name, _ in given.multi_items():
+        if name in seen and name not in repeatable:
+            raise InvalidOptionError(name, "is given twice")
+        seen.add(name)

@@ -1,7 +1,8 @@
-"""What is sent to be submitted: named arguments as JSON, or as a form with files among them."""
+"""What is sent to be submitted as a form: named arguments, with files among them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,8 +22,6 @@ from celeriac.web.bodies import (
     JSON_TYPE,
     check_encoding,
     check_length,
-    is_json,
-    read_json_object,
 )
 from celeriac.web.multipart import MULTIPART_TYPE, Bounds, Parts, Text, boundary_of, read_multipart
 from celeriac.web.parts import parts_of
@@ -46,6 +45,8 @@ class Sent:
     store: FileStore | None = None
     # What became of it, once it was accepted.
     task: Task | None = None
+    # What was sent, so that the same request is known again; a file by its content.
+    content: bytes = b""
 
     def __enter__(self) -> Self:
         return self
@@ -81,9 +82,6 @@ async def read_sent(request: Request, *, name: str, by: Caller) -> Sent:
         TaskNameNotFoundError: A form comes for a task that is not there.
         FilesUnavailableError: A file cannot be kept.
     """
-    # Nearly all come as JSON, and are not looked at twice.
-    if is_json(request):
-        return Sent(kwargs=await read_json_object(request))
     boundary = boundary_of(request.headers.get("content-type", ""))
     parts = parts_of(request)
     schema = parts.task_types.get_schema(name, by=by)
@@ -96,7 +94,12 @@ async def read_sent(request: Request, *, name: str, by: Caller) -> Sent:
     except CeleriacError:
         parts.files.remove(ids_of(found))
         raise
-    return Sent(kwargs=kwargs, files=ids_of(found), store=parts.files)
+    return Sent(
+        kwargs=kwargs,
+        files=ids_of(found),
+        store=parts.files,
+        content=_content_of(kwargs, found),
+    )
 
 
 async def read_form(
@@ -117,6 +120,15 @@ async def read_form(
     check_encoding(request)
     check_length(request, most_bytes=bounds.most_bytes)
     return await read_multipart(request, boundary, store=parts.files, bounds=bounds, **more)
+
+
+def _content_of(kwargs: Mapping[str, Json], found: Parts) -> bytes:
+    """Return what a form said: a file by its content, since its id is new each time."""
+    files = {
+        name: [[each.name, each.content_type, each.sha256] for each in references]
+        for name, references in found.files.items()
+    }
+    return json.dumps([{**kwargs, **files}, sorted(files)], sort_keys=True).encode()
 
 
 def ids_of(found: Parts) -> frozenset[FileId]:

@@ -1,11 +1,9 @@
-"""Submitting, reading and cancelling tasks."""
+"""Reading, listing, cancelling and retrying tasks."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.concurrency import run_in_threadpool
@@ -14,78 +12,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from celeriac.core.task import TaskId
-from celeriac.service.reports import report_at_first
-from celeriac.service.submission import SubmitRequest
+from celeriac.web.accepted import accepted_task, task_text
+from celeriac.web.api.submit import IdempotencyKey
 from celeriac.web.auth import SignedIn
 from celeriac.web.bodies import JSON_TYPE, read_optional_json_object
 from celeriac.web.downloads import download, download_text
-from celeriac.web.multipart import MULTIPART_TYPE
 from celeriac.web.openapi import (
     ACCEPTED_HEADERS,
     DOWNLOAD_HEADERS,
     FILE_SCHEMA,
     LIMIT_HEADERS,
-    SUBMIT_ID,
-    body_of,
     refusals,
 )
 from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
-from celeriac.web.queries import ListQuery, SubmitQuery, once_except
+from celeriac.web.queries import ListQuery, once_except
+from celeriac.web.repeats import once_of
 from celeriac.web.schemas import TaskOut, TaskPageOut, reference_of, result_of
-from celeriac.web.sending import read_sent
 
 router = APIRouter(tags=["tasks"])
 
 Json = Any
 OptionalJsonObject = Annotated[dict[str, Json], Depends(read_optional_json_object)]
 
-# A good pause between two looks at a task.
-_POLL_SECONDS = 1
-
 
 async def refuse_name(task_id: str, task_types: TaskTypes) -> None:
     """Return if the last step of a path is no task name: a name is not an id."""
     if task_types.has(task_id):
         raise HTTPException(405)
-
-
-# OpenAPI knows one parameter at one place of a path, so a name goes by the id's name here.
-@router.post(
-    "/tasks/{task_id}",
-    operation_id=SUBMIT_ID,
-    summary="Submit a task by its name",
-    status_code=202,
-    dependencies=[Depends(once_except("tag"))],
-    openapi_extra=body_of({JSON_TYPE: {"type": "object"}, MULTIPART_TYPE: {"type": "object"}}),
-    responses={
-        202: {"headers": ACCEPTED_HEADERS, "description": "It is kept and will run."},
-        **refusals(400, 401, 403, 404, 413, 415, 422, 429, 503),
-    },
-)
-async def submit_task(
-    name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
-    who: SignedIn,
-    query: Annotated[SubmitQuery, Query()],
-    submitting: Submitting,
-    request: Request,
-    response: Response,
-) -> TaskOut:
-    """Accept a task: the body holds the named arguments of its function.
-
-    Every task that can be submitted has a path of its own beside this one, which says what it
-    takes. One that takes files gets them in a form, `multipart/form-data`.
-    """
-    # Here and not before: what stands in the query is good by now, and no file is kept for nothing.
-    with await read_sent(request, name=name, by=who) as sent:
-        wanted = SubmitRequest(
-            name=name, kwargs=sent.kwargs, files=sent.files, options=query.to_options()
-        )
-        accepted = await asyncio.wrap_future(submitting.submit_soon(wanted, by=who))
-        report = report_at_first(accepted.outcomes)
-        sent.task = report.task
-    response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
-    response.headers["Retry-After"] = str(_POLL_SECONDS)
-    return TaskOut.of(report)
 
 
 @router.get(
@@ -174,6 +127,7 @@ def get_file(
     "/tasks/{task_id}/retry",
     operation_id="retry_task",
     status_code=202,
+    response_model=TaskOut,
     openapi_extra={
         "requestBody": {
             "required": False,
@@ -190,16 +144,15 @@ async def retry_task(
     who: SignedIn,
     changes: OptionalJsonObject,
     submitting: Submitting,
-    response: Response,
-) -> TaskOut:
+    request: Request,
+    _: IdempotencyKey = None,
+) -> Response:
     """Run a task that has ended again, as a new task; the body may change some of its arguments."""
+    once = once_of(request, json.dumps(changes).encode(), task_text)
     accepted = await run_in_threadpool(
-        submitting.retry_task, TaskId(task_id), by=who, changes=changes
+        submitting.retry_task, TaskId(task_id), by=who, changes=changes, once=once
     )
-    report = report_at_first(accepted.outcomes)
-    response.headers["Location"] = f"/tasks/{quote(report.task.id, safe='')}"
-    response.headers["Retry-After"] = str(_POLL_SECONDS)
-    return TaskOut.of(report)
+    return accepted_task(accepted)
 
 
 @router.post(

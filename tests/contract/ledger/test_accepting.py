@@ -124,7 +124,7 @@ def test_all_or_nothing_is_nothing_when_one_cannot_be_kept(ledger: Ledger) -> No
     refusal, neighbour = ledger.submissions.accept([wanted, one("d")])
 
     assert isinstance(refusal, InvalidBatchError)
-    assert [each.pointer for each in refusal.problems] == ["/tasks/1/task"]
+    assert [each.pointer for each in refusal.problems] == ["/tasks/1/options/task"]
     assert isinstance(outcome(neighbour), Task)
     assert ids_in(ledger) == ["d"]
 

@@ -15,6 +15,7 @@ from tests.fakes import make_user
 # Every route that asks for a token, with a body where it takes one.
 ROUTES = [
     ("POST", "/tasks/process"),
+    ("POST", "/tasks:batch"),
     ("GET", "/tasks"),
     ("GET", "/tasks/some-id"),
     ("POST", "/tasks/some-id/cancel"),

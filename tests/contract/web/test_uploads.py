@@ -474,3 +474,15 @@ def test_memory_does_not_grow_with_an_upload(tmp_path: Path, server: Server) -> 
         assert response.status_code == 202, response.text
         # The client's and the service's share of it are in one process.
         assert max(grown) < 24 * MIB
+
+
+def test_a_form_is_known_again_by_its_files(service: Service, ada: httpx.Client) -> None:
+    key = {"Idempotency-Key": "k"}
+    first, again = (ada.post("/tasks/look", files={"image": cat()}, headers=key) for _ in range(2))
+    name, _, kind = cat()
+    other = ada.post("/tasks/look", files={"image": (name, b"a dog", kind)}, headers=key)
+
+    assert first.status_code == 202
+    assert first.content == again.content
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert len(service.ledger.tasks.list(TaskFilter(), after=None, limit=9).items) == 1

@@ -427,7 +427,7 @@ def test_all_or_nothing_names_what_is_wrong(submitting: SubmitService, ledger: L
         submitting.submit_batch_soon(requests, by=ADA, is_atomic=True).result(timeout=20)
 
     named = [each.pointer for each in caught.value.problems]
-    assert named == ["/tasks/1/data", "/tasks/2"]
+    assert named == ["/tasks/1/arguments/data", "/tasks/2"]
     assert kept(ledger) == []
 
 

@@ -1,0 +1,151 @@
+"""Submitting a task by its name: the route that is asked the most."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from celeriac.core.acceptance import Accepted
+from celeriac.core.task import Task
+from celeriac.errors import CeleriacError
+from celeriac.service.access import Bearer
+from celeriac.service.submission import SubmitOptions, SubmitRequest
+from celeriac.web.accepted import accepted_task, task_text
+from celeriac.web.auth import SCHEME, bearer_of
+from celeriac.web.bare_route import BareRoute
+from celeriac.web.batches import PATH, SCHEMA, BatchOut, batch_text, requests_of
+from celeriac.web.bodies import JSON_TYPE, is_json, parse_object, read_json
+from celeriac.web.multipart import MULTIPART_TYPE
+from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
+from celeriac.web.parts import parts_of
+from celeriac.web.queries import Absent, BatchQuery, SubmitQuery, read_atomic, submit_options
+from celeriac.web.repeats import once_of
+from celeriac.web.schemas import TaskOut
+from celeriac.web.sending import read_sent
+
+router = APIRouter(tags=["tasks"], route_class=BareRoute)
+
+IdempotencyKey = Annotated[
+    str | Absent,
+    Header(
+        alias="Idempotency-Key",
+        description="Any text that is new for each task, such as a UUID: the same request with the"
+        " same key gets the same answer within 24 hours, and makes no second task.",
+        max_length=255,
+    ),
+]
+
+
+async def _describe(
+    name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
+    query: Annotated[SubmitQuery, Query()],
+    idempotency_key: IdempotencyKey = None,
+) -> None:
+    """Say what the route reads, for the document alone."""
+
+
+async def _describe_batch(
+    query: Annotated[BatchQuery, Query()], idempotency_key: IdempotencyKey = None
+) -> None:
+    """Say what the route reads, for the document alone."""
+
+
+# OpenAPI knows one parameter at one place of a path, so a name goes by the id's name here.
+@router.post(
+    "/tasks/{task_id}",
+    operation_id=SUBMIT_ID,
+    summary="Submit a task by its name",
+    status_code=202,
+    response_model=TaskOut,
+    dependencies=[Depends(SCHEME), Depends(_describe)],
+    openapi_extra=body_of({JSON_TYPE: {"type": "object"}, MULTIPART_TYPE: {"type": "object"}}),
+    responses={
+        202: {"headers": ACCEPTED_HEADERS, "description": "It is kept and will run."},
+        **refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def submit_task(request: Request) -> Response:
+    """Accept a task: the body holds the named arguments of its function.
+
+    Every task that can be submitted has a path of its own beside this one, which says what it
+    takes. One that takes files gets them in a form, `multipart/form-data`.
+    """
+    bearer = await bearer_of(request)
+    try:
+        options = submit_options(request.scope["query_string"].decode("latin-1"))
+        if not is_json(request):
+            return await _submit_form(request, bearer, options)
+        most_bytes = parts_of(request).settings.max_body_bytes
+        body = await read_json(request, most_bytes=most_bytes)
+        wanted = SubmitRequest(
+            name=request.path_params["task_id"], kwargs=parse_object(body), options=options
+        )
+    except (CeleriacError, RequestValidationError):
+        # What is wrong with it is told to those who may come in.
+        await run_in_threadpool(parts_of(request).access.admit, bearer)
+        raise
+    return accepted_task(await _accept(request, wanted, bearer, body))
+
+
+@router.post(
+    PATH,
+    operation_id="submit_batch",
+    summary="Submit many tasks in one commit",
+    response_model=BatchOut,
+    dependencies=[Depends(SCHEME), Depends(_describe_batch)],
+    openapi_extra=body_of({JSON_TYPE: SCHEMA}),
+    responses={
+        200: {
+            "headers": LIMIT_HEADERS,
+            "description": "What became of each of them; those that were accepted are kept.",
+        },
+        **refusals(400, 401, 403, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def submit_batch(request: Request) -> Response:
+    """Accept up to 1,000 tasks, each with its name, its arguments and its options.
+
+    One that is refused keeps none of the others back, unless `atomic=true` asks for all or nothing.
+    """
+    bearer = await bearer_of(request)
+    parts = parts_of(request)
+    try:
+        is_atomic = read_atomic(request.query_params)
+        body = await read_json(request, most_bytes=parts.settings.max_batch_bytes)
+        once = once_of(request, body, batch_text)
+        # A thousand take a while to be checked: others are served meanwhile.
+        requests = await run_in_threadpool(requests_of, body)
+    except (CeleriacError, RequestValidationError):
+        await run_in_threadpool(parts.access.admit, bearer)
+        raise
+    submitted = await run_in_threadpool(
+        parts.submitting.submit_batch_soon, requests, by=bearer, once=once, is_atomic=is_atomic
+    )
+    accepted = await asyncio.wrap_future(submitted)
+    text = batch_text(accepted.outcomes) if accepted.answer is None else accepted.answer
+    return Response(text, media_type=JSON_TYPE)
+
+
+async def _submit_form(request: Request, bearer: Bearer, options: SubmitOptions) -> Response:
+    name = request.path_params["task_id"]
+    by = await run_in_threadpool(parts_of(request).access.admit, bearer)
+    # Here and not before: what stands in the query is good by now, and no file is kept for nothing.
+    with await read_sent(request, name=name, by=by) as sent:
+        wanted = SubmitRequest(name=name, kwargs=sent.kwargs, files=sent.files, options=options)
+        accepted = await _accept(request, wanted, bearer, sent.content)
+        sent.task = next((each for each in accepted.outcomes if isinstance(each, Task)), None)
+        return accepted_task(accepted)
+
+
+async def _accept(
+    request: Request, wanted: SubmitRequest, bearer: Bearer, content: bytes
+) -> Accepted:
+    once = once_of(request, content, task_text)
+    accepted = parts_of(request).submitting.submit_soon(wanted, by=bearer, once=once)
+    return await asyncio.wrap_future(accepted)
