@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard
@@ -65,6 +66,13 @@ def json_text(value: Json) -> str:
 def result_text(value: Json) -> str:
     """Return a result as data: one line of JSON."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def file_hint(task_id: str, result: Json) -> list[str]:
+    """Return how to get the file that a task returned; nothing when it returned something else."""
+    if not isinstance(result, dict) or not str(result.get("url", "")).startswith("/tasks/"):
+        return []
+    return [f"get it: celeriac get {task_id} --output {shlex.quote(str(result.get('name')))}"]
 
 
 def task_table(tasks: Sequence[ShownTask], *, now: datetime, is_for_people: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from celeriac.cli.arguments import parse_arguments
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
 from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
-from celeriac.cli.render import json_text, result_text, submitted_line
+from celeriac.cli.render import file_hint, json_text, result_text, submitted_line
 from celeriac.cli.watch import watch_to_end
 
 
@@ -46,11 +47,12 @@ def submit(
 ) -> None:
     """Submit a task; its values are read by the task's own schema.
 
-    KEY=@FILE takes the text of a file, KEY=@- standard input, KEY=@@TEXT a text with an @.
+    KEY=@FILE takes the text of a file, KEY=@- standard input, KEY=@@TEXT a text with an @. Where
+    the task takes a file, KEY=@FILE sends the file itself.
     """
     with client_of(options) as client:
         schema = client.task_type(name).schema if arguments else {}
-        given = parse_arguments(arguments, schema, read_file=read_text)
+        given = parse_arguments(arguments, schema, read_file=read_text, open_file=open_file)
         submitter = client.options(
             queue=queue,
             priority=priority,
@@ -71,8 +73,23 @@ def submit(
         if not is_quiet:
             say(f"{handle.id}  {name}")
         task = watch_to_end(handle)
+    say(*file_hint(task.id, task.result))
     hand_out(json_text(task.body) if as_json else result_text(task.result))
     click.get_current_context().exit(exit_code_of(task.state))
+
+
+def open_file(name: str) -> Any:
+    """Return a file to be sent, or standard input for `-`.
+
+    Raises:
+        click.UsageError: There is none.
+    """
+    if name == "-":
+        return sys.stdin.buffer
+    path = Path(name)
+    if not path.is_file():
+        raise click.UsageError(f"{name} cannot be read: there is no such file")
+    return path
 
 
 def read_text(name: str) -> str:

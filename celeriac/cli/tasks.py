@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,7 @@ from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
 from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
 from celeriac.cli.render import (
+    file_hint,
     json_text,
     result_text,
     state_text,
@@ -23,23 +26,51 @@ from celeriac.cli.submit import read_text
 from celeriac.cli.watch import watch_to_end
 from celeriac.core.state import TaskState
 
+if TYPE_CHECKING:
+    from celeriac.client import Client
+
 _MOST_ON_A_PAGE = 200
 
 
 @click.command()
 @click.argument("task_id", metavar="ID")
+@click.option("--output", metavar="FILE", help="Write the result there: the file, or the JSON.")
 @json_option
 @service_options
-def get_task(task_id: str, *, as_json: bool, **options: str | None) -> None:
-    """Show how a task stands; its result, once there is one, goes to standard output."""
+def get_task(task_id: str, *, output: str | None, as_json: bool, **options: str | None) -> None:
+    """Show how a task stands; its result, once there is one, goes to standard output.
+
+    With --output the bare result goes into a file, or with - to standard output.
+    """
     with client_of(options) as client:
+        if output is not None:
+            write_result(client, task_id, output)
+            return
         task = client.get(task_id)
     if as_json:
         hand_out(json_text(task.body))
         return
     say(*task_lines(task, now=datetime.now(UTC)))
     if task.state is TaskState.COMPLETED:
+        say(*file_hint(task.id, task.result))
         hand_out(result_text(task.result))
+
+
+def write_result(client: Client, task_id: str, output: str) -> None:
+    """Write a task's bare result to a file, or to standard output for `-`.
+
+    Raises:
+        click.UsageError: It cannot be written there.
+    """
+    if output == "-":
+        client.download(task_id, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        client.download(task_id, output)
+    except OSError as error:
+        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
+    say(f"wrote {output}, {Path(output).stat().st_size:,} bytes")
 
 
 @click.command()
@@ -114,6 +145,15 @@ def list_tasks(
         say(f"more: --page-token {page.next_page_token}")
 
 
+def refuse_file(name: str) -> Any:
+    """Refuse a file: a task that is run again keeps those it had.
+
+    Raises:
+        click.UsageError: Always.
+    """
+    raise click.UsageError(f"a task that is run again keeps its files; submit it anew with @{name}")
+
+
 @click.command()
 @click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
 @service_options
@@ -143,7 +183,10 @@ def retry_task(
     """Run a task that has ended again, as a new task, with arguments changed or as they were."""
     with client_of(options) as client:
         schema = client.task_type(client.get(task_id).name).schema if changes else {}
-        handle = client.retry(task_id, **parse_arguments(changes, schema, read_file=read_text))
+        handle = client.retry(
+            task_id,
+            **parse_arguments(changes, schema, read_file=read_text, open_file=refuse_file),
+        )
         task = handle.accepted or handle.get()
         say(submitted_line(task))
         if is_watched:

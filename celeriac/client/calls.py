@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from celeriac.client.attachments import has_files
 from celeriac.client.remote_queue import queue_from_body, queues_from_body
 from celeriac.client.remote_task import (
     RemoteTask,
@@ -35,6 +36,8 @@ class Call(Generic[Answer]):
     params: tuple[tuple[str, str], ...] = ()
     # The JSON body; None sends none.
     body: Json = None
+    # Named arguments with files among them, sent as a form in place of a body.
+    form: Mapping[str, Any] | None = None
     # What the caller asked about, for the errors that keep such facts.
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,15 +71,27 @@ class SubmitOptions:
         return named + tuple(("tag", tag) for tag in self.tags)
 
 
-def submit(name: str, arguments: Mapping[str, Json], options: SubmitOptions) -> Call[RemoteTask]:
-    """Return the call that submits a task."""
+def submit(name: str, arguments: Mapping[str, Any], options: SubmitOptions) -> Call[RemoteTask]:
+    """Return the call that submits a task, as a form where files are among its arguments."""
+    is_form = has_files(arguments)
     return Call(
         method="POST",
         path=f"/tasks/{quote(name, safe='')}",
         params=options.to_params(),
-        body=dict(arguments),
+        body=None if is_form else dict(arguments),
+        form=dict(arguments) if is_form else None,
         read=RemoteTask.from_body,
         facts={"name": name},
+    )
+
+
+def get_result(task_id: str) -> Call[None]:
+    """Return the call that reads a task's bare result: a file, or JSON."""
+    return Call(
+        method="GET",
+        path=f"{_task(task_id)}/result",
+        read=lambda _: None,
+        facts={"task_id": task_id},
     )
 
 

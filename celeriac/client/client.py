@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from os import PathLike
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from celeriac.client import calls
 from celeriac.client.calls import SubmitOptions
@@ -101,9 +102,13 @@ class Client:
     def submit(self, name: str, /, **arguments: Json) -> Handle:
         """Submit a task: when this returns, it is kept and will run.
 
+        A `Path`, a `File` or a stream of bytes among the arguments is sent as a file, piece by
+        piece: `client.submit("image.thumbnail", image=Path("cat.png"), width=128)`.
+
         Raises:
             TaskNameNotFoundError: There is no task of this name.
             InvalidArgumentsError: The arguments do not fit it; `problems` names each.
+            OSError: A file cannot be read.
         """
         return self._submitter.submit(name, **arguments)
 
@@ -135,6 +140,10 @@ class Client:
             TaskNotFoundError: There is none, or it is somebody else's.
         """
         return self._connection.send(calls.get_task(task_id))
+
+    def download(self, task_id: str, to: str | PathLike[str] | BinaryIO) -> None:
+        """Write what a task's function returned to a file; see Handle.download."""
+        self.handle(task_id).download(to)
 
     def cancel(self, task_id: str) -> RemoteTask:
         """Cancel a task; one that runs is asked to stop.

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from celeriac.client.attachments import open_parts
 from celeriac.client.calls import Call
 from celeriac.client.problems import error_from_answer
 from celeriac.errors import CeleriacError, ServiceUnreachableError
@@ -89,10 +91,58 @@ class Connection:
             response = self._request(call, self._renewed_token(token))
         return self._read(call, response)
 
+    def download(self, call: Call[None], write: Callable[[bytes], object]) -> None:
+        """Send a call and hand on its answer as it comes, whatever it is.
+
+        Args:
+            call: What is asked for.
+            write: Takes one piece after the other.
+
+        Raises:
+            CeleriacError: The service refused; of the same class as in the service.
+            ServiceUnreachableError: It did not answer, or hung up in the middle.
+        """
+        token = self._current_token()
+        if self._stream(call, token, write) == 401:
+            self._stream(call, self._renewed_token(token), write, is_last=True)
+
+    def _stream(
+        self,
+        call: Call[None],
+        token: str | None,
+        write: Callable[[bytes], object],
+        *,
+        is_last: bool = False,
+    ) -> int:
+        may_sign_in = self._credentials.user is not None and not is_last
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = self._url + call.path
+        try:
+            with self._http.stream(call.method, url, headers=headers) as response:
+                if response.is_success:
+                    for piece in response.iter_bytes():
+                        write(piece)
+                elif response.status_code != 401 or not may_sign_in:
+                    response.read()
+                    raise _error(response, call.facts)
+                return response.status_code
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from error
+
     def _request(self, call: Call[Answer], token: str | None) -> httpx.Response:
         headers = {"Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        if call.form is not None:
+            # Opened anew for each try, and never read whole.
+            with ExitStack() as stack:
+                return self._exchange(
+                    call.method,
+                    call.path,
+                    params=httpx.QueryParams(list(call.params)),
+                    headers=headers,
+                    files=open_parts(call.form, stack),
+                )
         content = None
         if call.body is not None:
             headers["Content-Type"] = "application/json"
@@ -110,8 +160,10 @@ class Connection:
         try:
             return self._http.request(method, self._url + path, **options)  # type: ignore[arg-type]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = str(error) or type(error).__name__
-            raise ServiceUnreachableError(self._url, reason) from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ServiceUnreachableError:
+        return ServiceUnreachableError(self._url, str(error) or type(error).__name__)
 
     def _read(self, call: Call[Answer], response: httpx.Response) -> Answer:
         if not response.is_success:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from os import PathLike
+from typing import Any, BinaryIO
 
 from celeriac.client.calls import cancel_task, get_task
 from celeriac.client.connection import Connection
+from celeriac.client.downloads import download
 from celeriac.client.pauses import pause_before_look
 from celeriac.client.remote_task import RemoteTask
 from celeriac.core.state import TaskState
@@ -84,6 +86,18 @@ class Handle:
             WaitTimeoutError: It has not ended in time; it goes on.
         """
         return self.wait(timeout).result_or_raise()
+
+    def download(self, to: str | PathLike[str] | BinaryIO) -> None:
+        """Write what the task's function returned to a file: the file itself, or its JSON.
+
+        Args:
+            to: Where to; a file there is replaced once all has come. Or a stream of bytes.
+
+        Raises:
+            NoResultError: The task has not ended, or not with a result.
+            FileNotKeptError: The file is gone.
+        """
+        download(self._connection, self.id, to)
 
     def watch(self, timeout: timedelta | Seconds | None = None) -> Iterator[RemoteTask]:
         """Yield the task each time it has changed, and end when it has ended.

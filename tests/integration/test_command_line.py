@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from celeriac.core.user import Role, Scope
 from celeriac.ledger.moments import utc_now
@@ -247,3 +248,43 @@ def test_the_doctor_tells_what_is_away(run: CommandLine, tmp_path: Path) -> None
     assert "tasks wait in the ledger until it is back" in done.stdout
     assert "canary" not in done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_is_sent_and_fetched(run: CommandLine, tmp_path: Path) -> None:
+    picture, smaller = tmp_path / "größe.png", tmp_path / "small.png"
+    Image.new("RGB", (80, 60), "orange").save(picture)
+
+    sent = run("submit", "image.thumbnail", f"image=@{picture}", "width=40", "--watch")
+    task_id = sent.stderr.split()[0]
+    fetched = run("get", task_id, "--output", str(smaller))
+
+    assert sent.returncode == 0, sent.stderr
+    assert json.loads(sent.stdout)["name"] == "größe-40x30.png"
+    assert f"get {task_id} --output 'größe-40x30.png'" in sent.stderr
+    assert fetched.returncode == 0, fetched.stderr
+    assert fetched.stdout == ""
+    with Image.open(smaller) as written:
+        assert written.size == (40, 30)
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith(".")] == []
+
+
+def test_a_file_that_is_not_there_sends_nothing(run: CommandLine, tmp_path: Path) -> None:
+    missing = run("submit", "image.grayscale", f"image=@{tmp_path / 'none.png'}")
+    bare = run("submit", "image.grayscale", "image=cat.png")
+
+    assert (missing.returncode, bare.returncode) == (2, 2)
+    assert "no such file" in missing.stderr
+    assert "write image=@cat.png" in bare.stderr
+
+
+def test_a_result_that_is_not_there_leaves_the_file_alone(run: CommandLine, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.png"
+    kept.write_text("mine")
+    failed = run("submit", "flaky", "--max-attempts=1", "-q", "--watch").stdout.split()[0]
+
+    done = run("get", failed, "--output", str(kept))
+
+    assert done.returncode == 1, done.stderr
+    assert "has no result: it is failed" in done.stderr
+    assert kept.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [kept]

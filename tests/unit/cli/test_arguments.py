@@ -27,13 +27,20 @@ SCHEMA: dict[str, Any] = {
         "lost": {"$ref": "#/$defs/Nothing"},
         "loop": {"$ref": "#/$defs/Loop"},
         "anything": {},
+        "image": {"type": "string", "format": "binary", "contentMediaType": "image/*"},
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary", "contentMediaType": "image/*"},
+        },
     },
     "$defs": {"Point": {"type": "object"}, "Loop": {"$ref": "#/$defs/Loop"}},
 }
 
 
 def parse(*words: str) -> dict[str, Any]:
-    return parse_arguments(words, SCHEMA, read_file=lambda name: f"<{name}>")
+    return parse_arguments(
+        words, SCHEMA, read_file=lambda name: f"<{name}>", open_file=lambda name: f"[{name}]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,4 +104,24 @@ def test_a_list_may_be_given_one_by_one() -> None:
 )
 def test_words_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError):
+        parse(*words)
+
+
+def test_a_file_is_sent_and_not_read() -> None:
+    assert parse("image=@cat.png", "files=@a", "files=@b") == {
+        "image": "[cat.png]",
+        "files": ["[a]", "[b]"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["image=cat.png"], "write image=@cat.png"),
+        (["image="], "write image=@FILE"),
+        (["image=@a", "image=@b"], "image is given twice"),
+    ],
+)
+def test_a_file_that_is_none_is_told_of(words: list[str], said: str) -> None:
+    with pytest.raises(click.UsageError, match=said):
         parse(*words)
