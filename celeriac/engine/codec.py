@@ -17,6 +17,9 @@ from celeriac.files.file import File
 
 Json = Any
 
+# Made once: `json.dumps` makes an encoder for each call that wants no spaces.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def dump(value: Json) -> tuple[Codec, str]:
     """Write a value as plain JSON, or as typed JSON where plain JSON cannot carry it.

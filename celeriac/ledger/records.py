@@ -245,14 +245,18 @@ CLAIMED_COLUMNS = _columns(
 )
 
 
+# To call an enumeration takes four times as long as to look its member up.
+_CODECS: dict[str, Codec] = {each.value: each for each in Codec}
+
+
 def claimed_from_row(row: Any) -> ClaimedTask:
     """Return what a worker gets of a row of `CLAIMED_COLUMNS`."""
     return ClaimedTask(
-        id=TaskId(row[0]),
+        id=row[0],
         name=row[1],
         queue=row[2],
         priority=row[3],
-        arguments=Arguments(codec=Codec(row[4]), text=row[5]),
+        arguments=Arguments(codec=_CODECS[row[4]], text=row[5]),
         headers=row[6],
         lease_token=row[7],
         attempt=row[8],

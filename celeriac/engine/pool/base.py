@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any
 
@@ -83,6 +84,10 @@ class LedgerPool(BasePool):
         self._bells.start()
         self._thread.start()
         self._engine.start_background()
+        # What stands here by now stays: the collector need not walk through it again and again
+        # while tasks come and go by the thousand.
+        gc.collect()
+        gc.freeze()
 
     def register_with_event_loop(self, loop: Any) -> None:
         """Have the event loop do what the pool's thread asks of it."""

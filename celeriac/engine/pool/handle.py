@@ -40,9 +40,13 @@ class Child:
         """What it runs, or begins next; of async tasks the one that was handed first."""
         return next(iter(self.jobs.values()), None)
 
+    def put(self, message: Any) -> None:
+        """Have something written to it with the next `flush`."""
+        self._out += wire.pack(message)
+
     def send(self, message: Any) -> None:
         """Have something written to it, as far as its socket takes it."""
-        self._out += wire.pack(message)
+        self.put(message)
         self.flush()
 
     def flush(self) -> bool:

@@ -97,15 +97,15 @@ class Nursery:
 
     def send(self, child: Child, *message: Any) -> None:
         """Tell a child something, as fast as it reads."""
-        child.send(message)
-        self._watch(child)
+        child.put(message)
+        self.flush(child)
 
     def hear(self, child: Child) -> None:
         """Take what a child has told so far."""
         if child.is_buried:
             # Its death was told in the same turn as its last words, which are taken already.
             return
-        self._watch(child)
+        self.flush(child)
         messages = child.receive()
         if messages is None:
             self._selector.unregister(child.socket)
@@ -153,11 +153,12 @@ class Nursery:
                 if self._is_stopping:
                     # It was asked for before: nobody else tells it.
                     child.send(["stop"])
-                self._watch(child)
+                self.flush(child)
             else:
                 self._bury(message[1], message[2])
 
-    def _watch(self, child: Child) -> None:
+    def flush(self, child: Child) -> None:
+        """Write to a child what was put, as fast as it reads."""
         wanted = selectors.EVENT_READ
         if not child.flush():
             wanted |= selectors.EVENT_WRITE

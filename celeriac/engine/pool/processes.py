@@ -109,15 +109,20 @@ class ProcessRunner:
     def hand(self, jobs: Iterable[Job]) -> None:
         """Give each job to the child that has the fewest."""
         now = time.monotonic()
+        rooms = {
+            False: {child: self._room_in(child) for child in self._nursery.usable()},
+            True: {
+                child: self._async_room_in(child) for child in self._nursery.usable(is_async=True)
+            },
+        }
         for job in jobs:
+            room = rooms[job.is_async]
             # Those with no room last: there is always one that has some.
-            if job.is_async:
-                children = self._nursery.usable(is_async=True)
-                child = min(children, key=lambda c: (self._async_room_in(c) < 1, len(c.jobs)))
-            else:
-                children = self._nursery.usable()
-                child = min(children, key=lambda c: (self._room_in(c) < 1, len(c.jobs)))
+            child = min(room, key=lambda each: (room[each] < 1, len(each.jobs)))
+            room[child] -= 1
             self._hand_to(child, job, now)
+        for child in (*rooms[False], *rooms[True]):
+            self._nursery.flush(child)
 
     def interrupt(self, task_id: str) -> None:
         """Kill the child that runs a task; what waits behind it goes to others.
@@ -207,11 +212,11 @@ class ProcessRunner:
         child.handed += 1
         job.handed = now
         if child.is_async:
-            self._nursery.send(child, "begin", job.claimed, job.soft_seconds, job.hard_seconds)
+            child.put(["begin", job.claimed, job.soft_seconds, job.hard_seconds])
         else:
             if len(child.jobs) == 1:
                 self._events.began(job, child.pid, child.slot)
-            self._nursery.send(child, "run", job.claimed, job.soft_seconds)
+            child.put(["run", job.claimed, job.soft_seconds])
         if self._tasks_per_child is not None and child.handed >= self._tasks_per_child:
             child.is_leaving = True
 

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import Ignore, Reject, Retry, SoftTimeLimitExceeded
+from celery.utils.saferepr import saferepr
+from hypothesis import given
+from hypothesis import strategies as st
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Arguments, Codec, TaskId
 from celeriac.engine import codec
-from celeriac.engine.executor import Executor, Report
+from celeriac.engine.executor import Executor, Report, shown_result
 from celeriac.engine.pool import wire
 from tests.engines import make_claimed, open_app
 
@@ -569,3 +572,8 @@ def test_an_unreadable_header_fails_the_task(executor: Executor) -> None:
     assert outcome.ending is Ending.FAILED
     assert outcome.error is not None
     assert outcome.error.kind is ErrorKind.REJECTED
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()))
+def test_a_result_is_shown_as_celery_shows_it(result: Any) -> None:
+    assert shown_result(result, 1024) == saferepr(result, 1024)

@@ -104,7 +104,7 @@ def test_a_child_can_say_nothing_the_core_has_no_word_for(changes: Any) -> None:
         finished_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
     )
 
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises((TypeError, KeyError)):
         wire.outcome({**_travel(outcome), **changes})
 
 
