@@ -7,10 +7,11 @@ pool's.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from celery import states
@@ -45,6 +46,8 @@ class LedgerBackend(BaseBackend):
     # Asked by the tracer: results stay as long as the task is kept.
     persistent = True
     supports_autoexpire = True
+    # `GroupResult.get` reads its parts together.
+    supports_native_join = True
 
     @property
     def _engine(self) -> Any:
@@ -117,16 +120,24 @@ class LedgerBackend(BaseBackend):
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None,
         **kwargs: Any,
     ) -> Any:  # fmt: skip
-        """Report progress: the only state a task may set is its own, while it runs."""
-        collector = current_collector()
-        if state == states.STARTED or collector is None or collector.claimed.id != task_id:
-            if state != states.STARTED:
-                self._refuse("store_result", task_id)
+        """Keep a state of the user's own making; what ends a task is not stored this way.
+
+        Told by the task that runs here it is its progress. Told by anybody else, as to abort an
+        abortable task, it is what the task is shown as until it says something itself or ends.
+        """
+        if state == states.STARTED:
+            return result
+        if state in states.ALL_STATES:
+            self._refuse("store_result", task_id)
             return result
         shown = self.prepare_exception(result) if isinstance(result, BaseException) else result
         progress = codec.dump_typed({"state": state, "meta": shown})
-        claimed = collector.claimed
-        self._engine.road.report(claimed.id, claimed.lease_token, progress)
+        collector = current_collector()
+        if collector is not None and collector.claimed.id == task_id:
+            claimed = collector.claimed
+            self._engine.road.report(claimed.id, claimed.lease_token, progress)
+        else:
+            self._engine.road.mark(TaskId(task_id), progress)
         return result
 
     def _refuse(self, what: str, task_id: str) -> None:
@@ -286,6 +297,56 @@ class LedgerBackend(BaseBackend):
                 if left is not None and left <= 0:
                     raise CeleryTimeoutError("The operation timed out.")
                 notice.wait(left)
+
+    def get_many(
+        self,
+        task_ids: Iterable[str],
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,  # noqa: FBT001, FBT002 - Celery's signature
+        on_message: Any = None,
+        on_interval: Any = None,
+        max_iterations: int | None = None,
+        READY_STATES: Collection[str] = states.READY_STATES,  # noqa: N803 - Celery's signature
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield the id and the meta of each of many tasks as it ends.
+
+        Raises:
+            TaskNotFoundError: No task has one of the ids.
+            TimeoutError: Celery's own, when the time is over first.
+        """
+        left = {TaskId(task_id) for task_id in task_ids}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        looks = itertools.count(1)
+        with self._engine.notices.listening(*left) as notice:
+            while left:
+                for task_id, meta in self._metas(left).items():
+                    if meta["status"] in READY_STATES:
+                        left.discard(task_id)
+                        if on_message:
+                            on_message(meta)
+                        yield task_id, meta
+                if not left or (max_iterations and next(looks) >= max_iterations):
+                    return
+                if on_interval:
+                    on_interval()
+                rest = None if deadline is None else deadline - time.monotonic()
+                if rest is not None and rest <= 0:
+                    raise CeleryTimeoutError("The operation timed out.")
+                notice.wait(rest)
+
+    def _metas(self, task_ids: Iterable[TaskId]) -> dict[TaskId, Any]:
+        wanted = sorted(task_ids)
+        metas = {each: self._cache[each] for each in wanted if each in self._cache}
+        unread = [each for each in wanted if each not in metas]
+        found = self._engine.road.find(unread) if unread else {}
+        for task_id in unread:
+            if task_id not in found:
+                raise TaskNotFoundError(task_id)
+            metas[task_id] = meta_of_task(found[task_id], self.exception_of)
+            if metas[task_id]["status"] in states.READY_STATES:
+                self._cache[task_id] = metas[task_id]
+        return metas
 
     def forget(self, task_id: str) -> None:
         """Drop what this process remembers of a result; the ledger keeps its record."""

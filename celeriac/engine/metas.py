@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from celery import states
+from celery.contrib.abortable import ABORTED
 
 from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
@@ -43,12 +44,15 @@ def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> d
         "retries": task.retries,
         "parent_id": task.parent_id,
     }
+    meta["args"], meta["kwargs"] = codec.load_arguments(task.arguments)
     if task.state is TaskState.COMPLETED:
         if task.result is not None:
             meta["result"] = codec.load(task.result_codec, task.result)
     elif task.state.is_final:
         meta["result"] = exception_of(task)
         meta["traceback"] = (task.error.traceback or None) if task.error else None
+    elif (aborted := _aborted(task)) is not None:
+        meta["status"], meta["result"] = aborted["state"], aborted["meta"]
     elif task.state is TaskState.SCHEDULED and task.retries:
         meta["status"] = states.RETRY
         meta["result"] = exception_of(task) if task.error else None
@@ -56,6 +60,14 @@ def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> d
         told = codec.load_typed(task.progress)
         meta["status"], meta["result"] = told["state"], told["meta"]
     return meta
+
+
+def _aborted(task: Task) -> Any | None:
+    """Return what was told of a task that somebody aborts, whatever it does at this moment."""
+    if not task.progress:
+        return None
+    told = codec.load_typed(task.progress)
+    return told if told["state"] == ABORTED else None
 
 
 def text_of_ended(ended: Ended, *, at: datetime) -> str:

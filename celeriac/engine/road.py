@@ -30,6 +30,9 @@ class Road(Protocol):
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""
 
+    def mark(self, task_id: TaskId, progress: str) -> None:
+        """Tell something of a task that somebody else runs, or nobody yet."""
+
     def cancel(self, task_ids: Sequence[TaskId]) -> None:
         """Cancel those tasks that have not ended; the others stay as they are."""
 
@@ -61,6 +64,10 @@ class LedgerRoad:
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""
         self._ledger().tasks.set_progress([(task_id, lease_token, progress)])
+
+    def mark(self, task_id: TaskId, progress: str) -> None:
+        """Tell something of a task that somebody else runs, or nobody yet."""
+        self._ledger().tasks.mark(task_id, progress)
 
     def cancel(self, task_ids: Sequence[TaskId]) -> None:
         """Cancel those tasks that have not ended; the others stay as they are."""

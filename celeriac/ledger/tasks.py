@@ -54,6 +54,7 @@ class Tasks(TaskReads):
         self._hold = Statement(database, lambda: held)
         self._ask_to_stop = Statement(database, _ask_to_stop_statement)
         self._progress = Statement(database, lambda: _progress_statement(dialect))
+        self._mark = Statement(database, _mark_statement)
 
     def insert(
         self, tasks: Sequence[NewTask], *, chords: Sequence[NewChord] = ()
@@ -159,6 +160,22 @@ class Tasks(TaskReads):
         if rows:
             self._tell(rows)
 
+    def mark(self, task_id: str, progress: str) -> None:
+        """Keep what somebody says of a task that has not ended, in place of what it said itself.
+
+        Raises:
+            InvalidOptionError: It cannot be kept.
+            LedgerUnavailableError: The database did not answer or would not commit.
+        """
+        if not is_sound(task_id):
+            return
+        try:
+            self._database.write(
+                lambda connection: self._mark.count(connection, id=task_id, progress=progress)
+            )
+        except RefusedRowError as error:
+            raise InvalidOptionError("state", f"cannot be kept: {error.reason}") from error
+
     def _tell(self, rows: Sequence[dict[str, str]]) -> None:
         try:
             text = encode(rows)
@@ -189,6 +206,14 @@ def _ask_to_stop_statement() -> Update:
         update(tasks)
         .where(tasks.c.id == bindparam("id"), tasks.c.cancel_requested_at.is_(None))
         .values(cancel_requested_at=bindparam("now"), version=tasks.c.version + literal_column("1"))
+    )
+
+
+def _mark_statement() -> Update:
+    return (
+        update(tasks)
+        .where(tasks.c.id == bindparam("id"), tasks.c.finished_at.is_(None))
+        .values(progress=bindparam("progress"), version=tasks.c.version + literal_column("1"))
     )
 
 

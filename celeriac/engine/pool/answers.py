@@ -22,6 +22,7 @@ class Answers:
             "submit": self._submit,
             "find": self._find,
             "find_chord": self._find_chord,
+            "mark": self._mark,
             "cancel": self._cancel,
         }
 
@@ -43,6 +44,9 @@ class Answers:
 
     def _find_chord(self, chord_id: str) -> Json:
         return self._road.find_chord(chord_id)
+
+    def _mark(self, task_id: str, progress: str) -> None:
+        self._road.mark(TaskId(task_id), progress)
 
     def _cancel(self, task_ids: list[str]) -> None:
         self._road.cancel([TaskId(each) for each in task_ids])

@@ -181,6 +181,10 @@ class PipeRoad:
         """Tell how far a running task is."""
         self._channel.tell("progress", task_id, lease_token, progress)
 
+    def mark(self, task_id: TaskId, progress: str) -> None:
+        """Tell something of another task."""
+        self._channel.ask("mark", task_id, progress)
+
     def cancel(self, task_ids: Sequence[TaskId]) -> None:
         """Cancel those tasks that have not ended."""
         self._channel.ask("cancel", task_ids)

@@ -36,6 +36,7 @@ from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine
+from celeriac.engine.stamps import bears_stamp
 from celeriac.errors import UnavailableError
 from celeriac.ledger.open import Ledger
 
@@ -261,7 +262,7 @@ class PoolThread:
 
     def _weed(self) -> None:
         """Let go of what is held here and cannot run soon, or shall not run at all."""
-        for job in [each for each in self._line if each.id in worker_state.revoked]:
+        for job in [each for each in self._line if _is_revoked(each)]:
             self._line.remove(job)
             self._end_here(job, Ending.CANCELLED, states.REVOKED)
         now = self._told.now()
@@ -413,7 +414,10 @@ class PoolThread:
             job.is_async = self._engine.is_async(each.name)
             self._held[each.id] = job
             self._appetite.took(job)
-            self._line.put(job)
+            if _is_revoked(job):
+                self._end_here(job, Ending.CANCELLED, states.REVOKED)
+            else:
+                self._line.put(job)
         self._intake.refused(refused)
 
     def _hand(self) -> None:
@@ -427,3 +431,10 @@ class PoolThread:
         self._membership.leave()
         self._wakeup.close()
         self._selector.close()
+
+
+def _is_revoked(job: Job) -> bool:
+    stamps = worker_state.revoked_stamps
+    return job.id in worker_state.revoked or bool(
+        stamps and bears_stamp(job.claimed.headers, stamps)
+    )

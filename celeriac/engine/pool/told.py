@@ -82,6 +82,9 @@ def _accept(request: Any, pid: int, at_monotonic: float) -> None:
 def _drop(request: Any) -> None:
     acknowledge(request)
     worker_state.task_ready(request)
+    if request.id in worker_state.revoked:
+        # The ledger was told first; whoever listens to Celery hears of it here.
+        request.revoked()
 
 
 def _drop_duplicate(request: Any, known: Any) -> None:

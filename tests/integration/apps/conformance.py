@@ -18,12 +18,14 @@ from celeriac import File, Settings, create_celery
 from celeriac.engine.typed_task import TypedTask
 from tests.effects import Effects, Gates
 from tests.integration.apps import asynchronous, hazards, shared
+from tests.integration.apps.features import add_features
 from tests.integration.apps.troubles import TroubleError
 
 # Imported for its task, which every app of this process gets to know.
 __all__ = ["app", "shared"]
 
 app = create_celery(Settings.from_environment())
+features = add_features(app)
 
 _around = (Effects(Path(os.environ["EFFECTS_FILE"])), Gates(Path(os.environ["GATES_FOLDER"])))
 waiting = asynchronous.register(app, *_around)
