@@ -111,6 +111,8 @@ class Executor:
             return self._end_ignored(collector, runtime)
         if info.state == states.REJECTED:
             return self._end_rejected(collector, info.retval)
+        if isinstance(info.retval, MemoryError):
+            return self._end_without_memory(collector, info.retval, runtime)
         return self._end_failure(collector, info.retval, runtime)
 
     def _end_success(
@@ -183,6 +185,15 @@ class Executor:
             traceback=error.traceback,
         )
         return outcome, report
+
+    def _end_without_memory(
+        self, collector: Collector, exc: MemoryError, runtime: float
+    ) -> tuple[Outcome, Report]:
+        # Where the kernel limits memory by killing, the process would be gone: one end for both.
+        logger.error("a task ran out of memory", extra={"task_id": collector.claimed.id})
+        collector.drop_continuations()
+        report = Report(state=states.FAILURE, runtime_seconds=runtime, shown=safe_repr(exc))
+        return self._outcome(collector, Ending.LOST), report
 
     def _outcome(self, collector: Collector, ending: Ending, **facts: Any) -> Outcome:
         own = collector.claimed.id

@@ -26,7 +26,7 @@ from celery.app import trace
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.worker import state as worker_state
 
-from celeriac.core.outcome import Outcome
+from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import ClaimedTask
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool import wire
@@ -84,25 +84,30 @@ class _Child:
             outcome, report = self._executor.run(claimed)
         finally:
             self._soft_limit.disarm()
-        self._channel.tell("done", claimed.id, outcome, report)
-        self._weigh()
+        self._told(claimed.id, outcome, report)
 
     def _begun(self, jobs: Sequence[Job]) -> None:
         self._channel.tell("begun", [job.id for job in jobs])
 
     def _ended(self, job: Job, outcome: Outcome, report: Report) -> None:
-        self._channel.tell("done", job.id, outcome, report)
-        self._weigh()
+        self._told(job.id, outcome, report)
 
-    def _weigh(self) -> None:
-        """Take no more tasks once they have left this process with too much memory."""
-        if self._most_kilobytes is None or self._is_full:
-            return
-        kilobytes = resident_kilobytes()
-        if kilobytes > self._most_kilobytes:
+    def _told(self, task_id: str, outcome: Outcome, report: Report) -> None:
+        self._channel.tell("done", task_id, outcome, report)
+        # A task that was lost here and left the process alive has not left it well.
+        if not self._is_full and (outcome.ending is Ending.LOST or self._is_heavy()):
             self._is_full = True
-            logger.info("a child holds too much memory; it ends", extra={"kilobytes": kilobytes})
             self._channel.close_intake()
+
+    def _is_heavy(self) -> bool:
+        """Whether the tasks so far have left this process with too much memory."""
+        if self._most_kilobytes is None:
+            return False
+        kilobytes = resident_kilobytes()
+        if kilobytes <= self._most_kilobytes:
+            return False
+        logger.info("a child holds too much memory; it ends", extra={"kilobytes": kilobytes})
+        return True
 
 
 def resident_kilobytes() -> int:

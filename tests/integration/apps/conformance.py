@@ -27,9 +27,9 @@ __all__ = ["app", "shared"]
 app = create_celery(Settings.from_environment())
 features = add_features(app)
 
-_around = (Effects(Path(os.environ["EFFECTS_FILE"])), Gates(Path(os.environ["GATES_FOLDER"])))
-waiting = asynchronous.register(app, *_around)
-harmful = hazards.register(app, *_around)
+_effects = Effects(Path(os.environ["EFFECTS_FILE"]))
+waiting = asynchronous.register(app, _effects, Gates(Path(os.environ["GATES_FOLDER"])))
+harmful = hazards.register(app, _effects)
 
 
 def leave(key: str, text: str = "") -> int:

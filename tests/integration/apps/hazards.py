@@ -13,13 +13,13 @@ from typing import Any
 
 from celery import Celery, Task
 
-from tests.effects import Effects, Gates
+from tests.effects import Effects
 
 # What the tasks of this process do not let go of.
 _kept: list[bytearray] = []
 
 
-def register(app: Celery, effects: Effects, gates: Gates) -> SimpleNamespace:
+def register(app: Celery, effects: Effects) -> SimpleNamespace:
     """Give an app the tasks of this module and return them by name."""
 
     def leave(key: str) -> None:
@@ -69,13 +69,10 @@ def register(app: Celery, effects: Effects, gates: Gates) -> SimpleNamespace:
             _kept.append(bytearray(b"x") * (8 << 20))
 
     @app.task
-    def kill_worker(key: str, gate: str) -> None:
-        """Take the whole worker along, as a machine does that runs out of memory."""
-        leave(f"{key}:start")
-        deadline = time.monotonic() + 30
-        while not gates.is_open(gate) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def kill_worker(key: str, seconds: float) -> None:
+        """Take the whole worker along after a while, as a machine does that has no memory left."""
         leave(key)
+        time.sleep(seconds)
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     tasks: dict[str, Any] = {
