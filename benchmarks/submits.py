@@ -72,7 +72,8 @@ class Batches:
     def __call__(self, contender: str) -> dict[str, float]:
         """Load our server."""
         self._stand.broker.client().flushall()
-        each = {"name": "process", "arguments": {"data": "example data"}, "queue": _QUEUE}
+        options = {"queue": _QUEUE}
+        each = {"name": "process", "arguments": {"data": "example data"}, "options": options}
         size = 500
         with OurService(self._stand, contender) as service:
             body = json.dumps({"tasks": [each] * size}).encode()

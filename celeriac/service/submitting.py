@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from celeriac.service.callers import Caller, Scope
 from celeriac.service.reports import FindsTasks, TaskReport, report_at_first, visible_task
 from celeriac.service.retrying import changed_arguments, task_again
 from celeriac.service.submission import SubmitRequest, check_options, new_task
+from celeriac.service.task_ids import new_task_id
 from celeriac.service.task_types import Catalogue
 
 logger = logging.getLogger(__name__)
@@ -156,9 +156,11 @@ class SubmitService:
         """
         checked = self._check(request)
 
+        its_id = task_id or new_task_id()
+
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
-            wanted = _wanted(checked, request.name, caller, task_id or _new_id())
+            wanted = _wanted(checked, request.name, caller, its_id)
             if not isinstance(wanted, WantedTask):
                 raise wanted
             return _submission([wanted], once, caller)
@@ -195,7 +197,7 @@ class SubmitService:
 
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
-            wanted = [_wanted(each, name, caller, _new_id()) for each, name in checked]
+            wanted = [_wanted(each, name, caller, new_task_id()) for each, name in checked]
             if is_atomic and any(isinstance(each, CeleriacError) for each in wanted):
                 raise invalid_batch(wanted)
             return _submission(wanted, once, caller, is_atomic=is_atomic)
@@ -235,7 +237,7 @@ class SubmitService:
                 # What the caller may see may be run again, files and all.
                 files=find_file_ids(arguments.text),
             )
-        again = WantedTask(task=task_again(task, _new_id(), arguments, submitted_by=by.name))
+        again = WantedTask(task=task_again(task, new_task_id(), arguments, submitted_by=by.name))
         return self._accepting.put(by, lambda _: _submission([again], once, by)).result()
 
     def _check(self, request: SubmitRequest) -> _Checked | CeleriacError:
@@ -296,7 +298,3 @@ def _submission(
         to_answer=once.to_answer,
         is_atomic=is_atomic,
     )
-
-
-def _new_id() -> TaskId:
-    return TaskId(str(uuid.uuid4()))

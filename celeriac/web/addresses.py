@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 # Requests whose address cannot be told share one count: never an open door.
@@ -30,6 +31,7 @@ def client_bucket(peer: str | None, forwarded: Sequence[str], *, trusted_proxies
     return bucket(peer or "")
 
 
+@lru_cache(maxsize=4096)
 def bucket(address: str) -> str:
     """Return one address as a key: IPv4 as it is, IPv6 by its /64."""
     try:

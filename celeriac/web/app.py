@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
+from celeriac.web.fast_lane import FastLane
 from celeriac.web.flower import routes as flower
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
@@ -57,6 +59,7 @@ from celeriac.web.shell import Shell
 
 logger = logging.getLogger(__name__)
 
+_SWITCH_SECONDS = 0.0005
 _DESCRIPTION = "Runs Python functions in the background, and remembers every run."
 
 
@@ -200,6 +203,9 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # The thread that writes gives the interpreter back with every row, and would wait as long
+        # for its turn again as the event loop may keep it: 5 ms by default.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
         await run_in_threadpool(start)
         try:
@@ -211,7 +217,8 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
             await run_in_threadpool(stop)
             await parts.limiter.close()
 
-    app = FastAPI(
+    app = FastLane(
+        {"/tasks:batch": submit.submit_batch, "/tasks/{task_id}": submit.submit_task},
         title="Celeriac",
         description=_DESCRIPTION,
         version=__version__,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends
@@ -85,7 +86,12 @@ def address_key(request: Request) -> str:
 
 def name_policies(request: Request, *rules: Rule) -> None:
     """Have the answer to a request name the rules that hold for its path."""
-    add_answer_header(request, "RateLimit-Policy", ", ".join(rule.to_policy() for rule in rules))
+    add_answer_header(request, "RateLimit-Policy", _policies(rules))
+
+
+@lru_cache(maxsize=16)
+def _policies(rules: tuple[Rule, ...]) -> str:
+    return ", ".join(rule.to_policy() for rule in rules)
 
 
 async def count(request: Request, rule: Rule, key: str) -> None:

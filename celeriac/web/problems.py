@@ -78,6 +78,17 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.exception_handler(RequestValidationError)(_on_invalid_request)
 
 
+async def answer_to(request: Request, error: Exception) -> Response | None:
+    """Return an error as a problem; None when nobody may cause it over HTTP."""
+    if isinstance(error, CeleriacError):
+        return None if status_of(error) == 500 else await _on_error(request, error)
+    if isinstance(error, HTTPException):
+        return await _on_http_exception(request, error)
+    if isinstance(error, RequestValidationError):
+        return await _on_invalid_request(request, error)
+    return None
+
+
 def status_of(error: CeleriacError) -> int:
     """Return the HTTP status of an error; 500 when nobody may cause it over HTTP."""
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)

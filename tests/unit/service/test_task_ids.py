@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import os
+import uuid
+
+from celeriac.service.task_ids import new_task_id
+
+
+def test_ids_are_random_uuids_and_never_come_twice() -> None:
+    ids = [new_task_id() for _ in range(1000)]
+
+    assert len(set(ids)) == 1000
+    assert {uuid.UUID(each).version for each in ids} == {4}
+    assert all(str(uuid.UUID(each)) == each for each in ids)
+
+
+def test_a_forked_child_makes_others_than_its_parent() -> None:
+    new_task_id()
+    read, write = os.pipe()
+
+    child = os.fork()
+    if child == 0:
+        os.write(write, new_task_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(read, 100).decode() != new_task_id()
+    os.close(read)
+    os.close(write)
