@@ -87,10 +87,11 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"
+    app.events_cls = "celeriac.engine.events:LedgerEvents"
     if app.conf.worker_consumer == _CELERYS_CONSUMER:
         app.conf.worker_consumer = "celeriac.engine.consumer:LedgerConsumer"
     app.backend_cls = "celeriac.engine.backend:LedgerBackend"
-    for cached in ("amqp", "control"):
+    for cached in ("amqp", "control", "events"):
         app.__dict__.pop(cached, None)
     app.conf.accept_content = sorted({*app.conf.accept_content, CONTENT_TYPE})
     # READONLY and MISCONF count as channel errors: a broker that fails over would end every worker

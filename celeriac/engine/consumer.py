@@ -64,6 +64,14 @@ class LedgerConsumer(Consumer):
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
+    def on_send_event_buffered(self) -> None:
+        """Have the events that gather published together with those that follow at once."""
+        if self.hub and isinstance(self.pool, LedgerPool):
+            # Not `hub.call_soon`, which waits for the next message to come in.
+            self.pool.call_soon(self._flush_events)
+        else:
+            super().on_send_event_buffered()
+
     def _kind_of(self, name: Any) -> type[DoorbellRequest] | None:
         """Return what doorbells of a task function become; None leaves them to Celery."""
         task = self.app.tasks.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from celery import signals
@@ -101,6 +102,10 @@ class LedgerPool(BasePool):
     def receive(self, request: Any) -> None:
         """Take a doorbell."""
         self._thread.receive(TaskId(request.id), request)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Have something called by the event loop, after what it is about to do."""
+        self._mailbox.post(call)
 
     def consumes_by(self, consumer: Any) -> None:
         """Take the consumer from which doorbells come now; a new connection has new settings."""

@@ -1,0 +1,62 @@
+"""Celery's events, many in one message: what Flower and others see of a worker's tasks.
+
+Celery's own worker publishes up to 24 at a time, and spends more on them than on the tasks.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery.app.events import Events
+from celery.events.dispatcher import EventDispatcher
+from celery.utils.time import utcoffset
+
+# Events of one message at the most.
+_MOST_AT_ONCE = 1000
+_TASK = "task"
+
+
+class BatchingDispatcher(EventDispatcher):
+    """A dispatcher whose events of tasks wait for those of the same batch, and for no others."""
+
+    def __init__(self, *args: Any, buffer_limit: int = _MOST_AT_ONCE, **kwargs: Any) -> None:
+        super().__init__(*args, buffer_limit=buffer_limit, **kwargs)
+        self._is_flush_due = False
+        self._is_buffering = _TASK in self.buffer_group
+
+    def send(self, type: str, *args: Any, **fields: Any) -> None:  # noqa: A002 - Celery's name
+        """Send an event, those of tasks with the next `flush`."""
+        if args or not self._is_buffering or not type.startswith("task-"):
+            super().send(type, *args, **fields)
+            return
+        if not self.enabled or (self.groups and _TASK not in self.groups):
+            return
+        # What `celery.events.event.Event` makes, at a third of its price.
+        event = {
+            "hostname": self.hostname,
+            "utcoffset": utcoffset(),
+            "pid": self.pid,
+            "clock": self.clock.forward(),
+            "timestamp": time.time(),
+            "type": type,
+            **fields,
+        }
+        gathered = self._group_buffer[_TASK]
+        gathered.append(event)
+        if len(gathered) >= self.buffer_limit:
+            self.flush()
+        elif not self._is_flush_due and self.on_send_buffered is not None:
+            self._is_flush_due = True
+            self.on_send_buffered()
+
+    def flush(self, *args: Any, **kwargs: Any) -> None:
+        """Publish what was gathered."""
+        self._is_flush_due = False
+        super().flush(*args, **kwargs)
+
+
+class LedgerEvents(Events):
+    """What an app has of events."""
+
+    dispatcher_cls = BatchingDispatcher
