@@ -147,7 +147,7 @@ def test_a_client_that_lies_about_its_address_is_not_believed(
     [
         # Refused by the service, and by nginx before it.
         ("/tasks/process", MIB + 1),
-        ("/tasks/process", 3 * MIB),
+        ("/tasks/process", 23 * MIB),
         ("/token", 17 * 1024),
     ],
 )
@@ -169,6 +169,20 @@ def test_a_body_that_is_too_large_is_refused_in_the_same_words(
     assert refused.status_code == 413
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["code"] == "body_too_large"
+
+
+@pytest.mark.parametrize(("size", "status"), [(19 * MIB, 202), (21 * MIB, 413)])
+def test_a_file_comes_through_up_to_the_services_own_limit(
+    front: Front, size: int, status: int
+) -> None:
+    with front.client() as client:
+        answer = client.post(
+            "/tasks/image.grayscale",
+            files={"image": ("large.png", bytes(size), "image/png")},
+            headers={"Authorization": f"Bearer {token(front)}"},
+        )
+
+    assert answer.status_code == status, answer.text
 
 
 def token(front: Front) -> str:
