@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 3600.0
 # Between two walks through all files.
 _PAUSE_SECONDS = 600.0
+# The janitor comes by five times a second while it leads and the ledger answers.
+_LONGEST_GAP_SECONDS = 60.0
 # Files looked at in one turn of the janitor, which has more to do.
 _BITE = 500
 # By which name the ledger knows itself in the files' folder.
@@ -36,6 +38,7 @@ class FileSweeper:
         self._seen: set[FileId] = set()
         self._walk: Iterator[FileId] | None = None
         self._next_walk = 0.0
+        self._came_at = float("-inf")
 
     def sweep(self, ledger: Ledger, now: float) -> int:
         """Look at some files, and return how many were deleted.
@@ -44,6 +47,10 @@ class FileSweeper:
             ledger: Whose files they are.
             now: By a clock that only goes on, in seconds.
         """
+        if now - self._came_at > _LONGEST_GAP_SECONDS:
+            # The ledger was away, and whoever has a row to write is only about to do so.
+            self._lonely, self._walk = {}, None
+        self._came_at = now
         if self._walk is None:
             if now < self._next_walk:
                 return 0
