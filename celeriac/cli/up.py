@@ -10,7 +10,7 @@ import click
 from celeriac.cli.options import environment_with, settings_with, twin_option
 from celeriac.settings import is_tasks_file
 from celeriac.up.report import Printer, style_for
-from celeriac.up.start import run_up
+from celeriac.up.start import is_given, run_up
 
 
 @click.command()
@@ -31,7 +31,15 @@ from celeriac.up.start import run_up
     default=None,
     help="Take up changed code; by default where it is edited: in a git checkout, or a FILE.",
 )
-def up(file: str | None, *, has_reload: bool | None, **options: str | None) -> None:
+@click.option(
+    "--single-process/--several-processes",
+    "is_single",
+    default=None,
+    help="Run it all in one process; by default on Windows alone.",
+)
+def up(
+    file: str | None, *, has_reload: bool | None, is_single: bool | None, **options: str | None
+) -> None:
     """Run everything on this machine: broker, worker, HTTP service, Flower.
 
     FILE holds your tasks, as `celeriac init` writes one; without it celery_app.py or tasks.py of
@@ -45,6 +53,17 @@ def up(file: str | None, *, has_reload: bool | None, **options: str | None) -> N
             raise click.UsageError(f"{file} is no FILE.py; an app is named by -A MODULE:ATTRIBUTE")
         options["app"] = file
     settings = settings_with(options)
-    printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
     environment = environment_with(options)
-    run_up(settings, environment=environment, printer=printer, has_reload=has_reload)
+    if is_single is None:
+        # Celery has no pool of processes there, and nobody packages a broker for it.
+        is_single = os.name == "nt" and not is_given(environment)
+    if is_single and has_reload:
+        raise click.UsageError("--reload needs several processes")
+    printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
+    run_up(
+        settings,
+        environment=environment,
+        printer=printer,
+        has_reload=has_reload,
+        is_single=is_single,
+    )

@@ -43,12 +43,17 @@ def serve_own_queues(app: Celery) -> None:
     """Have a worker that is told no queues serve those of the settings and of every task."""
 
     def choose(**_: Any) -> None:
-        settings: Settings = app.celeriac.settings
-        own = {str(name) for name in app.amqp.queues} | set(Catalogue(app).queues())
-        app.amqp.queues.select(sorted(own | set(settings.queues)))
+        app.amqp.queues.select(own_queues(app))
 
     # The task modules are imported by then, and `-Q` is looked at after.
     signals.celeryd_init.connect(choose, weak=False)
+
+
+def own_queues(app: Celery) -> list[str]:
+    """Return the queues of an app's settings and of every task it knows."""
+    settings: Settings = app.celeriac.settings
+    known = {str(name) for name in app.amqp.queues} | Catalogue(app).queues()
+    return sorted(known | set(settings.queues))
 
 
 def _app_of_file(file: Path, settings: Settings, samples: Iterable[str]) -> Celery:

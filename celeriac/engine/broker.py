@@ -47,6 +47,11 @@ def is_redis(app: Any) -> bool:
     return driver_of(app) == "redis"
 
 
+def is_in_process(app: Any) -> bool:
+    """Whether the broker lives in this process, and ends with it."""
+    return driver_of(app) == "memory"
+
+
 def driver_of(app: Any) -> str:
     """Return kombu's word for the kind of broker: redis, amqp, memory."""
     return str(app.connection_for_write().transport.driver_type)
@@ -94,11 +99,12 @@ class BrokerView:
     def epoch(self) -> str:
         """Return a word that changes when the broker forgot everything or was replaced.
 
-        On Redis a random key that lives as long as the data, and the server's run id. Brokers
-        without such a key always answer the same; their queue lengths tell.
+        On Redis a random key that lives as long as the data, and the server's run id. A broker
+        inside the process is as old as the process. Brokers without such a key always answer the
+        same; their queue lengths tell.
         """
         if not self._is_redis:
-            return ""
+            return self._app.celeriac.started if is_in_process(self._app) else ""
         channel = self._connection.default_channel
         client, key = channel.plain_client(), f"{channel.global_keyprefix}{EPOCH_KEY}"
         client.set(key, secrets.token_hex(8), nx=True)

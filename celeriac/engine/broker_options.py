@@ -10,6 +10,9 @@ from celeriac.errors import SettingsError
 
 _SENTINELS = "sentinel://HOST:PORT;sentinel://HOST:PORT/DATABASE?master_name=NAME"
 
+# How often a broker inside the process is asked for news; kombu's own default is a second.
+_LOOK_SECONDS = 0.02
+
 
 def celery_options(url: str) -> dict[str, Any]:
     """Return the settings of a Celery app that reach a broker.
@@ -25,6 +28,8 @@ def celery_options(url: str) -> dict[str, Any]:
             return _sentinel_options(read_sentinel_url(url))
         except ValueError as error:
             raise SettingsError("CELERIAC_BROKER_URL", "***", f"{_SENTINELS}: {error}") from None
+    if url.startswith("memory://"):
+        return {"broker_url": url, "broker_transport_options": {"polling_interval": _LOOK_SECONDS}}
     if not url.startswith("rediss://"):
         return {"broker_url": url}
     # Kombu's own default is to trust whoever answers.

@@ -17,7 +17,7 @@ from typing import Any
 from celeriac.core.change import Change
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
-from celeriac.engine.broker import broker_errors, connect_once, is_redis
+from celeriac.engine.broker import broker_errors, connect_once, is_in_process, is_redis
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Listener:
         if is_redis(app):
             self._thread = threading.Thread(target=self._run, name="celeriac-ear", daemon=True)
             self._thread.start()
-        elif _is_one_process(app):
+        elif is_in_process(app):
             ears.append(hear)
             hear(Change(is_partial=True))
         else:
@@ -244,7 +244,3 @@ def read_change(text: bytes | str) -> Change | None:
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _is_one_process(app: Any) -> bool:
-    return bool(app.connection_for_write().transport_cls == "memory")

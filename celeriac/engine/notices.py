@@ -142,6 +142,51 @@ class Notices:
             connection.release()
 
 
+class NoticesHere:
+    """The bell of a process that has everything in it: whoever waits is woken where it waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[TaskId, list[threading.Event]] = {}
+
+    def tell(self, ended: Sequence[Ended]) -> None:
+        """Wake those who wait for tasks that have ended."""
+        with self._lock:
+            for each in ended:
+                for bell in self._waiting.get(each.task_id, ()):
+                    bell.set()
+
+    @contextmanager
+    def listening(self, task_id: TaskId) -> Iterator[Notice]:
+        """Give something to wait at for one task's end."""
+        bell = threading.Event()
+        with self._lock:
+            self._waiting.setdefault(task_id, []).append(bell)
+        try:
+            yield _Bell(bell)
+        finally:
+            with self._lock:
+                bells = self._waiting[task_id]
+                bells.remove(bell)
+                if not bells:
+                    del self._waiting[task_id]
+
+    def close(self) -> None:
+        """Have nothing to close."""
+
+
+class _Bell:
+    """Waiting at an event; whoever waits looks into the ledger now and then all the same."""
+
+    def __init__(self, bell: threading.Event) -> None:
+        self._bell = bell
+
+    def wait(self, longest: float | None) -> None:
+        """Return when the task has ended, or after a quarter of a second at the most."""
+        pause = _LONGEST_PAUSE_SECONDS
+        self._bell.wait(pause if longest is None else min(pause, longest))
+
+
 class NoNotices:
     """The bell of a process that has no broker: a child asks its parent, again and again."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,9 +10,9 @@ from typing import Any
 
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
-from celeriac.engine.broker import is_redis
+from celeriac.engine.broker import is_in_process, is_redis
 from celeriac.engine.changes import Changes, NoChanges
-from celeriac.engine.notices import NoNotices, Notices
+from celeriac.engine.notices import NoNotices, Notices, NoticesHere
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
 from celeriac.engine.strand import is_async
@@ -26,6 +27,8 @@ class Engine:
 
     def __init__(self, app: Any, settings: Settings) -> None:
         self.settings = settings
+        # A word for this start of the process.
+        self.started = secrets.token_hex(8)
         # The worker's command line may say otherwise.
         self.async_slots = settings.async_slots
         self.counters = Counters()
@@ -40,7 +43,9 @@ class Engine:
             is_zero_first=self.is_zero_first,
             tell=lambda ids: self.changes.tell(ids),
         )
-        self.notices: Notices | NoNotices = Notices(app, keep=settings.result_cache)
+        self.notices: Notices | NoticesHere | NoNotices = (
+            NoticesHere() if is_in_process(app) else Notices(app, keep=settings.result_cache)
+        )
         self.road: Road = LedgerRoad(lambda: self.ledger, self.publisher.ring)
         self._app = app
         self._lock = threading.Lock()

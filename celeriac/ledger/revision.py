@@ -72,6 +72,8 @@ def _migrate(connection: Connection, database: Database) -> None:
     before = _stored(connection)
     if before == NEWEST:
         return
+    # It tells of its plugins, one by one, to whoever starts for the first time.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

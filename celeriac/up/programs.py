@@ -162,6 +162,18 @@ def flower_url(port: int, password: str) -> str:
     return f"http://{FLOWER_USER}:{password}@127.0.0.1:{port}/flower"
 
 
+def environment_for(around: Surroundings, *, broker_url: str) -> dict[str, str]:
+    """Return what the programs get: what we got, and where everything is."""
+    return {
+        **around.environment,
+        **around.project.environment(),
+        "CELERIAC_BROKER_URL": broker_url,
+        "CELERIAC_DATA_DIR": str(around.settings.data_dir),
+        # Lines are to be in the log when they are said.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
 def find_joined(workers: Iterable[Worker], *, pid: int, node: str) -> Worker | None:
     """Return what the ledger knows of this very start of a worker; None before it has joined."""
     return next((each for each in workers if each.pid == pid and each.name == node), None)

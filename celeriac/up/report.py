@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
+STOPPING = "  stopping: running tasks may finish; Ctrl-C again hurries them"
 # The widths of the name and of what is told of it.
 _NAME = 10
 _FACTS = 56

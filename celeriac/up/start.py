@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import celeriac
-from celeriac.core.user import Role, User
 from celeriac.engine.local_broker import answers
 from celeriac.errors import SettingsError
-from celeriac.service.profiles import local_profile, read_profile
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker
 from celeriac.up.children import Program
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.lock import DataFolderLock
-from celeriac.up.ports import choose_port
 from celeriac.up.programs import (
     FLOWER_PASSWORD_FILE,
-    WORKER_GRACE,
     Surroundings,
-    ask_task_names,
+    environment_for,
     flower_program,
     flower_url,
     web_program,
     web_url,
     worker_program,
 )
-from celeriac.up.project import command_word, find_project, own_checkout
+from celeriac.up.project import find_project, own_checkout
 from celeriac.up.reload import Reloader
 from celeriac.up.report import (
+    STOPPING,
     Printer,
-    closing_lines,
     heading,
     note_line,
-    ready_line,
-    taken_port_line,
-    tasks_line,
-    try_words,
     warning_line,
 )
+from celeriac.up.single import OneProcess
 from celeriac.up.supervisor import StopRequestedError, Supervisor
+from celeriac.up.welcome import (
+    check_host,
+    choose_flower_port,
+    choose_web_port,
+    tell_ledger,
+    tell_ready,
+)
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _REDIS_PORT = 6379
 
 
@@ -57,6 +55,7 @@ def run_up(
     environment: Mapping[str, str],
     printer: Printer,
     has_reload: bool | None = None,
+    is_single: bool = False,
 ) -> None:
     """Run everything on this machine until somebody asks it to end.
 
@@ -65,6 +64,7 @@ def run_up(
         environment: What the programs inherit, before what the settings add.
         printer: Where to tell how it goes.
         has_reload: Whether changed code is taken up; None where it is edited.
+        is_single: Whether all of it runs in this process.
 
     Raises:
         StartError: It cannot start here.
@@ -73,29 +73,24 @@ def run_up(
     """
     began = time.monotonic()
     project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
-    refuse_memory_broker(settings.broker_url)
+    refuse_broker(settings.broker_url, is_single=is_single, is_given=is_given(environment))
     is_new = not settings.data_dir.exists()
     settings = replace(settings, data_dir=ensure_data_dir(settings.data_dir.absolute()))
     signing_keys(settings)
+    around = Surroundings(
+        settings=settings, environment=environment, project=project, folder=settings.up_dir
+    )
     lock = DataFolderLock(settings.data_dir)
     lock.acquire()
-    printer.say(heading(celeriac.__version__, settings.data_dir, is_new=is_new))
-    supervisor = Supervisor(printer.say)
     try:
+        printer.say(heading(celeriac.__version__, settings.data_dir, is_new=is_new))
+        if is_single:
+            OneProcess(around, printer, began=began).run()
+            return
+        supervisor = Supervisor(printer.say)
         with supervisor.listening():
-            around = Surroundings(
-                settings=settings,
-                environment=environment,
-                project=project,
-                folder=settings.up_dir,
-            )
-            Machine(
-                around,
-                supervisor,
-                printer,
-                began=began,
-                has_reload=project.is_edited if has_reload is None else has_reload,
-            ).run()
+            is_reloading = project.is_edited if has_reload is None else has_reload
+            Machine(around, supervisor, printer, began=began, has_reload=is_reloading).run()
     finally:
         lock.release()
 
@@ -127,24 +122,21 @@ class Machine:
         reloader: Reloader | None = None
         try:
             self._start_broker()
-            if self._around.settings.host not in _LOOPBACK:
-                self._check_open_host()
+            check_host(self._around.settings.host, self._ledger, self._printer)
             reloader = self._create_reloader()
             url = self._start_worker_and_web()
             # While they import what they need.
-            took = self._ledger.open()
-            words = ledger_words(self._around.settings.ledger_url)
-            self._printer.say(ready_line("ledger", words, took))
+            tell_ledger(self._ledger, self._around.settings.ledger_url, self._printer)
             self._supervisor.wait_until_ready()
             # Last: with it the service would be ready a third later on two processors.
             self._start_flower()
             self._supervisor.wait_until_ready()
-            self._tell_ready(url)
+            tell_ready(self._around, self._ledger, self._printer, url=url, began=self._began)
             self._supervisor.run(lambda: None if reloader is None else reloader.turn())
         except StopRequestedError:
             pass
         finally:
-            self._printer.say("  stopping: running tasks may finish; Ctrl-C again hurries them")
+            self._printer.say(STOPPING)
             if reloader is not None:
                 reloader.close()
             self._supervisor.stop()
@@ -156,7 +148,7 @@ class Machine:
     def _start_broker(self) -> None:
         settings = self._around.settings
         environment = self._around.environment
-        if given("CELERIAC_BROKER_URL", environment):
+        if is_given(environment):
             url = settings.broker_url
             self._printer.say(broker_line(url))
         else:
@@ -183,16 +175,9 @@ class Machine:
             say=self._printer.say,
         )
 
-    def _check_open_host(self) -> None:
-        host = self._around.settings.host
-        self._ledger.open()
-        refuse_without_admin(host, self._ledger.list_users())
-        open_to_all = f"listens on {host} without TLS: put a proxy with TLS before it"
-        self._printer.say(warning_line("web", open_to_all))
-
     def _start_worker_and_web(self) -> str:
         settings = self._around.settings
-        port = self._choose("web", settings.host, settings.port, "CELERIAC_PORT")
+        port = choose_web_port(settings, self._printer)
         worker = worker_program(self._around, list_workers=self._ledger.list_workers)
         web = web_program(
             self._around,
@@ -204,8 +189,7 @@ class Machine:
         return web_url(settings.host, port)
 
     def _prepare_flower(self) -> str:
-        wanted = self._around.settings.flower_port
-        port = self._choose("flower", "127.0.0.1", wanted, "CELERIAC_FLOWER_PORT")
+        port = choose_flower_port(self._around.settings, self._printer)
         password = obtain_secret(self._around.folder, FLOWER_PASSWORD_FILE)
         self._flower = flower_program(self._around, port=port, password=password)
         return flower_url(port, password)
@@ -216,53 +200,6 @@ class Machine:
             return
         shown = mask_url(self._around.settings.flower_url)
         self._printer.say(note_line("flower", f"{shown} (not ours)"))
-
-    def _choose(self, name: str, host: str, wanted: int, variable: str) -> int:
-        chosen = choose_port(host, wanted, variable=variable)
-        if chosen.taken is not None:
-            holder = str(chosen.holder or "another program")
-            self._printer.say(
-                taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port)
-            )
-        return chosen.port
-
-    def _tell_ready(self, url: str) -> None:
-        data_dir = self._around.settings.data_dir
-        self._ledger.keep_profile(data_dir, url=url)
-        link = self._ledger.make_start_link()
-        profile = read_profile(local_profile(data_dir))
-        names = [] if profile is None else ask_task_names(url, key=profile.key)
-        words = try_words(names)
-        if names:
-            self._printer.say(tasks_line(names))
-        self._printer.say(
-            *closing_lines(
-                url=url,
-                took=timedelta(seconds=time.monotonic() - self._began),
-                flower=f"{url}/flower",
-                logs=self._around.folder,
-                grace=WORKER_GRACE,
-                start_link="" if link is None else f"{url}/start/{link}",
-                to_try=f"{command_word(own_checkout())} {words}" if words else "",
-            )
-        )
-
-
-def ledger_words(url: str) -> str:
-    """Return a ledger's URL as a person would say it."""
-    return url.removeprefix("sqlite:///") if url.startswith("sqlite:") else mask_url(url)
-
-
-def environment_for(around: Surroundings, *, broker_url: str) -> dict[str, str]:
-    """Return what the programs get: what we got, and where everything is."""
-    return {
-        **around.environment,
-        **around.project.environment(),
-        "CELERIAC_BROKER_URL": broker_url,
-        "CELERIAC_DATA_DIR": str(around.settings.data_dir),
-        # Lines are to be in the log when they are said.
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def broker_line(url: str) -> str:
@@ -278,23 +215,21 @@ def broker_line(url: str) -> str:
     )
 
 
-def refuse_memory_broker(url: str) -> None:
-    """Refuse a broker that lives inside one process.
+def is_given(environment: Mapping[str, str]) -> bool:
+    """Return whether somebody named a broker."""
+    return bool(given("CELERIAC_BROKER_URL", environment))
+
+
+def refuse_broker(url: str, *, is_single: bool, is_given: bool) -> None:
+    """Refuse a broker inside one process for several, and one outside it for a single one.
 
     Raises:
-        SettingsError: It is one.
+        SettingsError: It is one of these.
     """
-    if urlsplit(url).scheme == "memory":
-        allowed = "a broker that several processes can reach, or none to start one"
+    is_inside = urlsplit(url).scheme == "memory"
+    if is_inside and not is_single:
+        allowed = "a broker that processes can share; or none, and --single-process"
         raise SettingsError("CELERIAC_BROKER_URL", url, allowed)
-
-
-def refuse_without_admin(host: str, users: Iterable[User]) -> None:
-    """Refuse to listen for other machines while nobody could steer the service.
-
-    Raises:
-        SettingsError: There is no admin.
-    """
-    if not any(user.role is Role.ADMIN for user in users):
-        allowed = "127.0.0.1, until `user add NAME --role admin` has made an admin"
-        raise SettingsError("CELERIAC_HOST", host, allowed)
+    if is_single and is_given and not is_inside:
+        allowed = "none with --single-process, which has its broker inside"
+        raise SettingsError("CELERIAC_BROKER_URL", mask_url(url), allowed)

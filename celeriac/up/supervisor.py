@@ -17,7 +17,7 @@ from celeriac.up.member import Member, Say
 _STARTING_PAUSE = 0.03
 _RUNNING_PAUSE = 0.25
 # The ones that ask us to end; the last is not known on every system.
-_ENDING = tuple(
+ENDING = tuple(
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
     if hasattr(signal, name)
@@ -46,7 +46,7 @@ class Supervisor:
         def note(number: int, _frame: FrameType | None) -> None:
             self._signals.put(number)
 
-        wanted = (*_ENDING, *filter(None, [getattr(signal, "SIGCHLD", None)]))
+        wanted = (*ENDING, *filter(None, [getattr(signal, "SIGCHLD", None)]))
         before = {number: signal.signal(number, note) for number in wanted}
         try:
             yield
@@ -112,7 +112,7 @@ class Supervisor:
         hurried_at: float | None = None
         while running := [member for member in running if not member.has_ended()]:
             now = time.monotonic()
-            was_asked_again = self._wait_for_signal(_STARTING_PAUSE) in _ENDING
+            was_asked_again = self._wait_for_signal(_STARTING_PAUSE) in ENDING
             grace = max(member.program.grace for member in running).total_seconds()
             if hurried_at is None:
                 if was_asked_again or now > began + grace:
@@ -125,7 +125,7 @@ class Supervisor:
 
     def _wait_and_look(self) -> None:
         is_starting = any(not member.is_ready for member in self._members)
-        if self._wait_for_signal(_STARTING_PAUSE if is_starting else _RUNNING_PAUSE) in _ENDING:
+        if self._wait_for_signal(_STARTING_PAUSE if is_starting else _RUNNING_PAUSE) in ENDING:
             raise StopRequestedError
         self._look()
 

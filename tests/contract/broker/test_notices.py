@@ -166,15 +166,23 @@ def test_a_broker_that_is_away_misses_what_is_told(
     valkey.start()
 
 
-def test_without_redis_waiters_pause(tmp_path: Path) -> None:
+def test_in_one_process_a_waiter_is_woken(tmp_path: Path) -> None:
     with open_app(tmp_path) as app:
-        app.celeriac.notices.tell([_completed()])
-
         with app.celeriac.notices.listening(TaskId("a")) as notice:
+            app.celeriac.notices.tell([_completed(task_id="b"), _completed()])
             began = time.monotonic()
             notice.wait(None)
+            # Woken by what was told before it waited; without that it would look again and again.
+            notice.wait(None)
 
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.4
+        assert app.celeriac.notices._waiting == {}
+
+
+def test_in_one_process_a_waiter_looks_again_all_the_same(tmp_path: Path) -> None:
+    with open_app(tmp_path) as app, app.celeriac.notices.listening(TaskId("a")) as notice:
+        notice.wait(0.01)
+        notice.wait(None)
 
 
 def test_telling_of_nothing_needs_no_broker(tmp_path: Path) -> None:

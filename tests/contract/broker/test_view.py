@@ -92,3 +92,10 @@ def test_the_kind_of_a_broker_is_known_without_asking_it(tmp_path: Path) -> None
         assert is_redis(app)
     with open_app(tmp_path / "b") as app:
         assert driver_of(app) == "memory"
+
+
+def test_a_broker_inside_the_process_is_as_old_as_the_process(tmp_path: Path) -> None:
+    with open_app(tmp_path / "a") as one, open_app(tmp_path / "b") as other:
+        epochs = [BrokerView(app).epoch() for app in (one, one, other)]
+
+    assert epochs[0] == epochs[1] != epochs[2]

@@ -11,15 +11,13 @@ from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
 from celeriac.errors import SettingsError
 from celeriac.settings import Settings
-from celeriac.up.programs import Surroundings, find_joined, web_url
+from celeriac.up.programs import Surroundings, environment_for, find_joined, web_url
 from celeriac.up.project import Project
 from celeriac.up.start import (
     broker_line,
-    environment_for,
-    ledger_words,
-    refuse_memory_broker,
-    refuse_without_admin,
+    refuse_broker,
 )
+from celeriac.up.welcome import ledger_words, refuse_without_admin
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -79,14 +77,31 @@ def test_programs_learn_where_everything_is(tmp_path: Path) -> None:
     assert environment["CELERIAC_PORT"] == "1"
 
 
-def test_a_broker_inside_one_process_is_refused() -> None:
+def test_a_broker_inside_one_process_is_refused_for_several() -> None:
     with pytest.raises(SettingsError, match="CELERIAC_BROKER_URL is 'memory://'"):
-        refuse_memory_broker("memory://")
+        refuse_broker("memory://", is_single=False, is_given=True)
 
 
-@pytest.mark.parametrize("url", ["redis://localhost", "amqp://localhost", "sentinel://localhost"])
-def test_a_broker_for_several_processes_is_taken(url: str) -> None:
-    refuse_memory_broker(url)
+def test_a_broker_outside_is_refused_for_one_process() -> None:
+    with pytest.raises(SettingsError, match="--single-process") as refused:
+        refuse_broker("redis://:canary@there", is_single=True, is_given=True)
+
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_single", "is_given"),
+    [
+        ("redis://localhost", False, True),
+        ("amqp://localhost", False, True),
+        ("sentinel://localhost", False, True),
+        # Nobody named one: this is the default.
+        ("redis://localhost:6379", True, False),
+        ("memory://", True, True),
+    ],
+)
+def test_other_brokers_are_taken(url: str, *, is_single: bool, is_given: bool) -> None:
+    refuse_broker(url, is_single=is_single, is_given=is_given)
 
 
 def test_a_broker_of_somebody_else_is_told_masked() -> None:

@@ -1,0 +1,119 @@
+"""What is settled and told around a start, whether of several programs or of one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+
+from celeriac.core.user import Role, User
+from celeriac.errors import SettingsError
+from celeriac.service.profiles import local_profile, read_profile
+from celeriac.settings import Settings, mask_url
+from celeriac.up.late_ledger import LateLedger
+from celeriac.up.ports import choose_port
+from celeriac.up.programs import WORKER_GRACE, Surroundings, ask_task_names
+from celeriac.up.project import command_word, own_checkout
+from celeriac.up.report import (
+    Printer,
+    closing_lines,
+    ready_line,
+    taken_port_line,
+    tasks_line,
+    try_words,
+    warning_line,
+)
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def check_host(host: str, ledger: LateLedger, printer: Printer) -> None:
+    """Warn of a host that other machines can reach, once somebody can steer the service.
+
+    Raises:
+        SettingsError: Nobody can.
+        LedgerUnavailableError: The ledger cannot be opened.
+    """
+    if host in _LOOPBACK:
+        return
+    ledger.open()
+    refuse_without_admin(host, ledger.list_users())
+    open_to_all = f"listens on {host} without TLS: put a proxy with TLS before it"
+    printer.say(warning_line("web", open_to_all))
+
+
+def refuse_without_admin(host: str, users: Iterable[User]) -> None:
+    """Refuse to listen for other machines while nobody could steer the service.
+
+    Raises:
+        SettingsError: There is no admin.
+    """
+    if not any(user.role is Role.ADMIN for user in users):
+        allowed = "127.0.0.1, until `user add NAME --role admin` has made an admin"
+        raise SettingsError("CELERIAC_HOST", host, allowed)
+
+
+def choose_web_port(settings: Settings, printer: Printer) -> int:
+    """Return the service's port: the wanted one, or the next free one, and say so."""
+    return _choose("web", settings.host, settings.port, "CELERIAC_PORT", printer)
+
+
+def choose_flower_port(settings: Settings, printer: Printer) -> int:
+    """Return Flower's port, as above."""
+    return _choose("flower", "127.0.0.1", settings.flower_port, "CELERIAC_FLOWER_PORT", printer)
+
+
+def tell_ledger(ledger: LateLedger, url: str, printer: Printer) -> None:
+    """Open the ledger and say that it is ready.
+
+    Raises:
+        LedgerUnavailableError: It cannot be opened.
+    """
+    took = ledger.open()
+    printer.say(ready_line("ledger", ledger_words(url), took))
+
+
+def ledger_words(url: str) -> str:
+    """Return a ledger's URL as a person would say it."""
+    return url.removeprefix("sqlite:///") if url.startswith("sqlite:") else mask_url(url)
+
+
+def tell_ready(
+    around: Surroundings, ledger: LateLedger, printer: Printer, *, url: str, began: float
+) -> None:
+    """Let this machine's command line in, and say what somebody may do now.
+
+    Args:
+        around: What was started.
+        ledger: The ledger, open.
+        printer: Where to say it.
+        url: Where the service answers.
+        began: When the start began, by the monotonic clock.
+    """
+    data_dir = around.settings.data_dir
+    ledger.keep_profile(data_dir, url=url)
+    link = ledger.make_start_link()
+    profile = read_profile(local_profile(data_dir))
+    names = [] if profile is None else ask_task_names(url, key=profile.key)
+    words = try_words(names)
+    if names:
+        printer.say(tasks_line(names))
+    printer.say(
+        *closing_lines(
+            url=url,
+            took=timedelta(seconds=time.monotonic() - began),
+            flower=f"{url}/flower",
+            logs=around.folder,
+            grace=WORKER_GRACE,
+            start_link="" if link is None else f"{url}/start/{link}",
+            to_try=f"{command_word(own_checkout())} {words}" if words else "",
+        )
+    )
+
+
+def _choose(name: str, host: str, wanted: int, variable: str, printer: Printer) -> int:
+    chosen = choose_port(host, wanted, variable=variable)
+    if chosen.taken is not None:
+        holder = str(chosen.holder or "another program")
+        printer.say(taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port))
+    return chosen.port
