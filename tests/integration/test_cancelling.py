@@ -72,6 +72,22 @@ def test_revoked_task_that_runs_is_ended(stage: Stage, client: Any, key: str) ->
     assert stage.get(result.id).crashes == 0
 
 
+def test_revoked_task_that_is_claimed_and_waits_for_a_slot_never_runs(
+    stage: Stage, client: Any, key: str
+) -> None:
+    with stage.all_slots_taken(f"{key}:gate"):
+        # Claimed for the moment in which nobody knows that the slots are taken for long.
+        waiting = [client.mark.delay(key) for _ in range(4)]
+
+        for result in waiting:
+            client.app.control.revoke(result.id, terminate=True)
+
+        for result in waiting:
+            stage.wait_for_state(result.id, TaskState.CANCELLED)
+    assert client.add.delay(1, 1).get(timeout=15) == 2
+    assert stage.effects.of(key) == []
+
+
 def test_ending_one_task_leaves_its_neighbours_alone(stage: Stage, client: Any, key: str) -> None:
     ended = client.linger.delay(key, 20)
     neighbours = [client.linger.delay(f"{key}:{each}", 0.3) for each in range(6)]

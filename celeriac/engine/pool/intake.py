@@ -70,6 +70,13 @@ class Intake:
         self._waiting.clear()
         self._async.clear()
 
+    def give_back(self, *, keep: int) -> None:
+        """Return doorbells of plain tasks to the broker, all but the first few."""
+        while len(self._waiting) > keep:
+            task_id = self._waiting[keep]
+            del self._waiting[keep]
+            self._told.returned(self._requests.pop(task_id))
+
     def ask_for(self, most: int, most_async: int = 0) -> list[TaskId]:
         """Return what to claim next, in the order in which it came, and async tasks after that."""
         wanted = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]

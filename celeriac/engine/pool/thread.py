@@ -338,11 +338,15 @@ class PoolThread:
             self._failures = 0
 
     def _adapt_prefetch(self) -> None:
-        wanted = self._appetite.prefetch(is_stuck=self._is_stuck())
+        is_stuck = self._is_stuck()
+        wanted = self._appetite.prefetch(is_stuck=is_stuck)
         # A little more or less is not worth a word to the consumer.
         if abs(wanted - self._prefetched) * 4 > self._prefetched:
             self._prefetched = wanted
             self._prefetch(wanted)
+        if is_stuck:
+            # After that word: what goes back must not come here again.
+            self._intake.give_back(keep=1)
 
     def _cancel(self) -> None:
         for task_id in self._engine.take_cancellations():

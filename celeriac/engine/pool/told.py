@@ -38,6 +38,10 @@ class Told:
         """A second doorbell for a task that this worker has already."""
         self._notes.append((_drop_duplicate, (request, known)))
 
+    def returned(self, request: Any) -> None:
+        """The doorbell shall go to another worker: this one cannot run its task soon."""
+        self._notes.append((_return, (request,)))
+
     def accepted(self, request: Any, pid: int, at_monotonic: float) -> None:
         """The task truly runs: only now does its doorbell leave the prefetch window.
 
@@ -85,6 +89,14 @@ def _drop(request: Any) -> None:
     if request.id in worker_state.revoked:
         # The ledger was told first; whoever listens to Celery hears of it here.
         request.revoked()
+
+
+def _return(request: Any) -> None:
+    if not request.acknowledged:
+        # Not by `request.reject`, whose event says that the task was refused.
+        request.acknowledged = True
+        request.message.requeue()
+    worker_state.task_ready(request)
 
 
 def _drop_duplicate(request: Any, known: Any) -> None:

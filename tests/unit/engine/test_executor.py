@@ -242,11 +242,12 @@ def test_what_no_task_may_keep_to_itself_leaves(executor: Executor, what: str) -
         executor.run(make_claimed("raise", what))
 
 
-def test_a_body_out_of_memory_fails_its_task(executor: Executor) -> None:
-    outcome, _ = executor.run(make_claimed("raise", "memory"))
+def test_a_body_out_of_memory_is_lost_with_its_process(executor: Executor) -> None:
+    outcome, report = executor.run(make_claimed("raise", "memory"))
 
-    assert outcome.error is not None
-    assert outcome.error.type == "MemoryError"
+    assert outcome.ending is Ending.LOST
+    assert outcome.is_suspect
+    assert report.shown == "MemoryError('full')"
 
 
 def test_an_ignored_task_completes_without_a_result(executor: Executor) -> None:
