@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from celeriac.cli.starting import wait_while_starting
 from celeriac.cli.wording import as_typed_here
 from celeriac.errors import NotSignedInError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
@@ -48,13 +49,17 @@ def find_profile(options: Options, environment: Mapping[str, str]) -> Profile:
     key = options.get("key") or environment.get("CELERIAC_KEY")
     if url and key:
         return Profile(url=url, key=key)
-    data_dir = Path(environment.get("CELERIAC_DATA_DIR") or Settings().data_dir)
-    for path in (local_profile(data_dir), user_profile(environment)):
+    for path in (local_profile(data_dir_of(environment)), user_profile(environment)):
         found = read_profile(path)
         # A key is shown only to the service that it was made for.
         if found is not None and (key or not url or url.rstrip("/") == found.url.rstrip("/")):
             return Profile(url=url or found.url, key=key or found.key)
     raise NotSignedInError("no key goes with it" if url else "no service is named")
+
+
+def data_dir_of(environment: Mapping[str, str]) -> Path:
+    """Return the data folder of this machine."""
+    return Path(environment.get("CELERIAC_DATA_DIR") or Settings().data_dir)
 
 
 @contextmanager
@@ -67,6 +72,9 @@ def client_of(options: Options) -> Iterator[Client]:
     from celeriac.client import Client
 
     profile = find_profile(options, os.environ)
+    data_dir = data_dir_of(os.environ)
+    if profile == read_profile(local_profile(data_dir)):
+        wait_while_starting(profile.url, data_dir, say=say)
     with Client(profile.url, profile.key) as client:
         yield client
 

@@ -82,6 +82,16 @@ class DataFolderLock:
             self._file = None
 
 
+def is_held(data_dir: Path) -> bool:
+    """Say whether an `up` runs on a data folder."""
+    try:
+        file = (data_dir / "up" / "up.lock").open("r+b")
+    except OSError:
+        return False
+    with file:
+        return not _try_lock(file)
+
+
 def _try_lock(file: IO[bytes]) -> bool:
     try:
         if sys.platform == "win32":

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from tests.papers import block_with, blocks, dialogues, read
 from tests.servers.processes import clean_environment, wait_until
 
 README = read("README.md")
-COMMAND_LINE = block_with(README, "sh", "celeriac submit")
+COMMAND_LINE = block_with(README, "sh", "run.py submit")
 # A word of a command line that stands in for what this run has made.
 TASK_ID = "TASK-ID"
 
@@ -41,9 +40,6 @@ class Reader:
         words.mkdir()
         # On this machine it has another name, perhaps.
         (words / "python").symlink_to(sys.executable)
-        # "`python run.py WORD …` is `celeriac WORD …`".
-        (words / "celeriac").write_text('#!/bin/sh\nexec python run.py "$@"\n')
-        (words / "celeriac").chmod(0o755)
         path = f"{words}{os.pathsep}{os.environ['PATH']}"
         self.environment = clean_environment({"HOME": str(home), "PATH": path, **package_cache()})
         self.machine = UpProcess(
@@ -53,10 +49,6 @@ class Reader:
             data=clone / ".celeriac",
             environment={**self.environment},
         )
-
-    def has_started_twice(self, name: str) -> bool:
-        """Return whether a program runs with the new code."""
-        return self.machine.log_text().count(f"✓ {name} ") >= 2
 
     def type(self, text: str, *, task_id: str = "") -> subprocess.CompletedProcess[str]:
         """Type some lines into a shell."""
@@ -97,8 +89,6 @@ def prepared(reader: Reader) -> Reader:
     assert made.returncode == 0, made.stderr
     (line,) = block_with(README, "text", "reload").splitlines()
     reader.machine.wait_for_log(line, seconds=60)
-    for name in ("worker", "web"):
-        wait_until(partial(reader.has_started_twice, name), f"{name} has started again", seconds=60)
     # The command asks at a terminal, and takes a weak password only when it is told so.
     added = reader.type(
         "echo password1 | python run.py user add user1 --password-stdin --allow-weak"
@@ -148,7 +138,7 @@ def test_the_three_calls_go_as_they_are_shown(reader: Reader) -> None:
     typed = reader.type(mark.join(begin) + mark + "echo; echo token=$TOKEN")
     task_id = re.findall(r'"task_id":"([^"]+)"', typed.stdout)[0]
     token = re.findall(r"token=(\S+)", typed.stdout)[0]
-    waited = reader.type(f"celeriac wait {TASK_ID} --timeout 60s", task_id=task_id)
+    waited = reader.type(f"python run.py wait {TASK_ID} --timeout 60s", task_id=task_id)
     read_back = reader.type(f"TOKEN={token}\n{third}", task_id=task_id)
 
     assert '"status":"pending"' in typed.stdout

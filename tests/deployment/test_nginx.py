@@ -148,6 +148,8 @@ def test_a_client_that_lies_about_its_address_is_not_believed(
         # Refused by the service, and by nginx before it.
         ("/tasks/process", MIB + 1),
         ("/tasks/process", 23 * MIB),
+        ("/tasks:batch", 8 * MIB + 1),
+        ("/tasks:batch", 10 * MIB),
         ("/token", 17 * 1024),
     ],
 )
@@ -220,6 +222,21 @@ def test_the_three_calls_go_through(
         walk_through(front.url)
 
 
+@pytest.mark.parametrize("path", ["/tasks", "/ui", "/ui/submit", "/ui/tasks", "/flower", "/"])
+def test_every_path_is_answered_as_without_a_proxy(
+    front: Front, service: ServiceProcess, path: str
+) -> None:
+    headers = {"X-Forwarded-Proto": "https"}
+    with front.client() as client:
+        through = client.get(path)
+    beside = httpx.get(f"{service.url}{path}", headers=headers)
+
+    assert (through.status_code, through.headers.get("location")) == (
+        beside.status_code,
+        beside.headers.get("location"),
+    )
+
+
 def test_cookies_are_marked_for_tls_and_the_browser_is_told_to_stay(front: Front) -> None:
     with front.client() as client:
         page = client.get("/ui/sign-in")
@@ -258,6 +275,22 @@ def test_a_service_that_is_away_is_told_as_a_problem(
     assert away.headers["content-type"] == "application/problem+json"
     assert away.headers["retry-after"] == "5"
     assert away.json()["code"] == "unavailable"
+
+
+def test_a_tasks_news_come_through_as_they_happen(front: Front) -> None:
+    with front.client(headers={"Authorization": f"Bearer {token(front)}"}) as client:
+        later = client.post("/tasks/process", json={"data": "x"}, params={"delay_seconds": 3600})
+        where = later.headers["location"]
+        with client.stream("GET", f"{where}/events") as answer:
+            lines = (line for line in answer.iter_lines() if line.startswith("data:"))
+
+            first = next(lines)
+            client.post(f"{where}/cancel")
+            last = next(lines)
+
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert '"state":"scheduled"' in first
+    assert '"state":"cancelled"' in last
 
 
 def test_news_arrive_while_the_answer_goes_on(certificate: Certificate, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""A service of this machine that is about to answer: waited for instead of complained about."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from celeriac.up.lock import is_held
+
+# Longer than a worker and a service need to start again with changed tasks, on a busy machine.
+PATIENCE_SECONDS = 30.0
+_PAUSE_SECONDS = 0.2
+_ANSWER_SECONDS = 2.0
+
+
+def wait_while_starting(
+    url: str,
+    data_dir: Path,
+    *,
+    say: Callable[[str], None],
+    patience: float = PATIENCE_SECONDS,
+) -> None:
+    """Return when the service listens, or when nothing says that it soon will.
+
+    An `up` that takes up changed tasks starts its service again; for some seconds nobody listens.
+
+    Args:
+        url: Where the service is, by the profile that this `up` wrote.
+        data_dir: Where that `up` runs.
+        say: Where to tell that something is waited for.
+        patience: Seconds after which the caller may find out by itself.
+    """
+    deadline = time.monotonic() + patience
+    has_told = False
+    while not _listens(url) and is_held(data_dir) and time.monotonic() < deadline:
+        if not has_told:
+            say("the service is starting; waiting for it")
+            has_told = True
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 80), _ANSWER_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
