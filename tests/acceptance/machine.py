@@ -82,12 +82,23 @@ def wait_until_ended(pids: Sequence[int], *, seconds: float = 15) -> None:
 
 def add_user1(environment: Mapping[str, str], *, project: Path = PROJECT) -> None:
     """Add the user of the walk-through, by its command."""
-    words = ["-m", "celeriac", "user", "add", "user1", "--password-stdin", "--allow-weak"]
+    add_user("user1", "password1", environment, "--allow-weak", project=project)
+
+
+def add_user(
+    name: str,
+    password: str,
+    environment: Mapping[str, str],
+    *options: str,
+    project: Path = PROJECT,
+) -> None:
+    """Add a user as an admin does, by the command."""
+    words = ["-m", "celeriac", "user", "add", name, "--password-stdin", *options]
     done = subprocess.run(
         [sys.executable, *words],
         cwd=project,
         env=clean_environment(environment),
-        input="password1\n",
+        input=f"{password}\n",
         capture_output=True,
         text=True,
         check=False,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
@@ -14,10 +17,12 @@ from starlette.responses import Response
 
 from celeriac.core.file_names import UNKNOWN_TYPE
 from celeriac.core.file_reference import find_file_ids
-from celeriac.core.page import TaskFilter
+from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.errors import NoResultError
+from celeriac.service.callers import Caller
+from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
@@ -56,10 +61,34 @@ def show_tasks(
         states=[state.value for state in TaskState],
         names=task_types.names(),
         chosen=chosen,
+        whose=_whose(request, who),
         is_filtered=any(chosen.values()),
         is_first=after is None,
         newest=_list_url(chosen),
         older=_list_url(chosen, seals.seal(page.next, context=context)) if page.next else "",
+    )
+
+
+@router.get("/ui/tasks/rows")
+def show_rows(request: Request, visit: Visiting, who: SignedIn, tasks: Tasks) -> Response:
+    """Show some rows of a list again, as they are now; what one may not see is left out."""
+    ids = [TaskId(each) for each in request.query_params.getlist("ids")]
+    if len(ids) > MAX_PAGE_SIZE:
+        raise HTTPException(422, f"A list shows at most {MAX_PAGE_SIZE} tasks.")
+    found = tasks.find_tasks(ids, by=who)
+    reports = [found[each] for each in ids if each in found]
+    etag = etag_of(reports)
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={"ETag": etag})
+    now = datetime.now(UTC)
+    rows = [row_of(report, now=now) for report in reports]
+    return render(
+        request,
+        visit,
+        "rows.html",
+        headers={"ETag": etag},
+        rows=rows,
+        whose=_whose(request, who),
     )
 
 
@@ -138,6 +167,12 @@ async def show_nothing(rest: str, _: Visiting) -> Response:
     raise HTTPException(404, "No page has this address.")
 
 
+def etag_of(reports: Sequence[TaskReport]) -> str:
+    """Return what changes when a row does, but for the time that has passed."""
+    said = [(each.task.id, each.task.version, each.waiting_because) for each in reports]
+    return f'"{sha256(json.dumps(said).encode()).hexdigest()[:32]}"'
+
+
 def filter_from(chosen: dict[str, str], *, caller: str, sees_all: bool) -> TaskFilter:
     """Return which tasks a list's address asks for; what makes no sense is as good as nothing."""
     is_state = chosen["state"] in set(TaskState)
@@ -147,6 +182,10 @@ def filter_from(chosen: dict[str, str], *, caller: str, sees_all: bool) -> TaskF
         name=name[:255] or None,
         submitted_by=None if sees_all and chosen["whose"] == "all" else caller,
     )
+
+
+def _whose(request: Request, who: Caller) -> str:
+    return "all" if who.sees_all and request.query_params.get("whose") == "all" else ""
 
 
 def _list_url(chosen: dict[str, str], after: str = "") -> str:

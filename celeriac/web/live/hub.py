@@ -61,7 +61,7 @@ class Hub:
     def __init__(self, listen: Listen, ledger: Ledger, *, now: Callable[[], datetime]) -> None:
         self._listen = listen
         self._ledger = ledger
-        self._now = now
+        self.now = now
         # Tells a moment of this hub from those of another process, or of an earlier start.
         self.name = secrets.token_hex(4)
         self.ring = Ring()
@@ -117,7 +117,7 @@ class Hub:
     # ---- the loop
 
     async def _run(self) -> None:
-        self._began_at = self._now()
+        self._began_at = self.now()
         listener = await run_in_threadpool(self._listen, self._ear.hear, self._ear.lose)
         left_at = time.monotonic()
         try:
@@ -169,13 +169,18 @@ class Hub:
         if report is None:
             return None
         task = report.task
-        is_young = task.created_at > max(self._began_at, self._now() - _NEW)
+        is_young = task.created_at > max(self._began_at, self.now() - _NEW)
         is_new = is_young and task.id not in self._known
         self._known[task.id] = None
         self._known.move_to_end(task.id)
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
-        return Seen(name=task.name, submitted_by=task.submitted_by, is_new=is_new)
+        return Seen(
+            name=task.name,
+            submitted_by=task.submitted_by,
+            created_at=task.created_at,
+            is_new=is_new,
+        )
 
     async def _count(self, now: float) -> None:
         if not self.stats.is_due(now):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from celeriac.core.task import TaskId
 
@@ -18,6 +18,7 @@ class Seen:
 
     name: str
     submitted_by: str | None
+    created_at: datetime
     # It had not been seen before.
     is_new: bool
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,6 +55,8 @@ class Watch:
         self._versions = dict(versions)
         self._waker = asyncio.Event()
         self._number = hub.ring.last
+        # What is older is on the page already.
+        self._began_at: datetime | None = hub.now()
         self._ids_by_version = ids_by_version
         self._standing = 0
         self._is_reset = False
@@ -82,6 +85,7 @@ class Watch:
         is_known = name == self._hub.name and is_number
         if is_known and self._hub.ring.holds_all_after(int(number)):
             self._number = int(number)
+            self._began_at = None
         else:
             self._is_reset = True
 
@@ -144,7 +148,7 @@ class Watch:
                     is_partial |= seen is None
                     continue
                 ids[task_id] = None
-                if seen is not None and seen.is_new:
+                if seen is not None and self._is_new(seen):
                     new += 1
                     mine += seen.submitted_by == self.who.name
         if not ids and not is_partial:
@@ -157,6 +161,9 @@ class Watch:
             "gone": 0,
             "more": is_partial or len(named) < len(ids),
         }
+
+    def _is_new(self, seen: Seen) -> bool:
+        return seen.is_new and (self._began_at is None or seen.created_at > self._began_at)
 
     def _may_name(self, seen: Seen | None) -> bool:
         if seen is None:

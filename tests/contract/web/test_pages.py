@@ -297,18 +297,18 @@ def test_the_list_goes_page_by_page(service: Service, ada: Browser) -> None:
     older = next(str(each["href"]) for each in first.all("a") if "after=" in str(each["href"]))
     second = ada.get(older)
 
-    assert (first.text.count("<tr id="), second.text.count("<tr id=")) == (50, 1)
+    assert (first.text.count("<tr data-task="), second.text.count("<tr data-task=")) == (50, 1)
     assert "Newest</a>" in second.text
 
 
 def test_a_list_can_be_narrowed(ada: Browser) -> None:
     submit(ada)
 
-    assert "<tr id=" in ada.get("/ui/tasks?state=queued&name=process").text
+    assert "<tr data-task=" in ada.get("/ui/tasks?state=queued&name=process").text
     for query in ("state=failed", "name=report", "name=%00"):
         page = ada.get(f"/ui/tasks?{query}")
         assert page.status == 200
-        assert ("<tr id=" in page.text) == (query == "name=%00")
+        assert ("<tr data-task=" in page.text) == (query == "name=%00")
 
 
 def test_a_forged_place_in_the_list_is_refused(ada: Browser) -> None:

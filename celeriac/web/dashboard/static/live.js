@@ -1,33 +1,54 @@
-// Patches a page while its tasks run: asks for the page again and replaces the parts that changed.
-// Without it every page is complete; one reloads by hand.
+// Patches a page while its tasks change. The server tells that something changed, over one stream
+// for the whole page; what is shown is asked for again, and only what differs is touched. Without
+// the stream the page asks by itself; without this script every page is complete, and one reloads.
 "use strict";
 
 const FAST_MS = 1000;
 const SLOW_MS = 4000;
 const FAST_ROUNDS = 60;
+const WAITING = ".state-queued, .state-scheduled, .state-waiting";
+const UNFINISHED = WAITING + ", .state-running";
 
 let rounds = 0;
 let failures = 0;
-let known = partsOf(document);
+let stream = null;
+let isHeard = false;
+let isLooking = false;
+let isNewsLeft = false;
+let rowsUrl = "";
+let rowsTag = "";
+const changedRows = new Set();
+let newTasks = 0;
 
-function partsOf(page) {
-  return new Map([...page.querySelectorAll("[data-part]")].map((part) => [part.id, part.outerHTML]));
+// ---- patching
+
+// Makes one element like another and keeps the nodes: what has the focus, is ticked or unfolded stays.
+function morph(old, next) {
+  if (old.isEqualNode(next)) return;
+  const isSame = old.nodeName === next.nodeName && (old.id || "") === (next.id || "");
+  if (!isSame) return old.replaceWith(next);
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    old.nodeValue = next.nodeValue;
+    return;
+  }
+  for (const { name, value } of [...next.attributes]) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    const isFold = name === "open" && old.nodeName === "DETAILS";
+    if (!next.hasAttribute(name) && !isFold) old.removeAttribute(name);
+  }
+  const before = [...old.childNodes];
+  const after = [...next.childNodes];
+  after.forEach((child, place) => (before[place] ? morph(before[place], child) : old.append(child)));
+  before.slice(after.length).forEach((child) => child.remove());
 }
 
 function patch(fresh) {
   const focused = document.activeElement && document.activeElement.id;
   for (const part of fresh.querySelectorAll("[data-part]")) {
-    const html = part.outerHTML;
     const old = document.getElementById(part.id);
-    // Compared with what the server said before, so that an opened fold is no change.
-    if (!old || known.get(part.id) === html) continue;
-    known.set(part.id, html);
-    const next = document.importNode(part, true);
-    for (const fold of old.querySelectorAll("details[open]")) {
-      const same = fold.id && next.querySelector("#" + CSS.escape(fold.id));
-      if (same) same.open = true;
-    }
-    old.replaceWith(next);
+    if (old) morph(old, document.importNode(part, true));
   }
   if (focused && (!document.activeElement || document.activeElement === document.body)) {
     const again = document.getElementById(focused);
@@ -35,18 +56,72 @@ function patch(fresh) {
   }
 }
 
-async function look() {
-  if (document.hidden) return;
-  const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
-  if (answer.redirected) return location.reload();
+// ---- asking
+
+async function ask(url, headers) {
+  const answer = await fetch(url, { credentials: "same-origin", cache: "no-store", headers });
+  if (answer.redirected) location.reload();
+  if (answer.redirected || answer.status === 304) return null;
   if (!answer.ok) throw new Error(String(answer.status));
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  rowsTag = answer.headers.get("etag") || "";
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+async function lookAtTask() {
+  const fresh = await ask(location.href, {});
+  if (!fresh) return;
   const wasLive = document.querySelector("[data-live]");
   patch(fresh);
   document.title = fresh.title;
-  const table = document.querySelector("table[data-live]");
-  if (table && !fresh.querySelector("[data-live]")) table.removeAttribute("data-live");
   if (wasLive && !document.querySelector("[data-live]")) announce();
+}
+
+async function lookAtRows(ids) {
+  const table = document.querySelector("table[data-whose]");
+  const query = new URLSearchParams({ whose: table.dataset.whose });
+  for (const id of ids) query.append("ids", id);
+  const url = "/ui/tasks/rows?" + query;
+  const isAgain = url === rowsUrl && rowsTag;
+  rowsUrl = url;
+  const fresh = await ask(url, isAgain ? { "If-None-Match": rowsTag } : {});
+  if (!fresh) return;
+  const rows = new Map([...table.querySelectorAll("[data-task]")].map((row) => [row.dataset.task, row]));
+  for (const row of fresh.querySelectorAll("[data-task]")) {
+    const old = rows.get(row.dataset.task);
+    if (old) morph(old, document.importNode(row, true));
+  }
+  table.toggleAttribute("data-live", Boolean(table.querySelector(UNFINISHED)));
+}
+
+function shownRows() {
+  return [...document.querySelectorAll("table[data-whose] [data-task]")].map((row) => row.dataset.task);
+}
+
+// One look at a time; what changes meanwhile is looked at after it.
+async function look() {
+  isNewsLeft = true;
+  if (isLooking || document.hidden) return;
+  isLooking = true;
+  try {
+    while (isNewsLeft) {
+      isNewsLeft = false;
+      const ids = [...changedRows];
+      changedRows.clear();
+      if (ids.length) await lookAtRows(ids);
+      else if (document.querySelector("[data-part]")) await lookAtTask();
+    }
+    failures = 0;
+  } catch {
+    failures += 1;
+  } finally {
+    isLooking = false;
+  }
+  document.body.classList.toggle("is-stale", failures > 1);
+}
+
+function lookAtAll() {
+  for (const id of shownRows()) changedRows.add(id);
+  return look();
 }
 
 function announce() {
@@ -55,20 +130,75 @@ function announce() {
   if (place && state) place.textContent = "The task is " + state.textContent.trim();
 }
 
+// ---- being told
+
+function listen() {
+  const place = document.querySelector("[data-events]");
+  if (!place || stream || document.hidden || !window.EventSource) return;
+  stream = new EventSource(place.dataset.events);
+  stream.addEventListener("open", () => {
+    isHeard = true;
+    show("live");
+    // What happened before this was told to nobody.
+    lookAtAll();
+  });
+  stream.addEventListener("error", () => {
+    isHeard = false;
+    // Closed for good: the task has ended, or one is signed out.
+    if (stream && stream.readyState === EventSource.CLOSED) return leave("");
+    show("reconnecting");
+  });
+  stream.addEventListener("reset", lookAtAll);
+  stream.addEventListener("task", (event) => {
+    look();
+    if (JSON.parse(event.data).status === "pending") return;
+    place.removeAttribute("data-events");
+    leave("");
+  });
+  stream.addEventListener("tasks", (event) => hearOfList(JSON.parse(event.data)));
+}
+
+function hearOfList(told) {
+  const changed = new Set(told.ids);
+  const shown = shownRows().filter((id) => told.more || changed.has(id));
+  for (const id of shown) changedRows.add(id);
+  if (shown.length) look();
+  const newer = document.getElementById("newer");
+  if (!newer) return;
+  newTasks += newer.dataset.whose === "all" ? told.new : told.mine;
+  newer.hidden = !newTasks;
+  newer.querySelector("a").textContent = "Show " + newTasks + (newTasks === 1 ? " new task" : " new tasks");
+}
+
+function leave(state) {
+  if (stream) stream.close();
+  stream = null;
+  isHeard = false;
+  show(state);
+}
+
+function show(state) {
+  const place = document.getElementById("live");
+  if (!place) return;
+  place.hidden = !state;
+  place.dataset.state = state;
+  place.textContent = state;
+}
+
+// Asks by itself while nothing is heard; and now and then for what changes without anybody's doing:
+// how long it is until a task's time comes, and that no worker has taken one yet.
 async function follow() {
-  while (document.querySelector("[data-live]")) {
+  for (;;) {
     const pause = (rounds++ < FAST_ROUNDS ? FAST_MS : SLOW_MS) * Math.min(2 ** failures, 16);
     await new Promise((resume) => setTimeout(resume, pause));
-    try {
-      await look();
-      failures = 0;
-    } catch {
-      failures += 1;
-    }
-    document.body.classList.toggle("is-stale", failures > 1);
+    const isDue = isHeard
+      ? rounds % 4 === 2 && document.querySelector(WAITING)
+      : document.querySelector("[data-live]");
+    if (isDue) await lookAtAll();
   }
 }
 
+// ---- what needs no server
 function length(seconds) {
   if (seconds < 60) return Math.floor(seconds) + " s";
   if (seconds < 3600) return Math.floor(seconds / 60) + " min";
@@ -109,4 +239,10 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) for (const each of document.querySelectorAll("button:disabled")) each.disabled = false;
 });
 setInterval(tick, 5000);
+
+// Six tabs with a stream each would leave a browser no connection for anything else.
+document.addEventListener("visibilitychange", () => (document.hidden ? leave("paused") : listen()));
+window.addEventListener("pagehide", () => leave(""));
+window.addEventListener("pageshow", (event) => { if (event.persisted) listen(); });
+listen();
 follow();
