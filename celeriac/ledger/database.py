@@ -17,38 +17,19 @@ import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    SQLAlchemyError,
-)
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from celeriac.errors import InvalidOptionError, LedgerUnavailableError, SettingsError
+from celeriac.errors import InvalidOptionError, LedgerUnavailableError
+from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
 from celeriac.ledger.line import LineTooLongError, WritersLine
-from celeriac.settings import mask_url
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_ALLOWED = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
-# How long a write waits for its turn before the caller hears that the ledger is away.
-_TURN_SECONDS = 10.0
-# A commit that is not on the disk is none, whatever the server's or the role's default.
-# A plan that was kept from the time when a table was small would read all of it when it is large.
-_POSTGRESQL_SESSION = """
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') IN ('off', 'local');
-SET lock_timeout = '10s';
-SET statement_timeout = '30s';
-SET idle_in_transaction_session_timeout = '60s';
-SET plan_cache_mode = force_custom_plan;
-"""
 # A deadlock or a connection that had died while idle is worth another try; an outage is not.
 _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
@@ -72,13 +53,13 @@ class Database:
     """One database, usable from several threads at once."""
 
     def __init__(self, url: str) -> None:
-        self.url = _sane_url(url)
+        self.url = read_url(url)
         self.dialect = self.url.get_backend_name()
         self._line: WritersLine | None = None
         self._line_lock = threading.Lock()
         # Which file a SQLite database's path named when it was opened; None before that.
         self._identity: tuple[int, int] | None = None
-        self._engine = self._new_engine()
+        self._engine = make_engine(self.url)
         _alive.add(self)
 
     @property
@@ -165,7 +146,7 @@ class Database:
         if self._line is not None:
             self._line.close()
             self._line = None
-        self._engine = self._new_engine()
+        self._engine = make_engine(self.url)
 
     def close(self) -> None:
         """Close every connection; a later call opens new ones."""
@@ -178,7 +159,7 @@ class Database:
     def _turn(self) -> AbstractContextManager[None]:
         if self.file is None:
             return nullcontext()
-        return self.line().turn(timeout_seconds=_TURN_SECONDS)
+        return self.line().turn(timeout_seconds=TURN_SECONDS)
 
     def line(self) -> WritersLine:
         """Return the line in which this machine's writers of a SQLite file stand."""
@@ -188,8 +169,8 @@ class Database:
                 try:
                     # A child opens the file of its parent, and makes no other in its place.
                     if self._identity is None:
-                        _make_file(path)
-                        self._identity = _identity_of(path)
+                        make_file(path)
+                        self._identity = identity_of(path)
                     self._line = WritersLine(path)
                 except OSError as error:
                     raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
@@ -201,7 +182,7 @@ class Database:
         What is written to a file that was removed is lost when the last process closes it.
         """
         file = self.file
-        if file is None or self._identity is None or _identity_of(file) == self._identity:
+        if file is None or self._identity is None or identity_of(file) == self._identity:
             return
         raise LedgerUnavailableError(f"{file}: it was removed or replaced while it was in use")
 
@@ -223,10 +204,6 @@ class Database:
             raise
         return value
 
-    def _new_engine(self) -> Engine:
-        create = _sqlite_engine if self.dialect == "sqlite" else _postgresql_engine
-        return create(self.url)
-
 
 class _Doubt:
     """Whether a transaction may have been committed although its writer saw an error."""
@@ -235,93 +212,6 @@ class _Doubt:
 
     def __init__(self) -> None:
         self.is_commit_sent = False
-
-
-def _sane_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise SettingsError("CELERIAC_DATABASE_URL", "***", _ALLOWED) from error
-    if url.drivername.partition("+")[0] in ("postgres", "postgresql"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.drivername == "sqlite" and url.database and url.database != ":memory:":
-        return url.set(database=str(Path(url.database).absolute()))
-    raise SettingsError("CELERIAC_DATABASE_URL", mask_url(text), _ALLOWED)
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=8,
-        max_overflow=32,
-        pool_timeout=10,
-        # The connection used last has its pages cached.
-        pool_use_lifo=True,
-        connect_args={"timeout": _TURN_SECONDS, "cached_statements": 512},
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        # FULL: what was promised outlives the machine's power, not only this process.
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA cache_size=-16384")
-        cursor.execute("PRAGMA temp_store=MEMORY")
-        # Ids are random, so that each batch touches many pages of their index; copying these back
-        # into the file less often copies most of them once instead of many times.
-        cursor.execute("PRAGMA wal_autocheckpoint=4000")
-        cursor.execute("PRAGMA journal_size_limit=67108864")
-        cursor.close()
-
-    return engine
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    # A peer that vanished without a word is noticed within about 15 seconds.
-    patience = {
-        "connect_timeout": 5,
-        "keepalives_idle": 5,
-        "keepalives_interval": 3,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 15000,
-    }
-    engine = create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        pool_size=8,
-        max_overflow=8,
-        pool_timeout=10,
-        pool_use_lifo=True,
-        connect_args={key: value for key, value in patience.items() if key not in url.query},
-    )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        # A commit that is not on the disk is none, whatever the server's or the role's default.
-        connection.execute(_POSTGRESQL_SESSION)
-
-    return engine
-
-
-def _make_file(path: Path) -> None:
-    # The log beside it gets the same rights from SQLite. Nobody else may read arguments or results.
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        # Never opened where it exists: closing it again would drop every POSIX lock that this
-        # process holds on it, SQLite's own among them, and another process that leaves would take
-        # itself for the last one and delete the log under the others.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return
-
-
-def _identity_of(path: Path) -> tuple[int, int] | None:
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return None
-    return facts.st_dev, facts.st_ino
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

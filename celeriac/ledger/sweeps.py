@@ -5,22 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Update,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, func, literal_column, select
 
 from celeriac.core.file_reference import FileId
 from celeriac.core.outcome import Ended
@@ -28,23 +14,29 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, TaskId
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
-from celeriac.ledger.endings import HELD_COLUMNS, Endings
+from celeriac.ledger.endings import Endings
 from celeriac.ledger.file_holders import FileHolders
-from celeriac.ledger.incoming import TEXT, WHOLE
 from celeriac.ledger.leadership import Leadership
 from celeriac.ledger.moments import to_micros
-from celeriac.ledger.records import DOORBELL_COLUMNS, doorbell_from_row
+from celeriac.ledger.records import doorbell_from_row
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import chords, paused_queues, tasks
+from celeriac.ledger.sweep_statements import (
+    expired_statement,
+    is_due,
+    is_expired,
+    is_orphaned,
+    is_to_ring,
+    orphans_statement,
+    promote_statement,
+    ring_all_statement,
+    ring_statement,
+)
+from celeriac.ledger.tables import tasks
 from celeriac.ledger.verdicts import Finish, Held, judge_upstream
 from celeriac.ledger.workers import Workers
 
 _LONGEST_RING = timedelta(minutes=10)
 _MICROSECOND = timedelta(microseconds=1)
-
-_SCHEDULED: ColumnElement[str] = literal_column("'scheduled'")
-_QUEUED: ColumnElement[str] = literal_column("'queued'")
-_WAITING: ColumnElement[str] = literal_column("'waiting'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,24 +69,24 @@ class Sweeps(Leadership):
         self._ring_again = ring_again
         counts = (
             select(tasks.c.queue, func.count())
-            .where(tasks.c.state == _QUEUED)
+            .where(tasks.c.state == literal_column("'queued'"))
             .group_by(tasks.c.queue)
         )
-        due = select(tasks.c.id).where(*_is_due()).limit(1)
-        expired = select(tasks.c.id).where(*_is_expired()).limit(1)
-        orphaned = select(tasks.c.id).where(*_is_orphaned()).limit(1)
-        to_ring = select(tasks.c.id).where(*_is_to_ring()).limit(1)
+        due = select(tasks.c.id).where(*is_due()).limit(1)
+        expired = select(tasks.c.id).where(*is_expired()).limit(1)
+        orphaned = select(tasks.c.id).where(*is_orphaned()).limit(1)
+        to_ring = select(tasks.c.id).where(*is_to_ring()).limit(1)
         self._counts = Statement(database, lambda: counts)
         # Looked for before anything is written: a quiet ledger has no writer every 250 ms.
         self._any_due = Statement(database, lambda: due)
         self._any_expired = Statement(database, lambda: expired)
         self._any_orphaned = Statement(database, lambda: orphaned)
         self._any_to_ring = Statement(database, lambda: to_ring)
-        self._promote = Statement(database, _promote_statement)
-        self._expired = Statement(database, _expired_statement)
-        self._orphans = Statement(database, _orphans_statement)
-        self._ring = Statement(database, _ring_statement)
-        self._ring_all = Statement(database, _ring_all_statement)
+        self._promote = Statement(database, promote_statement)
+        self._expired = Statement(database, expired_statement)
+        self._orphans = Statement(database, orphans_statement)
+        self._ring = Statement(database, ring_statement)
+        self._ring_all = Statement(database, ring_all_statement)
 
     def promote(self, limit: int = 1000) -> list[Doorbell]:
         """Queue scheduled tasks whose time has come, at most so many; return their doorbells."""
@@ -216,105 +208,3 @@ class Sweeps(Leadership):
 
     def _timing(self) -> Timing:
         return Timing.rung_by_caller(self._clock(), self._ring_again)
-
-
-def _is_due() -> Sequence[Any]:
-    return (tasks.c.state == _SCHEDULED, tasks.c.not_before <= bindparam("now", type_=WHOLE))
-
-
-def _is_expired() -> Sequence[Any]:
-    return (
-        tasks.c.expires_at <= bindparam("now", type_=WHOLE),
-        # The index's own words: what is running may go on, and what waits has not had its turn.
-        tasks.c.finished_at.is_(None),
-        or_(tasks.c.state == _QUEUED, tasks.c.state == _SCHEDULED),
-    )
-
-
-def _is_to_ring() -> Sequence[Any]:
-    return (
-        tasks.c.state == _QUEUED,
-        tasks.c.queue == bindparam("queue", type_=TEXT),
-        tasks.c.ring_due_at <= bindparam("now", type_=WHOLE),
-        # Whoever answered would be refused.
-        tasks.c.queue.not_in(select(paused_queues.c.name)),
-    )
-
-
-def _is_orphaned() -> Sequence[Any]:
-    upstream = tasks.alias("upstream")
-    firing = tasks.alias("firing")
-    goes_on = select(upstream.c.id).where(
-        upstream.c.id == tasks.c.upstream_id, upstream.c.finished_at.is_(None)
-    )
-    fires = select(firing.c.id).where(
-        firing.c.id == chords.c.id + literal_column("':fire'"), firing.c.finished_at.is_(None)
-    )
-    chord_goes_on = select(chords.c.id).where(
-        chords.c.id == tasks.c.upstream_id,
-        or_(chords.c.remaining > literal_column("0"), fires.exists()),
-    )
-    return (tasks.c.state == _WAITING, ~goes_on.exists(), ~chord_goes_on.exists())
-
-
-def _limited(query: Select[Any]) -> Select[Any]:
-    # Rows that somebody else is just writing are left for the next sweep.
-    return query.limit(bindparam("limit", type_=WHOLE)).with_for_update(of=tasks, skip_locked=True)
-
-
-def _promote_statement() -> Update:
-    due = _limited(select(tasks.c.id).where(*_is_due()).order_by(tasks.c.not_before)).cte("due")
-    return (
-        update(tasks)
-        .where(tasks.c.id == due.c.id)
-        .values(
-            state=_QUEUED,
-            queued_at=bindparam("now", type_=WHOLE),
-            ring_due_at=bindparam("ring_due_at", type_=WHOLE),
-            rings=literal_column("0"),
-            version=tasks.c.version + literal_column("1"),
-        )
-        .returning(*DOORBELL_COLUMNS)
-    )
-
-
-def _expired_statement() -> Select[Any]:
-    return _limited(select(*HELD_COLUMNS).where(*_is_expired()).order_by(tasks.c.id))
-
-
-def _orphans_statement() -> Select[Any]:
-    return _limited(select(*HELD_COLUMNS).where(*_is_orphaned()).order_by(tasks.c.id))
-
-
-def _ring_statement() -> Update:
-    chosen = _limited(
-        select(tasks.c.id)
-        .where(*_is_to_ring())
-        .order_by(tasks.c.priority.desc(), tasks.c.created_at)
-    ).cte("chosen")
-    # 2 to the power of the rings so far, by a shift, which both databases have. Ten doublings are
-    # beyond every bound, and more would leave the number's bits.
-    doublings = case(
-        (tasks.c.rings > literal_column("10"), literal_column("10")), else_=tasks.c.rings
-    )
-    pause = bindparam("again", type_=WHOLE).bitwise_lshift(doublings)
-    longest = bindparam("longest", type_=WHOLE)
-    return (
-        update(tasks)
-        .where(tasks.c.id == chosen.c.id)
-        .values(
-            rings=tasks.c.rings + literal_column("1"),
-            ring_due_at=bindparam("now", type_=WHOLE)
-            + case((pause > longest, longest), else_=pause),
-        )
-        .returning(*DOORBELL_COLUMNS, tasks.c.queued_at)
-    )
-
-
-def _ring_all_statement() -> Update:
-    queue = bindparam("queue", type_=TEXT)
-    return (
-        update(tasks)
-        .where(tasks.c.state == _QUEUED, or_(tasks.c.queue == queue, queue.is_(null())))
-        .values(ring_due_at=bindparam("now", type_=WHOLE))
-    )

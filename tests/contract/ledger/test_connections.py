@@ -188,7 +188,7 @@ def test_two_that_meet_in_a_deadlock_both_get_through(
 def test_a_writer_that_nobody_lets_write_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "_TURN_SECONDS", 0.2)
+    monkeypatch.setattr(database_module, "TURN_SECONDS", 0.2)
     path = tmp_path / "ledger.db"
     ledger = open_ledger(f"sqlite:///{path}")
     # Somebody who knows nothing of our line.
