@@ -10,6 +10,8 @@ from typing import Any, Protocol, TypeGuard
 
 from celeriac.cli.tables import table_lines
 from celeriac.core.api_key import ApiKey
+from celeriac.core.file_fields import FileField, file_fields
+from celeriac.core.file_names import UNKNOWN_TYPE
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskError
 from celeriac.core.task_type import TaskType
@@ -194,11 +196,14 @@ def task_type_lines(task_type: TaskType) -> list[str]:
     lines += [f"  {line}".rstrip() for line in task_type.description.splitlines()]
     lines += ["", f"  queue {task_type.queue}"]
     required = task_type.schema.get("required", ())
+    files = file_fields(task_type.schema)
     for name, field in task_type.schema.get("properties", {}).items():
+        kind = _file_text(files[name]) if name in files else _kind_text(field)
         need = "required" if name in required else f"default {json.dumps(field.get('default'))}"
         about = field.get("description", "")
-        lines.append(f"  {name:<12} {_kind_text(field)}, {need}" + (f"  {about}" if about else ""))
-    call = " ".join([task_type.name, *(f"{name}=…" for name in required)])
+        lines.append(f"  {name:<12} {kind}, {need}" + (f"  {about}" if about else ""))
+    given = (f"{name}={'@FILE' if name in files else '…'}" for name in required)
+    call = " ".join([task_type.name, *given])
     return [*lines, "", f"  celeriac submit {call} --watch"]
 
 
@@ -249,6 +254,11 @@ def key_state(key: ApiKey, *, now: datetime) -> str:
 def _arguments(schema: Mapping[str, Json]) -> list[str]:
     required = schema.get("required", ())
     return [name if name in required else f"[{name}]" for name in schema.get("properties", {})]
+
+
+def _file_text(field: FileField) -> str:
+    kind = "" if field.accept == UNKNOWN_TYPE else f" {field.accept}"
+    return f"files{kind}" if field.is_many else f"file{kind}"
 
 
 def _kind_text(field: Mapping[str, Json]) -> str:

@@ -12,6 +12,7 @@ FileId = NewType("FileId", str)
 
 # The member by which a JSON object is known as a file's; its value is the file's id.
 MARK = "celeriac_file"
+_NONE: frozenset[FileId] = frozenset()
 _ID = re.compile(r"[0-9a-f]{32}")
 # Behind any number of backslashes: a signature may stand in a JSON text within a JSON text.
 _MARKED = re.compile(rf'(?<={MARK})(\\*"\s*:\s*\\*")([0-9a-f]{{32}})(?=\\*")')
@@ -62,12 +63,12 @@ def read_reference(value: Json) -> FileReference | None:
 
 def find_file_ids(*texts: str | None) -> frozenset[FileId]:
     """Return the files that JSON texts speak of, wherever in them."""
-    found: set[FileId] = set()
+    found = _NONE
     for text in texts:
         # Nearly every text of nearly every task ends here.
         if text is not None and MARK in text:
-            found.update(FileId(each[2]) for each in _MARKED.finditer(text))
-    return frozenset(found)
+            found |= {FileId(each[2]) for each in _MARKED.finditer(text)}
+    return found
 
 
 def without_file_ids(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
+from types import TracebackType
 from typing import BinaryIO, Protocol
 
 from celeriac.core.file_reference import FileReference
@@ -25,6 +24,8 @@ class Loose(Protocol):
 
 class Keeper:
     """A store, and what was put there since somebody began to send."""
+
+    __slots__ = ("_kept", "_store")
 
     def __init__(self, store: FileStore) -> None:
         self._store = store
@@ -59,22 +60,34 @@ def current_keeper() -> Keeper | None:
     return _current.get()
 
 
-@contextmanager
-def keeping(store: FileStore | None) -> Iterator[None]:
-    """Keep the files that are written as JSON meanwhile; none of them if it ends in an error."""
-    if store is None or _current.get() is not None:
+class keeping:  # noqa: N801 - read as a verb: `with keeping(store)`
+    """Keep the files that are written as JSON meanwhile; none of them if it ends in an error.
+
+    A class and no generator: every `.delay()` goes through here, with a file or without.
+    """
+
+    __slots__ = ("_keeper", "_store", "_token")
+
+    def __init__(self, store: FileStore | None) -> None:
+        """Take the store; None keeps none."""
+        self._store = store
+        self._keeper: Keeper | None = None
+
+    def __enter__(self) -> None:
         # Whoever began decides.
-        yield
-        return
-    keeper = Keeper(store)
-    token = _current.set(keeper)
-    try:
-        yield
-    except UnavailableError:
-        # It may have been committed all the same: the janitor looks after them.
-        raise
-    except Exception:
-        keeper.discard()
-        raise
-    finally:
-        _current.reset(token)
+        if self._store is not None and _current.get() is None:
+            self._keeper = Keeper(self._store)
+            self._token = _current.set(self._keeper)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._keeper is None:
+            return
+        _current.reset(self._token)
+        # What is unavailable may have been committed all the same: the janitor looks after it.
+        if isinstance(error, Exception) and not isinstance(error, UnavailableError):
+            self._keeper.discard()

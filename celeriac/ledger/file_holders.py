@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Delete, Insert, Select, delete, or_, select, true
 
-from celeriac.core.file_reference import FileId, find_file_ids
+from celeriac.core.file_reference import MARK, FileId, find_file_ids
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import TEXT, Columns, among, insert_into, words
 from celeriac.ledger.statement import Batch, Given, Statement
@@ -36,7 +36,13 @@ class FileHolders:
             connection: Of the transaction.
             texts: JSON texts, each beside the id of the row in which it stands.
         """
-        found = {(each, holder) for holder, text in texts for each in find_file_ids(text)}
+        found = {
+            (each, holder)
+            for holder, text in texts
+            # Looked at here as well: a call for each row of each batch would be felt.
+            if text is not None and MARK in text
+            for each in find_file_ids(text)
+        }
         if found:
             rows = [{"file_id": each, "holder_id": holder} for each, holder in sorted(found)]
             self._hold.run(connection, rows)

@@ -156,6 +156,21 @@ def test_a_task_type_shows_what_each_argument_is() -> None:
     assert lines[-1] == "  celeriac submit process n=… --watch"
 
 
+def test_a_file_is_described_as_one() -> None:
+    image = {"type": "string", "format": "binary", "contentMediaType": "image/*"}
+    any_file = {**image, "contentMediaType": "application/octet-stream"}
+    schema = {
+        "properties": {"image": image, "more": {"type": "array", "items": any_file}},
+        "required": ["image"],
+    }
+
+    lines = task_type_lines(process_type(schema=schema))
+
+    assert "  image        file image/*, required" in lines
+    assert "  more         files, default null" in lines
+    assert lines[-1] == "  celeriac submit process image=@FILE --watch"
+
+
 def make_key(**changes: Any) -> ApiKey:
     facts: dict[str, Any] = {
         "id": "k1",
