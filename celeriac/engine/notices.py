@@ -30,6 +30,14 @@ _TRUST_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 0.25
 
 
+def channel_of(task_id: TaskId) -> str:
+    """Return where a task's end is announced; its copy for plain Celery clients has the same name.
+
+    Only on Redis.
+    """
+    return _META + task_id
+
+
 class Notice(Protocol):
     """Something to wait at for the end of one task."""
 

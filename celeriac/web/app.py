@@ -43,6 +43,7 @@ from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
+from celeriac.web.ends import Ends
 from celeriac.web.fast_lane import FastLane
 from celeriac.web.flower import routes as flower
 from celeriac.web.flower.upstream import Upstream
@@ -184,6 +185,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         files=engine.files,
         limiter=Limiter(settings.broker_url),
+        ends=Ends(settings.broker_url),
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
         hub=Hub(workers.listen, tasks_service, now=_now),
@@ -209,12 +211,13 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
         await run_in_threadpool(start)
         try:
-            with told_of_the_end(parts.hub.close):
+            with told_of_the_end(parts.hub.close), told_of_the_end(parts.ends.end):
                 yield
         finally:
             await parts.hub.closed()
             await run_in_threadpool(parts.submitting.close)
             await run_in_threadpool(stop)
+            await parts.ends.close()
             await parts.limiter.close()
 
     app = FastLane(

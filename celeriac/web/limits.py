@@ -12,10 +12,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from celeriac.core.broker_url import read_sentinel_url
 from celeriac.errors import RateLimitedError
+from celeriac.web.broker_pool import is_redis_url, pool_of
 
 if TYPE_CHECKING:
     from limits import RateLimitItem
@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _KEY_PREFIX = "celeriac:limits"
-_BROKERS = ("redis://", "rediss://", "sentinel://")
 # A request must not wait for a broker that is away.
 _PATIENCE_SECONDS = 0.25
 # How long nobody asks a broker that was just found to be away.
@@ -119,7 +118,7 @@ class Limiter:
     """Counts requests over a sliding window."""
 
     def __init__(self, broker_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._url = broker_url if broker_url.startswith(_BROKERS) else ""
+        self._url = broker_url if is_redis_url(broker_url) else ""
         self._monotonic = monotonic
         self._away_until = 0.0
         self._pool: ConnectionPool | None = None
@@ -193,7 +192,7 @@ class Limiter:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-            self._pool = _pool_of(self._url)
+            self._pool = pool_of(self._url, patience_seconds=_PATIENCE_SECONDS)
             storage = RedisStorage(
                 # What matters of it is the kind: the pool has the address.
                 "async+redis://",
@@ -212,33 +211,6 @@ class Limiter:
 
             self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         return self._local
-
-
-def _pool_of(url: str) -> ConnectionPool:
-    from redis.asyncio import ConnectionPool
-    from redis.asyncio.retry import Retry
-    from redis.asyncio.sentinel import Sentinel
-    from redis.backoff import NoBackoff
-
-    options: dict[str, Any] = {
-        "socket_timeout": _PATIENCE_SECONDS,
-        "socket_connect_timeout": _PATIENCE_SECONDS,
-        # Once, at once: a pooled connection may have been closed by a broker's restart.
-        "retry": Retry(NoBackoff(), 1),
-    }
-    if not url.startswith("sentinel://"):
-        return ConnectionPool.from_url(url, **options)
-    address = read_sentinel_url(url)
-    asked = Sentinel(  # type: ignore[no-untyped-call]
-        address.sentinels,
-        sentinel_kwargs={**options, "password": address.sentinel_password or None},
-        username=address.username or None,
-        password=address.password or None,
-        db=address.database,
-        **options,
-    )
-    pool: ConnectionPool = asked.master_for(address.master_name).connection_pool
-    return pool
 
 
 async def _hit(strategy: SlidingWindowCounterRateLimiter, rule: Rule, key: str, count: int) -> bool:

@@ -54,7 +54,18 @@ DOWNLOAD_HEADERS: dict[str, Json] = {
 }
 # The bytes themselves; OpenAPI 3.1 says no more of them.
 FILE_SCHEMA: dict[str, Json] = file_schema("application/octet-stream")
+_APPLIED: dict[str, Json] = {
+    "Preference-Applied": {
+        "schema": _TEXT,
+        # Only where a preference was sent.
+        "required": False,
+        "description": "What became of `Prefer: wait=N`: `wait=N` if it ended in time, else"
+        " `respond-async`.",
+    },
+}
+WAITED_HEADERS: dict[str, Json] = {**_APPLIED, **LIMIT_HEADERS}
 ACCEPTED_HEADERS: dict[str, Json] = {
+    **_APPLIED,
     "Location": {"schema": _TEXT, "description": "Where the task is read."},
     "Retry-After": {**_SECONDS, "description": "A good pause before reading it."},
     **LIMIT_HEADERS,

@@ -20,6 +20,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
+from celeriac.web.ends import Ends
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter, Rule
@@ -74,6 +75,8 @@ class Parts:
     # Where files lie that come with tasks.
     files: FileStore
     limiter: Limiter
+    # Wakes those who wait for a task's end.
+    ends: Ends
     limits: Limits
     # Threads that hash passwords: few, so that sign-ins never take those of the other routes.
     hash_threads: HashThreads
@@ -99,6 +102,10 @@ async def _tasks(request: Request) -> TaskService:
 
 async def _submitting(request: Request) -> SubmitService:
     return parts_of(request).submitting
+
+
+async def _ends(request: Request) -> Ends:
+    return parts_of(request).ends
 
 
 async def _task_types(request: Request) -> TaskTypeService:
@@ -127,6 +134,7 @@ async def _files(request: Request) -> FileStore:
 
 Tasks = Annotated[TaskService, Depends(_tasks)]
 Submitting = Annotated[SubmitService, Depends(_submitting)]
+TaskEnds = Annotated[Ends, Depends(_ends)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
 Access = Annotated[AccessService, Depends(_access)]
 Keys = Annotated[KeyService, Depends(_keys)]

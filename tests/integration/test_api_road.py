@@ -121,6 +121,26 @@ def test_submitted_task_is_pending_and_then_completed(road: Road) -> None:
     assert task.submitted_by == "user1"
 
 
+def test_who_would_rather_wait_gets_the_finished_task(road: Road) -> None:
+    answer = road.http.post(
+        "/tasks/process", json={"data": "x"}, headers={"Prefer": "wait=20"}, timeout=40
+    )
+    again = road.http.get(f"/tasks/{answer.json()['task_id']}", headers={"Prefer": "wait=20"})
+
+    assert answer.status_code == again.status_code == 200
+    assert answer.headers["preference-applied"] == "wait=20"
+    assert answer.json()["result"] == "Processed: x"
+    assert again.json() == answer.json()
+
+
+def test_who_waits_in_vain_is_told_that_it_was_accepted(road: Road) -> None:
+    answer = road.http.post("/tasks/process", json={"data": "x"}, headers={"Prefer": "wait=1"})
+
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert road.wait_for_end(answer.json()["task_id"])["status"] == "completed"
+
+
 def test_submitted_value_that_looks_like_celerys_typed_json_stays_text(road: Road) -> None:
     text = '{"__type__": "decimal", "__value__": "1.0"}'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, Path, Query
 from fastapi.exceptions import RequestValidationError
@@ -12,22 +13,40 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from celeriac.core.acceptance import Accepted
-from celeriac.core.task import Task
+from celeriac.core.task import Task, TaskId
 from celeriac.errors import CeleriacError
 from celeriac.service.access import Bearer
+from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitOptions, SubmitRequest
+from celeriac.service.task_ids import new_task_id
 from celeriac.web.accepted import accepted_task, task_text
 from celeriac.web.auth import SCHEME, bearer_of
 from celeriac.web.bare_route import BareRoute
 from celeriac.web.batches import PATH, SCHEMA, BatchOut, batch_text, requests_of
 from celeriac.web.bodies import JSON_TYPE, is_json, parse_object, read_json
 from celeriac.web.multipart import MULTIPART_TYPE
-from celeriac.web.openapi import ACCEPTED_HEADERS, LIMIT_HEADERS, SUBMIT_ID, body_of, refusals
+from celeriac.web.openapi import (
+    ACCEPTED_HEADERS,
+    LIMIT_HEADERS,
+    SUBMIT_ID,
+    WAITED_HEADERS,
+    body_of,
+    refusals,
+)
 from celeriac.web.parts import parts_of
+from celeriac.web.preferences import (
+    APPLIED,
+    MOST_WAIT_SECONDS,
+    RESPOND_ASYNC,
+    applied_wait,
+    wait_of,
+)
+from celeriac.web.preferences import HEADER as PREFER
 from celeriac.web.queries import Absent, BatchQuery, SubmitQuery, read_atomic, submit_options
 from celeriac.web.repeats import once_of
 from celeriac.web.schemas import TaskOut
 from celeriac.web.sending import read_sent
+from celeriac.web.waiting import read_and_wait, wait_for_end
 
 router = APIRouter(tags=["tasks"], route_class=BareRoute)
 
@@ -42,10 +61,20 @@ IdempotencyKey = Annotated[
 ]
 
 
+Prefer = Annotated[
+    str | Absent,
+    Header(
+        description=f"`wait=N` waits up to N seconds, at most {MOST_WAIT_SECONDS}, for the task to"
+        " end; `Preference-Applied` says whether it did (`wait=N`) or not (`respond-async`).",
+    ),
+]
+
+
 async def _describe(
     name: Annotated[str, Path(alias="task_id", description="The task's name, as in /task-types.")],
     query: Annotated[SubmitQuery, Query()],
     idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> None:
     """Say what the route reads, for the document alone."""
 
@@ -66,6 +95,11 @@ async def _describe_batch(
     dependencies=[Depends(SCHEME), Depends(_describe)],
     openapi_extra=body_of({JSON_TYPE: {"type": "object"}, MULTIPART_TYPE: {"type": "object"}}),
     responses={
+        200: {
+            "model": TaskOut,
+            "headers": WAITED_HEADERS,
+            "description": "It has ended, within the time that `Prefer` gave it.",
+        },
         202: {"headers": ACCEPTED_HEADERS, "description": "It is kept and will run."},
         **refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
     },
@@ -77,10 +111,17 @@ async def submit_task(request: Request) -> Response:
     takes. One that takes files gets them in a form, `multipart/form-data`.
     """
     bearer = await bearer_of(request)
+    seconds = wait_of(request.headers.getlist(PREFER))
+    if seconds:
+        return await _submit_and_wait(request, bearer, seconds)
+    return accepted_task(await _submit(request, bearer))
+
+
+async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = None) -> Accepted:
     try:
         options = submit_options(request.scope["query_string"].decode("latin-1"))
         if not is_json(request):
-            return await _submit_form(request, bearer, options)
+            return await _submit_form(request, bearer, options, task_id=task_id)
         most_bytes = parts_of(request).settings.max_body_bytes
         body = await read_json(request, most_bytes=most_bytes)
         wanted = SubmitRequest(
@@ -90,7 +131,7 @@ async def submit_task(request: Request) -> Response:
         # What is wrong with it is told to those who may come in.
         await run_in_threadpool(parts_of(request).access.admit, bearer)
         raise
-    return accepted_task(await _accept(request, wanted, bearer, body))
+    return await _accept(request, wanted, bearer, body, task_id=task_id)
 
 
 @router.post(
@@ -132,20 +173,56 @@ async def submit_batch(request: Request) -> Response:
     return Response(text, media_type=JSON_TYPE)
 
 
-async def _submit_form(request: Request, bearer: Bearer, options: SubmitOptions) -> Response:
+async def _submit_form(
+    request: Request, bearer: Bearer, options: SubmitOptions, *, task_id: TaskId | None
+) -> Accepted:
     name = request.path_params["task_id"]
     by = await run_in_threadpool(parts_of(request).access.admit, bearer)
     # Here and not before: what stands in the query is good by now, and no file is kept for nothing.
     with await read_sent(request, name=name, by=by) as sent:
         wanted = SubmitRequest(name=name, kwargs=sent.kwargs, files=sent.files, options=options)
-        accepted = await _accept(request, wanted, bearer, sent.content)
+        accepted = await _accept(request, wanted, bearer, sent.content, task_id=task_id)
         sent.task = next((each for each in accepted.outcomes if isinstance(each, Task)), None)
-        return accepted_task(accepted)
+        return accepted
 
 
 async def _accept(
-    request: Request, wanted: SubmitRequest, bearer: Bearer, content: bytes
+    request: Request,
+    wanted: SubmitRequest,
+    bearer: Bearer,
+    content: bytes,
+    *,
+    task_id: TaskId | None,
 ) -> Accepted:
     once = once_of(request, content, task_text)
-    accepted = parts_of(request).submitting.submit_soon(wanted, by=bearer, once=once)
+    accepted = parts_of(request).submitting.submit_soon(
+        wanted, by=bearer, task_id=task_id, once=once
+    )
     return await asyncio.wrap_future(accepted)
+
+
+async def _submit_and_wait(request: Request, bearer: Bearer, seconds: int) -> Response:
+    parts = parts_of(request)
+    # Known before it is there, so that its end is listened for before it can come.
+    task_id = new_task_id()
+    async with parts.ends.listening(task_id) as event:
+        answer = accepted_task(await _submit(request, bearer, task_id=task_id))
+        its_id = TaskId(unquote(answer.headers["location"].rpartition("/")[2]))
+
+        def read() -> TaskReport:
+            return parts.tasks.get_task(its_id, by=parts.access.admit(bearer))
+
+        try:
+            if its_id == task_id:
+                report = await wait_for_end(parts.ends, event, read, seconds=seconds, is_new=True)
+            else:
+                # The same request came before, or an equal task stands for this one.
+                report = await read_and_wait(parts.ends, its_id, read, seconds=seconds)
+        except CeleriacError:
+            # It is accepted, whatever keeps its end from being told.
+            return answer
+    if not report.task.state.is_final:
+        answer.headers[APPLIED] = RESPOND_ASYNC
+        return answer
+    finished = TaskOut.of(report).model_dump_json()
+    return Response(finished, 200, {APPLIED: applied_wait(seconds)}, JSON_TYPE)

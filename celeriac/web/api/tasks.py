@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from celeriac.core.task import TaskId
 from celeriac.web.accepted import accepted_task, task_text
-from celeriac.web.api.submit import IdempotencyKey
+from celeriac.web.api.submit import IdempotencyKey, Prefer
 from celeriac.web.auth import SignedIn
 from celeriac.web.bodies import JSON_TYPE, read_optional_json_object
 from celeriac.web.downloads import download, download_text
@@ -22,12 +23,16 @@ from celeriac.web.openapi import (
     DOWNLOAD_HEADERS,
     FILE_SCHEMA,
     LIMIT_HEADERS,
+    WAITED_HEADERS,
     refusals,
 )
-from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
+from celeriac.web.parts import Files, Seals, Submitting, TaskEnds, Tasks, TaskTypes
+from celeriac.web.preferences import APPLIED, RESPOND_ASYNC, applied_wait, wait_of
+from celeriac.web.preferences import HEADER as PREFER
 from celeriac.web.queries import ListQuery, once_except
 from celeriac.web.repeats import once_of
 from celeriac.web.schemas import TaskOut, TaskPageOut, reference_of, result_of
+from celeriac.web.waiting import read_and_wait
 
 router = APIRouter(tags=["tasks"])
 
@@ -45,13 +50,35 @@ async def refuse_name(task_id: str, task_types: TaskTypes) -> None:
     "/tasks/{task_id}",
     operation_id="get_task",
     dependencies=[Depends(refuse_name)],
-    responses={200: {"headers": LIMIT_HEADERS}, **refusals(401, 403, 404, 405, 429, 503)},
+    responses={
+        200: {"headers": WAITED_HEADERS},
+        202: {
+            "model": TaskOut,
+            "headers": WAITED_HEADERS,
+            "description": "It has not ended within the time that `Prefer` gave it.",
+        },
+        **refusals(401, 403, 404, 405, 429, 503),
+    },
 )
 async def get_task(
-    task_id: Annotated[str, Path(description="The task's id.")], who: SignedIn, tasks: Tasks
+    task_id: Annotated[str, Path(description="The task's id.")],
+    who: SignedIn,
+    tasks: Tasks,
+    ends: TaskEnds,
+    request: Request,
+    response: Response,
+    _: Prefer = None,
 ) -> TaskOut:
     """Read a task: how it stands, and its result once it completed."""
-    return TaskOut.of(await run_in_threadpool(tasks.get_task, TaskId(task_id), by=who))
+    seconds = wait_of(request.headers.getlist(PREFER))
+    read = partial(tasks.get_task, TaskId(task_id), by=who)
+    report = await read_and_wait(ends, TaskId(task_id), read, seconds=seconds)
+    if seconds and report.task.state.is_final:
+        response.headers[APPLIED] = applied_wait(seconds)
+    elif seconds:
+        response.status_code = 202
+        response.headers[APPLIED] = RESPOND_ASYNC
+    return TaskOut.of(report)
 
 
 @router.get(

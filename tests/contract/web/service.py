@@ -31,6 +31,7 @@ from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
 from celeriac.settings import Settings
 from celeriac.web.app import create_app
+from celeriac.web.ends import Ends
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
 from celeriac.web.limits import Limiter
@@ -262,6 +263,7 @@ class Service:
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             files=self.files,
             limiter=self.limiter,
+            ends=Ends(self.settings.broker_url),
             limits=Limits.from_settings(self.settings),
             hash_threads=HashThreads(2),
             hub=Hub(self.changes.listen, tasks, now=self.clock),
