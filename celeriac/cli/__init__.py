@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 from celeriac.cli.complaints import Complaint, complaint_about
 from celeriac.cli.wording import as_typed_here
 
 _INTERRUPTED = 130
+_NO_COLOUR = "--no-color"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from celeriac.cli.commands import celeriac
 
+    words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
     try:
         ending = celeriac.main(
-            args=None if arguments is None else list(arguments),
+            args=words,
             prog_name="celeriac",
             standalone_mode=False,
         )
@@ -43,6 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(complaint_about(error))
     # Click gives back the code of a command that ended by itself, and None of any other.
     return ending if isinstance(ending, int) else 0
+
+
+def without_colour(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:
+    """Return the words without `--no-color`, wherever it stood; the environment says it instead."""
+    words = list(arguments)
+    end = words.index("--") if "--" in words else len(words)
+    if _NO_COLOUR not in words[:end]:
+        return words
+    environment["NO_COLOR"] = "1"
+    if words[0] == "worker":
+        # Celery has an option of this name, and goes by nothing else.
+        return words
+    return [word for place, word in enumerate(words) if word != _NO_COLOUR or place > end]
 
 
 def _complain(complaint: Complaint) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from celeriac import __version__
 
@@ -30,6 +31,16 @@ class LazyGroup(click.Group):
         module, _, attribute = self._homes[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so, without importing any of them."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        found = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self._homes.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands' lines without importing any of them."""
@@ -80,6 +91,15 @@ queues = LazyGroup(
     },
 )
 
+completion = LazyGroup(
+    "completion",
+    help="Have the shell fill in commands, task names, ids and queues.",
+    homes={
+        "show": ("celeriac.cli.completion:show_completion", "Print the script for a shell."),
+        "install": ("celeriac.cli.completion:install_completion", "Write it where shells look."),
+    },
+)
+
 celeriac = LazyGroup(
     "celeriac",
     help="Run Python functions in the background, and remember every run.",
@@ -99,6 +119,10 @@ celeriac = LazyGroup(
         ),
         "key": ("celeriac.cli.commands:key", "Keys for programs: create, list, revoke."),
         "doctor": ("celeriac.cli.doctor:doctor", "Say what is wrong, and what helps."),
+        "completion": (
+            "celeriac.cli.commands:completion",
+            "Words that the shell fills in: show, install.",
+        ),
         "version": ("celeriac.cli.commands:version", "Print the version."),
     },
 )
@@ -108,3 +132,13 @@ celeriac = LazyGroup(
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{__version__}\n")
+
+
+celeriac.params.append(
+    click.Option(
+        ["--no-color"],
+        is_flag=True,
+        expose_value=False,
+        help="Print without colour, as with NO_COLOR=1; may stand anywhere.",
+    )
+)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import click
 
 from celeriac.cli.options import Options, environment_with, settings_with, twin_option
-from celeriac.cli.remote import hand_out, json_option
+from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.render import json_text
 from celeriac.cli.wording import as_typed_here
 from celeriac.engine.local_broker import with_local_broker
@@ -22,6 +22,7 @@ from celeriac.service.checkup import (
     Verdict,
     check_broker,
     check_code,
+    check_keys,
     check_modes,
     check_queues,
     check_worker,
@@ -40,23 +41,27 @@ _SECRETS = ("secret.key", "profile.json", "ledger.db", "up/flower.password")
 
 
 @click.command()
+@quiet_option("Print what is wrong and nothing else.")
 @json_option
 @click.option("--worker", metavar="NAME", help="Look at the heartbeat of this worker alone.")
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("broker_url", "URL", "The broker; the one that `up` started if not given.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def doctor(*, as_json: bool, worker: str | None, **options: str | None) -> None:
+def doctor(*, is_quiet: bool, as_json: bool, worker: str | None, **options: str | None) -> None:
     """Look at everything, and say what is wrong and what helps.
 
     Ends with 8 when it found a problem.
     """
     settings = settings_with(options)
     findings = look_at_ledger(settings, only=worker) if worker else look_at_all(settings, options)
+    if is_quiet:
+        findings = [each for each in findings if each.verdict is not Verdict.GOOD]
     if as_json:
         hand_out(json_text([asdict(each) for each in findings]))
     else:
         style = style_for(sys.stdout, os.environ)
-        hand_out(*(style.dress(as_typed_here(line)) for line in finding_lines(findings)))
+        lines = finding_lines(findings) if findings or not is_quiet else []
+        hand_out(*(style.dress(as_typed_here(line)) for line in lines))
     if not is_sound(findings):
         click.get_current_context().exit(_FOUND_PROBLEMS)
 
@@ -67,6 +72,7 @@ def look_at_all(settings: Settings, options: Options) -> list[Finding]:
     return [
         *look_at_ledger(settings),
         *look_at_broker(beside.broker_url),
+        *check_keys(settings.secret_keys),
         *(check_modes(modes_of(settings)) if os.name != "nt" else ()),
     ]
 

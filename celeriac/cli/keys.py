@@ -10,7 +10,7 @@ import click
 from celeriac.cli.durations import DURATION
 from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
-from celeriac.cli.remote import hand_out, json_option, say
+from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text, key_facts, key_state, key_table
 from celeriac.core.user import Scope
 from celeriac.service.keys import KeyRequest, KeyService
@@ -40,6 +40,8 @@ class Scopes(click.ParamType[frozenset[Scope]]):
 )  # fmt: skip
 @click.option("--task", "patterns", multiple=True, help="Only such task names; repeatable: image.*")
 @click.option("--expires", type=DURATION, help="How long it is good, such as 90d; always if not.")
+@quiet_option("Print the key and nothing else.")
+@json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
 def create_key(
@@ -49,6 +51,8 @@ def create_key(
     scopes: frozenset[Scope],
     patterns: tuple[str, ...],
     expires: timedelta | None,
+    is_quiet: bool,
+    as_json: bool,
     **options: str | None,
 ) -> None:
     """Make a key for a program; it is printed once, and nobody can read it again."""
@@ -57,23 +61,32 @@ def create_key(
     )
     with ledger_of(options) as ledger:
         made = KeyService(ledger, now=_now).create_key(request)
+    if as_json:
+        hand_out(json_text({**key_facts(made.key, now=_now()), "key": made.text}))
+        return
     rights = ",".join(sorted(made.key.scopes))
-    say(f"created {made.key.id}, {label} of {user}: {rights}; {key_state(made.key, now=_now())}")
+    if not is_quiet:
+        state = key_state(made.key, now=_now())
+        say(f"created {made.key.id}, {label} of {user}: {rights}; {state}")
     hand_out(made.text)
 
 
 @click.command()
 @click.option("--user", required=True, help="Whose keys.")
+@quiet_option("Print ids and nothing else.")
 @json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def list_keys(*, user: str, as_json: bool, **options: str | None) -> None:
+def list_keys(*, user: str, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List a user's keys, those that are no longer good too."""
     with ledger_of(options) as ledger:
         keys = KeyService(ledger, now=_now).list_keys(user)
     now = _now()
     if as_json:
         hand_out(json_text([key_facts(key, now=now) for key in keys]))
+        return
+    if is_quiet:
+        hand_out(*(key.id for key in keys))
         return
     hand_out(*key_table(keys, now=now, is_for_people=sys.stdout.isatty()))
 

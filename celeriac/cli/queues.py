@@ -8,21 +8,33 @@ from datetime import UTC, datetime
 
 import click
 
-from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.completion import QUEUE_NAME
+from celeriac.cli.remote import (
+    client_of,
+    hand_out,
+    json_option,
+    quiet_option,
+    say,
+    service_options,
+)
 from celeriac.cli.render import age_text, json_text
 from celeriac.cli.tables import table_lines
 from celeriac.core.queue import Queue
 
 
 @click.command()
+@quiet_option("Print names and nothing else.")
 @json_option
 @service_options
-def list_queues(*, as_json: bool, **options: str | None) -> None:
+def list_queues(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List every queue with what waits in it."""
     with client_of(options) as client:
         found = client.queues()
     if as_json:
         hand_out(json_text([_facts(each) for each in found]))
+        return
+    if is_quiet:
+        hand_out(*(each.name for each in found))
         return
     is_for_people = sys.stdout.isatty()
     heads = ("QUEUE", "QUEUED", "OLDEST", "RUNNING", "WORKERS", "PAUSED")
@@ -31,7 +43,7 @@ def list_queues(*, as_json: bool, **options: str | None) -> None:
 
 
 @click.command()
-@click.argument("queue")
+@click.argument("queue", type=QUEUE_NAME)
 @click.option("--reason", default="", help="What everybody reads who wonders why nothing runs.")
 @service_options
 def pause_queue(queue: str, *, reason: str, **options: str | None) -> None:
@@ -42,7 +54,7 @@ def pause_queue(queue: str, *, reason: str, **options: str | None) -> None:
 
 
 @click.command()
-@click.argument("queue")
+@click.argument("queue", type=QUEUE_NAME)
 @service_options
 def resume_queue(queue: str, **options: str | None) -> None:
     """Have tasks of a queue begun again."""

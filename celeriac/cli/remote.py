@@ -38,6 +38,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def quiet_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return `-q`, with what it leaves."""
+    return click.option("-q", "--quiet", "is_quiet", is_flag=True, help=text)
+
+
 def find_profile(options: Options, environment: Mapping[str, str]) -> Profile:
     """Return the service to ask: options first, then the environment, then a profile.
 

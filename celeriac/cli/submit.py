@@ -10,24 +10,32 @@ from typing import Any
 import click
 
 from celeriac.cli.arguments import parse_arguments
+from celeriac.cli.completion import QUEUE_NAME, TASK_NAME
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
-from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.remote import (
+    client_of,
+    hand_out,
+    json_option,
+    quiet_option,
+    say,
+    service_options,
+)
 from celeriac.cli.render import file_hint, json_text, result_text, submitted_line
 from celeriac.cli.watch import watch_to_end
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=TASK_NAME)
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it, and print its result.")
-@click.option("--queue", help="Where it waits; the task's own if not given.")
+@click.option("--queue", type=QUEUE_NAME, help="Where it waits; the task's own if not given.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--delay", type=DURATION, help="How long it waits first, such as 90s, 5m or 2h.")
 @click.option("--max-attempts", type=click.IntRange(1), help="Attempts in all.")
 @click.option("--timeout", type=DURATION, help="The limit of one attempt.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
-@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print the id and nothing else.")
+@quiet_option("Print the id and nothing else.")
 @json_option
 @service_options
 def submit(

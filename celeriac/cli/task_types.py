@@ -7,26 +7,31 @@ from dataclasses import asdict
 
 import click
 
-from celeriac.cli.remote import client_of, hand_out, json_option, service_options
+from celeriac.cli.completion import TASK_NAME
+from celeriac.cli.remote import client_of, hand_out, json_option, quiet_option, service_options
 from celeriac.cli.render import json_text, task_type_lines, task_type_table
 from celeriac.cli.wording import as_typed_here
 
 
 @click.command()
+@quiet_option("Print names and nothing else.")
 @json_option
 @service_options
-def list_task_types(*, as_json: bool, **options: str | None) -> None:
+def list_task_types(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List what can be submitted."""
     with client_of(options) as client:
         found = client.task_types()
     if as_json:
         hand_out(json_text([asdict(each) for each in found]))
         return
+    if is_quiet:
+        hand_out(*(each.name for each in found))
+        return
     hand_out(*task_type_table(found, is_for_people=sys.stdout.isatty()))
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=TASK_NAME)
 @json_option
 @service_options
 def describe_task_type(name: str, *, as_json: bool, **options: str | None) -> None:

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac.cli.arguments import parse_arguments
+from celeriac.cli.completion import QUEUE_NAME, TASK_ID, TASK_NAME
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
-from celeriac.cli.remote import client_of, hand_out, json_option, say, service_options
+from celeriac.cli.remote import (
+    client_of,
+    hand_out,
+    json_option,
+    quiet_option,
+    say,
+    service_options,
+)
 from celeriac.cli.render import (
     file_hint,
     json_text,
@@ -33,7 +41,7 @@ _MOST_ON_A_PAGE = 200
 
 
 @click.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.option("--output", metavar="FILE", help="Write the result there: the file, or the JSON.")
 @json_option
 @service_options
@@ -74,19 +82,26 @@ def write_result(client: Client, task_id: str, output: str) -> None:
 
 
 @click.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.option("--timeout", type=DURATION, help="How long to wait, such as 90s or 5m.")
+@quiet_option("Say nothing while waiting; print the result alone.")
 @json_option
 @service_options
 def wait_for_task(
-    task_id: str, *, timeout: timedelta | None, as_json: bool, **options: str | None
+    task_id: str,
+    *,
+    timeout: timedelta | None,
+    is_quiet: bool,
+    as_json: bool,
+    **options: str | None,
 ) -> None:
     """Wait until a task has ended, and print its result.
 
     Ends with 0 when it completed, 3 when it did not, 124 when the time was over.
     """
     with client_of(options) as client:
-        task = watch_to_end(client.handle(task_id), timeout=timeout)
+        handle = client.handle(task_id)
+        task = handle.wait(timeout) if is_quiet else watch_to_end(handle, timeout=timeout)
     hand_out(json_text(task.body) if as_json else result_text(task.result))
     click.get_current_context().exit(exit_code_of(task.state))
 
@@ -99,13 +114,13 @@ def wait_for_task(
     type=click.Choice([state.value for state in TaskState]),
     help="Only tasks in this state; repeatable.",
 )
-@click.option("--name", help="Only tasks of this task name.")
-@click.option("--queue", help="Only tasks of this queue.")
+@click.option("--name", type=TASK_NAME, help="Only tasks of this task name.")
+@click.option("--queue", type=QUEUE_NAME, help="Only tasks of this queue.")
 @click.option("--tag", help="Only tasks with this tag.")
 @click.option("--since", type=DURATION, help="Only tasks created so long ago at most: 90s, 1h, 7d.")
 @click.option("--limit", type=click.IntRange(1, _MOST_ON_A_PAGE), default=20, show_default=True)
 @click.option("--page-token", default="", help="Where the page before ended.")
-@click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Print ids and nothing else.")
+@quiet_option("Print ids and nothing else.")
 @json_option
 @service_options
 def list_tasks(
@@ -155,21 +170,33 @@ def refuse_file(name: str) -> Any:
 
 
 @click.command()
-@click.argument("task_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("task_ids", metavar="ID...", nargs=-1, required=True, type=TASK_ID)
+@quiet_option("Print the ids and nothing else.")
+@json_option
 @service_options
-def cancel_tasks(task_ids: tuple[str, ...], **options: str | None) -> None:
+def cancel_tasks(
+    task_ids: tuple[str, ...], *, is_quiet: bool, as_json: bool, **options: str | None
+) -> None:
     """Cancel tasks; those that run are asked to stop."""
+    cancelled = []
     with client_of(options) as client:
         for task_id in task_ids:
             task = client.cancel(task_id)
+            cancelled.append(task)
             is_asked = task.state is TaskState.RUNNING
-            say(f"{task_id}  {'asked to stop' if is_asked else state_text(task)}")
+            if not is_quiet:
+                say(f"{task_id}  {'asked to stop' if is_asked else state_text(task)}")
+    if as_json:
+        hand_out(json_text([task.body for task in cancelled]))
+    elif is_quiet:
+        hand_out(*(task.id for task in cancelled))
 
 
 @click.command()
-@click.argument("task_id", metavar="ID")
+@click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it, and print its result.")
+@quiet_option("Print the id of the new task and nothing else.")
 @json_option
 @service_options
 def retry_task(
@@ -177,6 +204,7 @@ def retry_task(
     *,
     changes: tuple[str, ...],
     is_watched: bool,
+    is_quiet: bool,
     as_json: bool,
     **options: str | None,
 ) -> None:
@@ -188,9 +216,14 @@ def retry_task(
             **parse_arguments(changes, schema, read_file=read_text, open_file=refuse_file),
         )
         task = handle.accepted or handle.get()
-        say(submitted_line(task))
+        if is_quiet:
+            hand_out(task.id)
+        else:
+            say(submitted_line(task))
         if is_watched:
             task = watch_to_end(handle)
+        elif is_quiet:
+            return
     if as_json:
         hand_out(json_text(task.body))
     else:

@@ -8,6 +8,9 @@ import click
 
 from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
+from celeriac.cli.remote import hand_out, json_option, quiet_option, say
+from celeriac.cli.render import json_text
+from celeriac.cli.user_list import user_facts
 from celeriac.core.user import Role
 from celeriac.service.passwords import Hasher
 from celeriac.service.users import UserService
@@ -23,17 +26,31 @@ from celeriac.service.users import UserService
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--allow-weak", is_flag=True, help="Take a weak password, for a walk-through.")
+@quiet_option("Print the name and nothing else.")
+@json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
 def add_user(
-    name: str, *, role: str, password_stdin: bool, allow_weak: bool, **options: str | None
+    name: str,
+    *,
+    role: str,
+    password_stdin: bool,
+    allow_weak: bool,
+    is_quiet: bool,
+    as_json: bool,
+    **options: str | None,
 ) -> None:
     """Add someone who may sign in; asks for the password twice."""
     password = read_password(name, from_stdin=password_stdin)
     with ledger_of(options) as ledger:
         users = UserService(ledger, Hasher())
         added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
-    sys.stderr.write(f"created {added.name} ({added.role})\n")
+    if as_json:
+        hand_out(json_text(user_facts(added)))
+    elif is_quiet:
+        hand_out(added.name)
+    else:
+        say(f"created {added.name} ({added.role})")
 
 
 def read_password(name: str, *, from_stdin: bool) -> str:

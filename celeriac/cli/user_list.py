@@ -10,35 +10,41 @@ import click
 
 from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
+from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.tables import table_lines
 from celeriac.core.user import User
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@quiet_option("Print names and nothing else.")
+@json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def list_users(*, as_json: bool, **options: str | None) -> None:
+def list_users(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List who may sign in."""
     with ledger_of(options) as ledger:
         users = ledger.users.list()
+    if is_quiet:
+        hand_out(*(each.name for each in users))
+        return
     is_aligned = sys.stdout.isatty()
     sys.stdout.write(render_json(users) if as_json else render_table(users, is_aligned=is_aligned))
 
 
 def render_json(users: Sequence[User]) -> str:
     """Return the users as one JSON document."""
-    return json.dumps([_facts(each) for each in users], indent=2) + "\n"
+    return json.dumps([user_facts(each) for each in users], indent=2) + "\n"
 
 
 def render_table(users: Sequence[User], *, is_aligned: bool) -> str:
     """Return the users as lines: aligned for a terminal, with tabs for a pipe."""
     heads = ("NAME", "ROLE", "STATE", "CREATED")
-    rows = [[str(cell) for cell in _facts(each).values()] for each in users]
-    return "".join(f"{line}\n" for line in table_lines(heads, rows, is_aligned=sys.stdout.isatty()))
+    rows = [[str(cell) for cell in user_facts(each).values()] for each in users]
+    return "".join(f"{line}\n" for line in table_lines(heads, rows, is_aligned=is_aligned))
 
 
-def _facts(each: User) -> dict[str, str]:
+def user_facts(each: User) -> dict[str, str]:
+    """Return a user as JSON; never the password's hash."""
     return {
         "name": each.name,
         "role": each.role.value,

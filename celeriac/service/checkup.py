@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from celeriac.core.broker import BrokerFacts
 from celeriac.core.worker import Worker
+from celeriac.service.secrets import is_weak_key
 
 # Clocks of machines that keep time differ by less.
 _SKEW = timedelta(seconds=2)
@@ -189,6 +190,16 @@ def check_worker(
         return [problem(f"worker    {name} has not joined", f"celeriac worker -n {name}")]
     latest = max(starts, key=lambda each: each.heartbeat_at)
     return check_workers([latest], now=now, lease=lease)
+
+
+def check_keys(keys: Sequence[str]) -> list[Finding]:
+    """Return whether the keys that were set could be guessed; nothing when none was set."""
+    if not keys:
+        return []
+    if any(is_weak_key(key) for key in keys):
+        fix = 'python -c "import secrets; print(secrets.token_urlsafe(48))" makes a good one'
+        return [problem("secrets   APP_SECRET_KEY holds a key that is known or no random one", fix)]
+    return [good("secrets   APP_SECRET_KEY holds random keys")]
 
 
 def check_modes(modes: Mapping[str, int]) -> list[Finding]:

@@ -117,6 +117,60 @@ def test_arguments_that_do_not_fit_are_told_by_their_field(run: CommandLine) -> 
     assert lines[-1] == "  fix   python run.py tasks describe numbers.primes says what it takes"
 
 
+def test_quiet_leaves_what_a_script_wants(run: CommandLine) -> None:
+    task_id = run("submit", "process", "data=x", "-q").stdout.strip()
+
+    waited = run("wait", task_id, "-q")
+    again = run("tasks", "retry", task_id, "-q")
+    later = run("submit", "process", "data=x", "--delay=1h", "-q").stdout.strip()
+    cancelled = run("tasks", "cancel", later, "-q")
+
+    assert (waited.stdout, waited.stderr) == ('"Processed: x"\n', "")
+    assert len(again.stdout.split()) == 1
+    assert again.stderr == ""
+    assert (cancelled.stdout, cancelled.stderr) == (f"{later}\n", "")
+    assert "process" in run("task-types", "-q").stdout.splitlines()
+    assert "default" in run("queues", "list", "-q").stdout.splitlines()
+    assert run("user", "list", "-q").stdout.splitlines() == ["ada"]
+    assert run("doctor", "-q").stdout == ""
+
+
+def test_what_was_cancelled_is_printed_as_json(run: CommandLine) -> None:
+    later = run("submit", "process", "data=x", "--delay=1h", "-q").stdout.strip()
+
+    (body,) = json.loads(run("tasks", "cancel", later, "--json").stdout)
+
+    assert (body["task_id"], body["state"]) == (later, "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("words", "begin", "expected"),
+    [
+        (("submit",), "text.w", "text.wordcount"),
+        (("tasks", "list", "--queue"), "def", "default"),
+    ],
+)
+def test_the_shell_fills_in_names_of_the_service(
+    run: CommandLine, words: tuple[str, ...], begin: str, expected: str
+) -> None:
+    asked = {
+        "_CELERIAC_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(("celeriac", *words, begin)),
+        "COMP_CWORD": str(len(words) + 1),
+    }
+
+    assert run(**asked).stdout == f"plain,{expected}\n"
+
+
+def test_the_shell_fills_in_ids_of_tasks(run: CommandLine) -> None:
+    task_id = run("submit", "process", "data=x", "-q").stdout.strip()
+    words = {"COMP_WORDS": f"celeriac get {task_id[:8]}", "COMP_CWORD": "2"}
+
+    filled = run(_CELERIAC_COMPLETE="bash_complete", **words)
+
+    assert f"plain,{task_id}" in filled.stdout.splitlines()
+
+
 def test_a_file_becomes_a_text(run: CommandLine, tmp_path: Path) -> None:
     story = tmp_path / "story.txt"
     story.write_text("Once upon a time")

@@ -11,6 +11,7 @@ from celeriac.service.checkup import (
     Verdict,
     check_broker,
     check_code,
+    check_keys,
     check_modes,
     check_queues,
     check_worker,
@@ -165,6 +166,23 @@ def test_one_worker_that_has_not_joined_is_a_problem() -> None:
 
     assert found.verdict is Verdict.PROBLEM
     assert found.fix == "celeriac worker -n worker@nowhere"
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        # The one in the data folder counts, and is random.
+        ((), set()),
+        (("changeme" * 8,), {Verdict.PROBLEM}),
+        (("a-random-9f3kQ2_zXv7LmT5cR8wYb1Nd0", "x" * 40), {Verdict.PROBLEM}),
+        (("a-random-9f3kQ2_zXv7LmT5cR8wYb1Nd0",), {Verdict.GOOD}),
+    ],
+)
+def test_a_key_that_could_be_guessed_is_a_problem(
+    keys: tuple[str, ...], found: set[Verdict]
+) -> None:
+    assert verdicts(check_keys(keys)) == found
+    assert not any(key in each.text for each in check_keys(keys) for key in keys)
 
 
 def test_a_secret_that_others_may_read_is_a_problem() -> None:

@@ -1,0 +1,141 @@
+"""`celeriac completion …`, and what is filled in for task names, ids and queues."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from celeriac.cli.remote import client_of, hand_out, say
+from celeriac.errors import CeleriacError
+
+_SHELLS = ("bash", "zsh", "fish")
+_VARIABLE = "_CELERIAC_COMPLETE"
+# Where each shell looks by itself; zsh only in the folders of its fpath.
+_FILES = {
+    "bash": ".local/share/bash-completion/completions/celeriac",
+    "zsh": ".local/share/zsh/site-functions/_celeriac",
+    "fish": ".config/fish/completions/celeriac.fish",
+}
+_RECENT = 20
+
+
+class TaskName(click.ParamType[str]):
+    """The name of a task that can be submitted."""
+
+    name = "task name"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin so."""
+        try:
+            with client_of(_options(ctx)) as client:
+                found = client.task_types()
+        except CeleriacError:
+            # Nobody who presses a key wants to read what is wrong.
+            return []
+        return [
+            CompletionItem(each.name, help=each.title)
+            for each in found
+            if each.name.startswith(incomplete)
+        ]
+
+
+class TaskIdentifier(click.ParamType[str]):
+    """The id of a task."""
+
+    name = "id"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the latest ids that begin so."""
+        try:
+            with client_of(_options(ctx)) as client:
+                found = client.list(limit=_RECENT).tasks
+        except CeleriacError:
+            return []
+        return [
+            CompletionItem(each.id, help=f"{each.name} {each.state.value}")
+            for each in found
+            if each.id.startswith(incomplete)
+        ]
+
+
+class QueueName(click.ParamType[str]):
+    """The name of a queue."""
+
+    name = "queue"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that begin so."""
+        try:
+            with client_of(_options(ctx)) as client:
+                found = client.queues()
+        except CeleriacError:
+            return []
+        return [CompletionItem(each.name) for each in found if each.name.startswith(incomplete)]
+
+
+TASK_NAME = TaskName()
+TASK_ID = TaskIdentifier()
+QUEUE_NAME = QueueName()
+
+_shell = click.argument("shell", required=False, type=click.Choice(_SHELLS))
+
+
+@click.command()
+@_shell
+def show_completion(shell: str | None) -> None:
+    """Print the script for a shell; yours if none is named."""
+    hand_out(script_for(shell or shell_of(os.environ.get("SHELL", ""))))
+
+
+@click.command()
+@_shell
+def install_completion(shell: str | None) -> None:
+    """Write the script where the shell looks for it; yours if none is named."""
+    shell = shell or shell_of(os.environ.get("SHELL", ""))
+    path = Path.home() / _FILES[shell]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script_for(shell) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
+    say(f"wrote {path}; a new shell fills in celeriac")
+    if shell == "zsh":
+        say(f"  if it does not, have in .zshrc before compinit: fpath+=({path.parent})")
+
+
+def shell_of(path: str) -> str:
+    """Return which shell a path such as /bin/zsh names.
+
+    Raises:
+        click.UsageError: It is none of those we know.
+    """
+    name = Path(path).stem
+    if name not in _SHELLS:
+        raise click.UsageError(f"name your shell: {', '.join(_SHELLS)}")
+    return name
+
+
+def script_for(shell: str) -> str:
+    """Return the script that has a shell ask us what to fill in."""
+    made = get_completion_class(shell)
+    if made is None:
+        raise AssertionError(f"click knows {shell}")
+    variables = {
+        "complete_func": "_celeriac_completion",
+        "complete_var": _VARIABLE,
+        "prog_name": "celeriac",
+    }
+    return (made.source_template % variables).strip()
+
+
+def _options(ctx: click.Context) -> dict[str, str | None]:
+    return {name: ctx.params.get(name) for name in ("url", "key")}
