@@ -76,6 +76,10 @@ class LedgerAMQP(AMQP):
 
         return send_task_message
 
+    def queue_of(self, exchange: str | None, routing_key: str | None) -> str:
+        """Return the queue in which a message lay, by what its sender wrote on it."""
+        return self._queue_name(None, exchange, routing_key)
+
     def _queue_name(self, queue: Any, exchange: Any, routing_key: str | None) -> str:
         """Return the queue that a task is sent to, however the caller named it."""
         if isinstance(queue, Broadcast):

@@ -66,12 +66,14 @@ def create_celery(
     return install(app, settings)
 
 
-def install(app: Celery, settings: Settings | None = None) -> Celery:
+def install(app: Celery, settings: Settings | None = None, *, adopt: bool = False) -> Celery:
     """Move a Celery app onto the ledger; its tasks run unchanged.
 
     Args:
         app: Any Celery app that has not yet sent a task.
         settings: How it shall run; None reads the environment, and the broker stays the app's.
+        adopt: Whether others send to it with plain Celery: their messages become tasks of ours,
+            results lie where they look for them, and an unknown id is PENDING.
 
     Returns:
         The same app.
@@ -97,7 +99,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     # READONLY and MISCONF count as channel errors: a broker that fails over would end every worker
     # that declares its queues in that moment.
     app.conf.broker_channel_error_retry = True
-    app.celeriac = Engine(app, settings)
+    app.celeriac = Engine(app, settings, adopts=adopt)
     worker_options.add_to(app)
     register_canvas(app)
     return app

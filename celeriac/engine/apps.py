@@ -100,4 +100,5 @@ def _moved(app: Celery, settings: Settings) -> Celery:
         url = broker["broker_url"]
         app.conf.update(**broker, broker_read_url=url, broker_write_url=url)
     app.set_default()
-    return install(app, settings)
+    # Its producers may know nothing of us.
+    return install(app, settings, adopt=True)

@@ -248,14 +248,21 @@ class LedgerBackend(BaseBackend):
             if kept:
                 return kept
         task = self._engine.road.find([TaskId(task_id)]).get(TaskId(task_id))
-        if task is None:
-            raise TaskNotFoundError(task_id)
-        meta = meta_of_task(task, self.exception_of)
-        if find_file_ids(task.result):
-            meta["result"] = open_files(meta["result"], KeptFiles(self._engine.files))
+        meta = self._meta_of(TaskId(task_id), task)
         if cache and meta["status"] in states.READY_STATES:
             self._cache[task_id] = meta
         return meta
+
+    def _meta_of(self, task_id: TaskId, task: Task | None) -> dict[str, Any]:
+        if task is not None:
+            meta = meta_of_task(task, self.exception_of)
+            if find_file_ids(task.result):
+                meta["result"] = open_files(meta["result"], KeptFiles(self._engine.files))
+            return meta
+        if self._engine.adopts:
+            # It may lie in the broker still, from a producer who knows nothing of the ledger.
+            return {"task_id": task_id, "status": states.PENDING, "result": None}
+        raise TaskNotFoundError(task_id)
 
     def exception_of(self, task: Task) -> BaseException:
         """Return why a task ended without a result, as the exception a caller gets."""
@@ -341,9 +348,7 @@ class LedgerBackend(BaseBackend):
         unread = [each for each in wanted if each not in metas]
         found = self._engine.road.find(unread) if unread else {}
         for task_id in unread:
-            if task_id not in found:
-                raise TaskNotFoundError(task_id)
-            metas[task_id] = meta_of_task(found[task_id], self.exception_of)
+            metas[task_id] = self._meta_of(task_id, found.get(task_id))
             if metas[task_id]["status"] in states.READY_STATES:
                 self._cache[task_id] = metas[task_id]
         return metas

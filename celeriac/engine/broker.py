@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from celeriac.engine.transport.parking import Owner, give_back_all, parkings
@@ -26,6 +27,13 @@ def connect_once(app: Any) -> Any:
         options.setdefault("socket_timeout", _SOCKET_SECONDS)
     return app.connection_for_write(
         transport_options=options, connect_timeout=_SOCKET_SECONDS, heartbeat=0
+    )
+
+
+def connect_to_results(url: str) -> redis.Redis:
+    """Return a client of the Redis where plain Celery clients look for results."""
+    return redis.Redis.from_url(
+        url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=_SOCKET_SECONDS
     )
 
 

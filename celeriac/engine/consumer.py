@@ -38,11 +38,13 @@ class LedgerConsumer(Consumer):
         if not isinstance(self.pool, LedgerPool):
             return celerys
         self.pool.consumes_by(self)
+        adoption = self.pool.adoption
         kinds: dict[str, type[DoorbellRequest] | None] = {}
 
         def on_message(message: Any) -> None:
             if message.content_type != CONTENT_TYPE:
-                celerys(message)
+                if adoption is None or not adoption.take(message):
+                    celerys(message)
                 return
             name = message.headers.get("task")
             if name not in kinds:

@@ -15,9 +15,11 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Protocol
 
+import redis
+
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
-from celeriac.engine.broker import broker_errors, connect_once, is_redis
+from celeriac.engine.broker import broker_errors, connect_once, connect_to_results, is_redis
 from celeriac.engine.metas import text_of_ended
 
 logger = logging.getLogger(__name__)
@@ -83,16 +85,26 @@ class _Subscription:
 class Notices:
     """The broker as a bell for those who wait for results."""
 
-    def __init__(self, app: Any, *, keep: timedelta) -> None:
+    def __init__(self, app: Any, *, keep: timedelta, url: str = "") -> None:
+        """Prepare; nothing is connected.
+
+        Args:
+            app: The Celery app.
+            keep: How long a result's copy stays.
+            url: Where plain Celery clients look for results; the broker if empty.
+        """
         self._app = app
         self._keep_seconds = max(int(keep.total_seconds()), 1)
+        self._url = url
+        self._is_redis = bool(url) or is_redis(app)
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._results: Any = None
         self._away_until = 0.0
 
     def tell(self, ended: Sequence[Ended]) -> None:
         """Publish that tasks have ended; a broker that is away misses it."""
-        if not ended or not is_redis(self._app) or time.monotonic() < self._away_until:
+        if not ended or not self._is_redis or time.monotonic() < self._away_until:
             return
         try:
             at = datetime.now(UTC)
@@ -114,7 +126,7 @@ class Notices:
 
         Whatever ends after this call is noticed, so read the ledger once before waiting.
         """
-        if not is_redis(self._app):
+        if not self._is_redis:
             yield Pause()
             return
         try:
@@ -135,10 +147,15 @@ class Notices:
 
     @property
     def _errors(self) -> tuple[type[BaseException], ...]:
+        if self._url:
+            return (redis.RedisError, OSError)
         return broker_errors(self._connection or self._app.connection_for_write())
 
     def _client(self) -> Any:
         with self._lock:
+            if self._url:
+                self._results = self._results or connect_to_results(self._url)
+                return self._results
             if self._connection is None:
                 self._connection = connect_once(self._app)
             return self._connection.default_channel.client
@@ -146,8 +163,22 @@ class Notices:
     def _drop(self) -> None:
         with self._lock:
             connection, self._connection = self._connection, None
+            results, self._results = self._results, None
         if connection is not None:
             connection.release()
+        if results is not None:
+            results.close()
+
+
+def create_notices(app: Any, *, keep: timedelta, adopts: bool) -> Notices:
+    """Return the notices of an app; of one with plain clients, where and as long as they expect."""
+    backend = app.conf.result_backend
+    if not adopts or not str(backend or "").startswith(("redis://", "rediss://")):
+        return Notices(app, keep=keep)
+    expires = app.conf.result_expires
+    if isinstance(expires, int | float):
+        expires = timedelta(seconds=expires)
+    return Notices(app, keep=expires or keep, url=str(backend))
 
 
 class NoticesHere:

@@ -12,7 +12,7 @@ from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import is_in_process, is_redis
 from celeriac.engine.changes import Changes, NoChanges
-from celeriac.engine.notices import NoNotices, Notices, NoticesHere
+from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
 from celeriac.engine.strand import is_async
@@ -25,10 +25,19 @@ from celeriac.telemetry import Counters
 class Engine:
     """Everything that belongs to one app in one process, opened when it is first used."""
 
-    def __init__(self, app: Any, settings: Settings) -> None:
+    def __init__(self, app: Any, settings: Settings, *, adopts: bool = False) -> None:
+        """Prepare; nothing is opened before it is used.
+
+        Args:
+            app: The Celery app.
+            settings: How it shall run.
+            adopts: Whether it is an app that others send to with plain Celery: their messages are
+                taken in, and an unknown id is PENDING.
+        """
         self.settings = settings
         # A word for this start of the process.
         self.started = secrets.token_hex(8)
+        self.adopts = adopts
         # The worker's command line may say otherwise.
         self.async_slots = settings.async_slots
         self.counters = Counters()
@@ -44,7 +53,9 @@ class Engine:
             tell=lambda ids: self.changes.tell(ids),
         )
         self.notices: Notices | NoticesHere | NoNotices = (
-            NoticesHere() if is_in_process(app) else Notices(app, keep=settings.result_cache)
+            NoticesHere()
+            if is_in_process(app)
+            else create_notices(app, keep=settings.result_cache, adopts=adopts)
         )
         self.road: Road = LedgerRoad(lambda: self.ledger, self.publisher.ring)
         self._app = app
@@ -90,7 +101,12 @@ class Engine:
 
     def is_at_most_once(self, name: str) -> bool:
         """Whether a task function must never be run a second time."""
-        return bool(getattr(self._app.tasks.get(name), "at_most_once", False))
+        task = self._app.tasks.get(name)
+        own = getattr(task, "at_most_once", None)
+        if task is not None and own is None:
+            # What Celery's early acknowledgement promises.
+            return not task.acks_late
+        return bool(own)
 
     def cancel_soon(self, task_id: TaskId) -> None:
         """Have a task cancelled by whoever looks after the ledger in this process.

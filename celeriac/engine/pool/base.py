@@ -12,6 +12,7 @@ from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
 from celeriac.core.task import ClaimedTask, TaskId
+from celeriac.engine.adoption import Adoption
 from celeriac.engine.bells import Bells
 from celeriac.engine.identity import new_worker
 from celeriac.engine.own_code import code_version
@@ -50,6 +51,8 @@ class LedgerPool(BasePool):
         self._runner: Runner
         self._thread: PoolThread
         self._bells: Bells
+        # Takes in what plain Celery producers send; None where their messages are refused.
+        self.adoption: Adoption | None = None
 
     def create_runner(self) -> Runner:
         """Return what runs the tasks; called before any thread starts."""
@@ -84,6 +87,9 @@ class LedgerPool(BasePool):
         self._engine.on_cancel = self._thread.wake
         self._bells.start()
         self._thread.start()
+        if self._engine.adopts:
+            self.adoption = Adoption(self.app, self._engine, self._post)
+            self.adoption.start()
         self._engine.start_background()
         # What stands here by now stays: the collector need not walk through it again and again
         # while tasks come and go by the thousand.
@@ -211,5 +217,8 @@ class LedgerPool(BasePool):
             return
         self._is_closed = True
         self._mailbox.empty()
+        if self.adoption is not None:
+            self.adoption.stop(seconds=5.0)
+            self._mailbox.empty()
         self._bells.stop(seconds=5.0)
         self._engine.close()

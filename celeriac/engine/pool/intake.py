@@ -23,10 +23,12 @@ class Intake:
         counters: Counters,
         *,
         is_async: Callable[[str], bool] = lambda _: False,
+        is_at_most_once: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._told = told
         self._counters = counters
         self._is_async = is_async
+        self._is_at_most_once = is_at_most_once
         self._inbox: deque[tuple[TaskId, Any]] = deque()
         # Celery's request of every task that waits here or is asked for.
         self._requests: dict[TaskId, Any] = {}
@@ -77,9 +79,20 @@ class Intake:
             del self._waiting[keep]
             self._told.returned(self._requests.pop(task_id))
 
-    def ask_for(self, most: int, most_async: int = 0) -> list[TaskId]:
-        """Return what to claim next, in the order in which it came, and async tasks after that."""
-        wanted = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+    def ask_for(self, most: int, most_async: int = 0, *, free: int = 0) -> list[TaskId]:
+        """Return what to claim next, in the order in which it came, and async tasks after that.
+
+        Args:
+            most: Plain tasks.
+            most_async: Async tasks.
+            free: Slots that have nothing to do. What may run once only is claimed for one of these
+                and never ahead: should this worker die, a task that waited here would be lost.
+        """
+        wanted: list[TaskId] = []
+        while self._waiting and len(wanted) < most:
+            if len(wanted) >= free and self._is_at_most_once(self._name_of(self._waiting[0])):
+                break
+            wanted.append(self._waiting.popleft())
         wanted += [self._async.popleft() for _ in range(min(most_async, len(self._async)))]
         return wanted
 
@@ -99,4 +112,7 @@ class Intake:
             self._told.refused(self._requests.pop(task_id))
 
     def _lane_of(self, task_id: TaskId) -> deque[TaskId]:
-        return self._async if self._is_async(self._requests[task_id].name) else self._waiting
+        return self._async if self._is_async(self._name_of(task_id)) else self._waiting
+
+    def _name_of(self, task_id: TaskId) -> str:
+        return str(self._requests[task_id].name)

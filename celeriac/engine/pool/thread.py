@@ -79,7 +79,9 @@ class PoolThread:
         self._runner = runner
         self._told = told
         self._membership = Membership(engine, describe)
-        self._intake = Intake(told, engine.counters, is_async=engine.is_async)
+        self._intake = Intake(
+            told, engine.counters, is_async=engine.is_async, is_at_most_once=engine.is_at_most_once
+        )
         self._queues = queues
         self._limits = limits
         self._bells = bells
@@ -396,7 +398,10 @@ class PoolThread:
     def _wanted(self) -> list[TaskId]:
         if self._is_stopping or self._line.is_quarantine:
             return []
-        return self._intake.ask_for(*self._appetite.room(is_stuck=self._is_stuck()))
+        return self._intake.ask_for(
+            *self._appetite.room(is_stuck=self._is_stuck()),
+            free=self._runner.slots - self._appetite.plain,
+        )
 
     def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
         for end in ends:

@@ -1,0 +1,30 @@
+"""A plain producer: a process that sends tasks and waits for their results with Celery alone."""
+
+import json
+import sys
+
+from celery import chain, group
+
+from shop import ask_the_carrier, charge, pack, refuse, send
+
+
+def main():
+    charges = group(charge.s(number, number * 100) for number in range(1, 6)).apply_async()
+    shipping = chain(charge.s(7, 700), pack.s(), send.s("Paris")).apply_async()
+    later = charge.apply_async((8, 800), countdown=0.5)
+    asked = ask_the_carrier.delay("parcel of 7")
+    refused = refuse.delay(9)
+    results = {
+        "charges": charges.get(timeout=30),
+        "shipping": shipping.get(timeout=30),
+        "later": later.get(timeout=30),
+        "asked": asked.get(timeout=30),
+        "refused": repr(refused.get(timeout=30, propagate=False)),
+        "states": [shipping.state, shipping.parent.state, refused.state],
+        "unknown": charge.AsyncResult("nobody-knows-this").state,
+    }
+    json.dump(results, sys.stdout, indent=2)
+
+
+if __name__ == "__main__":
+    main()

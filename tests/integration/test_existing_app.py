@@ -1,0 +1,163 @@
+"""An ordinary Celery app with a plain producer: on stock Celery, and on ours without a change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from celeriac.core.page import TaskFilter
+from celeriac.core.state import ErrorKind, TaskState
+from celeriac.core.task import TaskId
+from celeriac.ledger.open import Ledger, open_ledger
+from tests.servers.processes import PROJECT, Process, clean_environment, wait_until
+from tests.servers.valkey import ValkeyServer
+
+SHOP = PROJECT / "examples" / "existing-celery-app"
+
+
+class Shop:
+    """The example in a folder of its own, on a broker of its own."""
+
+    def __init__(self, folder: Path, broker: ValkeyServer) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.journal = folder / "journal.txt"
+        self.data = folder / "data"
+        redis = f"redis://127.0.0.1:{broker.port}"
+        self.environment = clean_environment(
+            {
+                "SHOP_REDIS": redis,
+                "SHOP_JOURNAL": str(self.journal),
+                "CELERIAC_DATA_DIR": str(self.data),
+                "CELERIAC_LEASE_SECONDS": "2",
+                "PYTHONPATH": str(PROJECT),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            }
+        )
+        # A producer's app as plain Celery has it, with nothing of ours.
+        self.producer = Celery(
+            "shop", broker=f"{redis}/0", backend=f"{redis}/1", set_as_current=False
+        )
+        self._started = 0
+
+    def stock_worker(self) -> Process:
+        """Return stock Celery's worker."""
+        return self._process("-m", "celery", "-A", "shop", "worker", "-c", "2", "--loglevel=info")
+
+    def our_worker(self) -> Process:
+        """Return a worker of ours on the same app."""
+        return self._process(
+            *("-m", "celeriac", "worker", "--app", "shop:app", "--concurrency", "2")
+        )
+
+    def produce(self) -> dict[str, Any]:
+        """Run the producer and return what it got."""
+        done = subprocess.run(
+            [sys.executable, "producer.py"],
+            cwd=SHOP,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        results: dict[str, Any] = json.loads(done.stdout)
+        return results
+
+    def lines(self) -> list[str]:
+        """Return what the tasks have done, in no order."""
+        return sorted(self.journal.read_text().splitlines()) if self.journal.exists() else []
+
+    def ledger(self) -> Ledger:
+        """Return the ledger of our worker."""
+        return open_ledger(f"sqlite:///{self.data / 'ledger.db'}")
+
+    def _process(self, *words: str) -> Process:
+        self._started += 1
+        log = self.folder / f"worker-{self._started}.log"
+        return Process([sys.executable, *words], log=log, environment=self.environment, folder=SHOP)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """The example, which nobody runs yet."""
+    with ValkeyServer(tmp_path / "valkey") as broker:
+        shop = Shop(tmp_path, broker)
+        yield shop
+        shop.producer.close()
+
+
+def test_results_and_effects_are_the_same_as_on_stock_celery(shop: Shop) -> None:
+    with shop.stock_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        expected, expected_lines = shop.produce(), shop.lines()
+    shop.journal.unlink()
+    shop.broker.client().flushall()
+
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        results, lines = shop.produce(), shop.lines()
+
+    assert results == expected
+    assert lines == expected_lines
+    assert "send parcel of 7 to Paris" in lines
+    ledger = shop.ledger()
+    kept = ledger.tasks.list(TaskFilter(), after=None, limit=200).items
+    ledger.close()
+    assert len(kept) == 11
+    assert all(task.state.is_final for task in kept)
+
+
+def test_messages_that_lay_in_the_broker_are_taken_in(shop: Shop) -> None:
+    sent = [shop.producer.send_task("shop.charge", (number, 1)) for number in range(300)]
+
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        got = [result.get(timeout=60) for result in sent]
+
+    assert got == [{"order": number, "cents": 1} for number in range(300)]
+    assert len(shop.lines()) == 300
+
+
+def test_early_acknowledged_task_whose_worker_is_killed_runs_at_most_once(shop: Shop) -> None:
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        early = shop.producer.send_task("shop.charge", (1, 100), {"seconds": 60})
+        wait_until(lambda: shop.lines() == ["charge 1"], "it runs")
+        worker.kill_group()
+
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        failed = early.get(timeout=60, propagate=False)
+
+    assert isinstance(failed, Exception)
+    assert shop.lines() == ["charge 1"]
+    ledger = shop.ledger()
+    task = ledger.tasks.get(TaskId(early.id))
+    ledger.close()
+    assert task.state is TaskState.FAILED
+    assert task.error is not None
+    assert task.error.kind is ErrorKind.INDETERMINATE
+
+
+def test_late_acknowledged_task_whose_worker_is_killed_runs_again(shop: Shop) -> None:
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        late = shop.producer.send_task("shop.pack", ({"order": 1},), {"seconds": 3})
+        wait_until(lambda: shop.lines() == ["pack 1"], "it runs")
+        worker.kill_group()
+
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        result = late.get(timeout=60)
+
+    assert result == "parcel of 1"
+    assert shop.lines() == ["pack 1", "pack 1"]

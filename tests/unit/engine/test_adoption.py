@@ -1,0 +1,167 @@
+"""Taking in messages of plain producers, without a worker around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from celery import Celery
+
+from celeriac.core.state import TaskState
+from celeriac.core.task import TaskId
+from celeriac.engine.adoption import Adoption
+from celeriac.engine.app import install
+from celeriac.engine.pool.intake import Intake
+from celeriac.engine.pool.told import Told
+from celeriac.errors import TaskNotFoundError
+from celeriac.settings import Settings
+from celeriac.telemetry import Counters
+from tests.engines import Request, open_app
+from tests.servers.processes import wait_until
+
+
+class Message:
+    """Kombu's message as far as adoption speaks to it."""
+
+    def __init__(self, name: str, *args: Any, task_id: str = "", **headers: Any) -> None:
+        self.headers = {"task": name, "id": task_id or uuid4().hex, "lang": "py", **headers}
+        self.properties: dict[str, Any] = {}
+        self.delivery_info = {"exchange": "", "routing_key": "default"}
+        self.payload: Any = (list(args), {}, {"callbacks": None, "chain": None, "chord": None})
+        self.acknowledged = False
+        self.channel = type("Channel", (), {"connection_errors": ()})()
+
+    def ack_log_error(self, *_: Any) -> None:
+        self.acknowledged = True
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Celery]:
+    with open_app(tmp_path) as app:
+        yield app
+
+
+@pytest.fixture
+def adoption(app: Celery) -> Iterator[Adoption]:
+    def post(call: Callable[..., None], *args: Any) -> None:
+        call(*args)
+
+    adoption = Adoption(app, app.celeriac, post)
+    adoption.start()
+    yield adoption
+    adoption.stop(seconds=10)
+
+
+def test_message_is_acknowledged_when_its_row_is_there(app: Celery, adoption: Adoption) -> None:
+    message = Message("shop.charge", 7)
+
+    assert adoption.take(message)
+
+    wait_until(lambda: message.acknowledged, "it is acknowledged")
+    task = app.celeriac.ledger.tasks.get(TaskId(message.headers["id"]))
+    assert (task.name, task.queue, task.state) == ("shop.charge", "default", TaskState.QUEUED)
+    assert json.loads(task.arguments.text) == [[7], {}]
+
+
+def test_message_that_comes_again_is_acknowledged_and_changes_nothing(
+    app: Celery, adoption: Adoption
+) -> None:
+    first = Message("shop.charge", 7)
+    again = Message("shop.charge", 7, task_id=first.headers["id"])
+
+    adoption.take(first)
+    adoption.take(again)
+
+    wait_until(lambda: first.acknowledged and again.acknowledged, "both are acknowledged")
+    assert app.celeriac.ledger.tasks.get(TaskId(first.headers["id"])).version == 1
+
+
+def test_message_that_cannot_be_kept_is_in_nobodys_way(app: Celery, adoption: Adoption) -> None:
+    first = Message("shop.charge", 7)
+    other = Message("shop.charge", 8, task_id=first.headers["id"])
+    neighbour = Message("shop.charge", 9)
+
+    for each in (first, other, neighbour):
+        adoption.take(each)
+
+    wait_until(lambda: first.acknowledged and neighbour.acknowledged, "they are acknowledged")
+    wait_until(lambda: other.acknowledged, "so is the one that was refused")
+    assert app.celeriac.counters.snapshot()["messages_refused"] == 1
+    tasks = app.celeriac.ledger.tasks
+    assert tasks.get(TaskId(neighbour.headers["id"])).state is TaskState.QUEUED
+    assert json.loads(tasks.get(TaskId(first.headers["id"])).arguments.text) == [[7], {}]
+
+
+def test_message_with_a_time_waits_in_the_ledger(app: Celery, adoption: Adoption) -> None:
+    message = Message("shop.charge", 7, eta="2999-01-01T00:00:00+00:00")
+
+    adoption.take(message)
+
+    wait_until(lambda: message.acknowledged, "it is acknowledged")
+    task = app.celeriac.ledger.tasks.get(TaskId(message.headers["id"]))
+    assert task.state is TaskState.SCHEDULED
+
+
+def test_part_of_a_plain_producers_chord_runs_alone_and_says_so(
+    app: Celery, adoption: Adoption, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = Message("shop.charge", 7, group="some-group")
+    message.payload[2]["chord"] = {"task": "shop.total"}
+
+    adoption.take(message)
+
+    wait_until(lambda: message.acknowledged, "it is acknowledged")
+    assert app.celeriac.ledger.tasks.get(TaskId(message.headers["id"])).state is TaskState.QUEUED
+    assert "its body will not run" in caplog.text
+
+
+@pytest.mark.parametrize("payload", [{"no": "task"}, "text", None, ([], {})], ids=repr)
+def test_what_is_no_task_is_left_to_celery(adoption: Adoption, payload: Any) -> None:
+    message = Message("shop.charge")
+    message.payload = payload
+
+    assert not adoption.take(message)
+
+
+def test_unknown_id_is_pending_in_an_app_that_adopts(tmp_path: Path) -> None:
+    with open_app(tmp_path / "strict") as app, pytest.raises(TaskNotFoundError):
+        _ = app.AsyncResult("nobody").state
+
+    with open_app(tmp_path / "moved") as app:
+        app.celeriac.close()
+        settings = Settings(data_dir=tmp_path / "moved", broker_url="memory://")
+        install(app, settings, adopt=True)
+        assert app.AsyncResult("nobody").state == "PENDING"
+        app.celeriac.close()
+
+
+def test_plain_task_that_is_acknowledged_early_runs_at_most_once(app: Celery) -> None:
+    @app.task(name="unit.early", acks_late=False)
+    def early() -> None: ...
+
+    @app.task(name="unit.late")
+    def late() -> None: ...
+
+    assert app.celeriac.is_at_most_once("unit.early")
+    assert not app.celeriac.is_at_most_once("unit.late")
+    assert not app.celeriac.is_at_most_once("unit.unknown")
+
+
+def test_what_may_run_once_only_is_claimed_for_a_free_slot_and_never_ahead() -> None:
+    intake = Intake(
+        Told(lambda call, *args: call(*args)), Counters(), is_at_most_once="once".__eq__
+    )
+    for number, name in enumerate(("twice", "once", "twice", "once")):
+        request = Request(f"task-{number}")
+        request.name = name
+        intake.put(TaskId(request.id), request)
+    intake.look(lambda _: None)
+
+    assert intake.ask_for(10, free=0) == ["task-0"]
+    assert intake.ask_for(10, free=0) == []
+    assert intake.ask_for(10, free=1) == ["task-1", "task-2"]
+    assert intake.ask_for(10, free=1) == ["task-3"]
