@@ -78,6 +78,20 @@ def test_every_state_stands_in_the_docs() -> None:
     assert final == FINAL_STATES
 
 
+def test_every_room_stands_in_the_docs() -> None:
+    told = {
+        room.strip("`")
+        for room in re.findall(
+            r"`[a-z_]+`(?=[^|]*\|)", section(read("docs/architecture.md"), "The rooms")
+        )
+    }
+    package = ROOT / "celeriac"
+    rooms = {each.parent.name for each in package.glob("*/__init__.py")}
+    modules = {each.stem for each in package.glob("*.py")} - {"__init__", "__main__"}
+
+    assert rooms | modules <= told
+
+
 def test_every_reason_to_fail_stands_in_the_docs() -> None:
     told = rows(section(read("docs/errors.md"), "Why a task failed"))
 

@@ -155,6 +155,14 @@ def test_every_link_of_a_paper_leads_somewhere_where_it_is_read_plainly(paper: P
             assert parts.fragment in anchors(target.read_text("utf-8")), link
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+
+    for number, page in enumerate(pages, start=1):
+        assert page.name.startswith(f"{number:04d}-")
+        assert page.read_text(encoding="utf-8").startswith(f"# {number}. ")
+
+
 def test_every_picture_is_shown_and_says_what_is_on_it() -> None:
     shown = {
         (paper.parent / path).resolve()

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 from tests.acceptance.machine import UpProcess
 from tests.browser.chromium import find_chromium
@@ -70,6 +70,7 @@ def take_all(browser: Browser, machine: UpProcess, folder: Path) -> None:
 
     _begin(page, machine, take)
     _run(page, take)
+    _look(page, take)
     _fail(page, machine, take)
     page.goto("/ui/tasks")
     take("list", WIDE)
@@ -109,6 +110,29 @@ def _run(page: Page, take: Take) -> None:
     expect(page.locator("progress")).to_be_visible()
     take("running", WIDE)
     expect(page.locator("#heading .state")).to_have_text("completed")
+
+
+def _look(page: Page, take: Take) -> None:
+    page.goto("/ui/submit/image.thumbnail")
+    file: FilePayload = {"name": "hill.png", "mimeType": "image/png", "buffer": _hill()}
+    page.locator("input[type=file]").set_input_files(files=file)
+    _submit(page, until="completed")
+    expect(page.locator("#result img")).to_be_visible()
+    page.wait_for_function("document.querySelector('#result img').complete")
+    take("thumbnail", TALL)
+
+
+def _hill() -> bytes:
+    """Return a picture to make smaller: a hill under a sun, of our own making."""
+    sky, sun, hill = (176, 214, 232), (250, 202, 84), (61, 107, 33)
+    picture = Image.new("RGB", (1600, 1000), sky)
+    draw = ImageDraw.Draw(picture)
+    draw.ellipse((1080, 120, 1360, 400), fill=sun)
+    draw.ellipse((-500, 560, 1300, 2000), fill=hill)
+    draw.ellipse((700, 700, 2300, 2000), fill=(46, 84, 26))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
 
 
 def _fail(page: Page, machine: UpProcess, take: Take) -> None:

@@ -7,9 +7,10 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.acceptance.machine import UpProcess
+from tests.browser.pictures import FOLDER, new_machine, take_all
 from tests.browser.test_flows import open_form, submit
 
 SIZES = ((1280, 800), (390, 844))
@@ -26,6 +27,21 @@ def submit_failing(url: str) -> str:
         headers={"Authorization": f"Bearer {token}"},
     )
     return str(task.json()["task_id"])
+
+
+@pytest.mark.timeout(300)
+def test_the_pictures_of_the_papers_can_be_made_again(chromium: Browser, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.mkdir()
+
+    with new_machine(tmp_path) as machine:
+        machine.wait_for_log("Ctrl-C", seconds=60)
+        take_all(chromium, machine, made)
+
+    shown = {each.name for each in FOLDER.glob("*.png")}
+    assert {each.name for each in made.glob("*.png")} == shown
+    # A reader on a slow line fetches all of them with the page.
+    assert all(each.stat().st_size < 120_000 for each in FOLDER.glob("*.png"))
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
