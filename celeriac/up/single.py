@@ -197,6 +197,7 @@ class _Web:
         self._port = port
         self._project = around.project
         self._level = around.settings.log_level
+        self._end_streams: Callable[[], None] | None = None
         self._server: uvicorn.Server
         self._thread: threading.Thread
 
@@ -207,8 +208,11 @@ class _Web:
         import uvicorn
 
         module, _, attribute = self._project.web.partition(":")
+        app: Any = getattr(import_module(module), attribute)
+        # An app of the project's own may have none.
+        self._end_streams = getattr(getattr(app, "state", None), "end_streams", None)
         config = uvicorn.Config(
-            getattr(import_module(module), attribute),
+            app,
             host=self._host,
             port=self._port,
             log_config=None,
@@ -235,5 +239,8 @@ class _Web:
 
     def stop(self) -> None:
         """Answer what was asked, and end."""
+        if self._end_streams is not None:
+            # The server waits for every answer, and a stream of events has no end of its own.
+            self._end_streams()
         self._server.should_exit = True
         self._thread.join(_WEB_GRACE_SECONDS + 2.0)

@@ -234,6 +234,8 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         redirect_slashes=False,
     )
     app.state.parts = parts
+    # For whoever runs the server in a thread, where no signal tells that it is to end.
+    app.state.end_streams = parts.hub.close
     for module in (submit, token, tasks, live, task_types, queues, keys, health):
         app.include_router(module.router)
     # The last one answers whatever else begins with /ui.

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.acceptance.machine import UpProcess, add_user1, walk_through
+from tests.contract.web.streams import watching
 from tests.servers.processes import PROJECT, clean_environment, wait_until
 
 SINGLE = (sys.executable, "-m", "celeriac", "up", "--single-process")
@@ -83,6 +84,26 @@ def test_flower_shows_its_worker_to_whoever_is_let_in(machine: UpProcess) -> Non
     assert httpx.get(f"{machine.url}/flower/workers", follow_redirects=False).status_code in (
         *(302, 303, 401),
     )
+
+
+def test_who_watches_hears_of_a_task_and_holds_up_no_end(tmp_path: Path) -> None:
+    with UpProcess(tmp_path, command=SINGLE) as machine:
+        machine.wait_for_log("Ctrl-C", seconds=60)
+        key = json.loads((machine.data / "profile.json").read_text())["key"]
+        with httpx.Client(
+            base_url=machine.url, timeout=30, headers={"authorization": f"Bearer {key}"}
+        ) as client:
+            task_id = client.post("/tasks/process", json={"data": "x"}).json()["task_id"]
+            with watching(client, f"/tasks/{task_id}/events") as stream:
+                told = stream.rest()
+            with watching(client, "/events?topics=tasks") as stream:
+                machine.interrupt()
+                stream.rest()
+        assert machine.wait(seconds=30) == 0
+
+    assert told[-1].data["status"] == "completed"
+    assert "Cancel 1 running task" not in machine.log_text()
+    assert "Traceback" not in machine.log_text()
 
 
 def test_its_files_are_private(machine: UpProcess) -> None:

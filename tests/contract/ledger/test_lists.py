@@ -9,7 +9,7 @@ from celeriac.core.page import Cursor, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.open import Ledger
-from tests.contract.ledger.desk import Desk, new
+from tests.contract.ledger.desk import Desk, new, waiting
 
 
 def all_pages(ledger: Ledger, wanted: TaskFilter, limit: int) -> list[list[str]]:
@@ -129,3 +129,22 @@ def explain(ledger: Ledger, wanted: TaskFilter, after: Cursor) -> str:
     with engine.connect() as connection:
         rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").fetchall()
     return " ".join(row[3] for row in rows)
+
+
+def test_what_has_not_ended_is_counted_by_queue_and_state(desk: Desk) -> None:
+    desk.put(new("a"), new("b"), new("c", queue="slow"))
+    later = desk.clock() + timedelta(minutes=1)
+    desk.put(new("d", not_before=later), waiting("e", "a"))
+    desk.claim_one("a")
+    desk.complete(desk.claim_one("b"))
+
+    assert desk.ledger.tasks.count_unfinished() == {
+        ("default", "running"): 1,
+        ("default", "scheduled"): 1,
+        ("default", "waiting"): 1,
+        ("slow", "queued"): 1,
+    }
+
+
+def test_an_empty_ledger_counts_nothing(desk: Desk) -> None:
+    assert desk.ledger.tasks.count_unfinished() == {}

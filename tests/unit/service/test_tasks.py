@@ -185,3 +185,41 @@ def test_a_strangers_task_is_not_cancelled(
         tasks.cancel_task(task.id, by=EVE)
 
     assert ledger.tasks.get(task.id).state is TaskState.QUEUED
+
+
+def test_of_many_tasks_one_finds_those_one_sees(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
+    own = submitting.submit(wish(), by=ADA).task
+    others = submitting.submit(wish(), by=EVE).task
+    asked = [own.id, others.id, TaskId("none"), TaskId("\0")]
+
+    assert list(tasks.find_tasks(asked, by=ADA)) == [own.id]
+    assert set(tasks.find_tasks(asked, by=OPERATOR)) == {own.id, others.id}
+    assert tasks.find_tasks([], by=ADA) == {}
+
+
+def test_who_looks_for_many_looks_at_everybodys_tasks(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
+) -> None:
+    own = submitting.submit(wish(), by=ADA).task
+    others = submitting.submit(wish(queue="slow"), by=EVE).task
+    run(ledger, others)
+
+    looked = tasks.look_at([own.id, others.id, TaskId("none")])
+
+    assert {each: looked[each].task.state.value for each in looked} == {
+        own.id: "queued",
+        others.id: "running",
+    }
+    assert tasks.count_unfinished() == {("default", "queued"): 1, ("slow", "running"): 1}
+
+
+def test_who_watches_is_told_of_a_cancelled_task(
+    tasks: TaskService, submitting: SubmitService, workers: RecordingWorkers
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
+
+    tasks.cancel_task(task.id, by=ADA)
+
+    assert workers.changed == [task.id]
