@@ -128,7 +128,11 @@ def test_no_page_loads_anything_from_elsewhere(site: Path, pages: dict[Path, Bui
 
 
 def plain_papers() -> list[Path]:
-    return [*sorted(PROJECT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
+    folders = (DOCS, PROJECT / "examples")
+    return [
+        *sorted(PROJECT.glob("*.md")),
+        *sorted(paper for folder in folders for paper in folder.rglob("*.md")),
+    ]
 
 
 def anchors(text: str) -> set[str]:
@@ -157,9 +161,10 @@ def test_every_link_of_a_paper_leads_somewhere_where_it_is_read_plainly(paper: P
 
 def test_every_decision_has_a_number_of_its_own() -> None:
     pages = sorted((DOCS / "decisions").glob("0*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
 
-    for number, page in enumerate(pages, start=1):
-        assert page.name.startswith(f"{number:04d}-")
+    assert numbers == list(range(1, len(pages) + 1))
+    for number, page in zip(numbers, pages, strict=True):
         assert page.read_text(encoding="utf-8").startswith(f"# {number}. ")
 
 
