@@ -6,17 +6,19 @@ A doorbell that is lost costs a little time: the janitor rings again.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from celery.utils.nodenames import anon_nodename
+from kombu.common import maybe_declare
+
 from celeriac.core.task import Doorbell, TaskId
-from celeriac.engine.broker import broker_errors, connect_once
-from celeriac.engine.doorbell import CONTENT_TYPE, EMPTY_BODY
+from celeriac.engine.broker import broker_errors, connect_once, is_redis
+from celeriac.engine.doorbell import CONTENT_TYPE, EMPTY_BODY, headers_of
 from celeriac.engine.messages import priority_for_message
+from celeriac.engine.transport.ringing import Bell, Ringing
 from celeriac.telemetry import Counters
 
 logger = logging.getLogger(__name__)
@@ -41,10 +43,12 @@ class Publisher:
         self._tell = tell
         self._counters = counters
         self._is_zero_first = is_zero_first
-        self._origin = f"{os.getpid()}@{socket.gethostname()}"
+        self._origin = anon_nodename()
         self._lock = threading.Lock()
         self._connection: Any = None
         self._producer: Any = None
+        self._is_redis = is_redis(app)
+        self._ringing: Ringing | None = None
         self._away_until = 0.0
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
@@ -70,11 +74,7 @@ class Publisher:
                 self._counters.add("doorbells_not_rung", len(doorbells))
                 return
             try:
-                producer = self._connected()
-                # One round trip for many, where the transport can.
-                with producer.batch():
-                    for doorbell in doorbells:
-                        self._publish(producer, doorbell)
+                self._publish_all(self._connected(), doorbells)
             except self._errors as error:
                 self._give_up(error, missed=len(doorbells))
             else:
@@ -100,9 +100,35 @@ class Publisher:
         )
 
     def _drop(self) -> None:
-        connection, self._connection, self._producer = self._connection, None, None
+        connection, self._connection = self._connection, None
+        self._producer = self._ringing = None
         if connection is not None:
             connection.release()
+
+    def _publish_all(self, producer: Any, doorbells: Sequence[Doorbell]) -> None:
+        if self._is_redis:
+            self._write(doorbells)
+            return
+        # One round trip for many, where the transport can.
+        with producer.batch():
+            for doorbell in doorbells:
+                self._publish(producer, doorbell)
+
+    def _write(self, doorbells: Sequence[Doorbell]) -> None:
+        channel = self._connection.default_channel
+        if self._ringing is None:
+            self._ringing = Ringing(channel, origin=self._origin)
+        for queue in {doorbell.queue for doorbell in doorbells}:
+            maybe_declare(self._app.amqp.queues[queue], channel)
+        self._ringing.ring(
+            [
+                (
+                    Bell(doorbell.name, doorbell.queue, self._priority_of(doorbell)),
+                    doorbell.task_id,
+                )
+                for doorbell in doorbells
+            ]
+        )
 
     def _publish(self, producer: Any, doorbell: Doorbell) -> None:
         task_id = str(doorbell.task_id)
@@ -113,24 +139,14 @@ class Publisher:
             serializer=None,
             exchange="",
             routing_key=doorbell.queue,
-            priority=priority_for_message(doorbell.priority, is_zero_first=self._is_zero_first),
+            priority=self._priority_of(doorbell),
             correlation_id=task_id,
             delivery_mode=2,
             declare=[self._app.amqp.queues[doorbell.queue]],
-            headers={
-                "lang": "py",
-                "task": doorbell.name,
-                "id": task_id,
-                "root_id": task_id,
-                "parent_id": None,
-                "group": None,
-                "retries": 0,
-                "eta": None,
-                "expires": None,
-                "argsrepr": "",
-                "kwargsrepr": "",
-                "origin": self._origin,
-            },
+            headers=headers_of(task_id, doorbell.name, origin=self._origin),
             # One try: what is not rung now is rung by the janitor, and a caller is waiting.
             retry=False,
         )
+
+    def _priority_of(self, doorbell: Doorbell) -> int:
+        return priority_for_message(doorbell.priority, is_zero_first=self._is_zero_first)

@@ -15,6 +15,7 @@ from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine import publisher as publishing
 from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.publisher import Publisher
+from tests.contract.broker.consuming import commands
 from tests.engines import open_app
 from tests.servers.valkey import ValkeyServer
 
@@ -169,3 +170,66 @@ def test_a_doorbell_rings_within_one_process_too(in_memory: Celery) -> None:
         message = queue.get(no_ack=True, accept=[CONTENT_TYPE])
     assert message.headers["id"] == "a"
     assert message.decode() == [[], {}, {}]
+
+
+# In which a doorbell differs from a message of Celery's own: it has no arguments to show, and no
+# caller of its own to answer to.
+DIFFERENT_HEADERS = {"argsrepr", "kwargsrepr"}
+DIFFERENT_PROPERTIES = {"reply_to", "delivery_tag"}
+
+
+def test_a_doorbell_has_what_celerys_own_message_has(
+    publisher: Publisher, valkey: ValkeyServer
+) -> None:
+    stock = Celery("stock", broker=valkey.url, set_as_current=False)
+
+    @stock.task(name="add")
+    def add() -> None:
+        """Do nothing."""
+
+    add.apply_async(task_id="a", queue="default", priority=0)
+    stock.close()
+    publisher.ring([_doorbell("a", priority=9)])
+
+    doorbell, celerys = _messages(valkey, "default")
+    headers, celerys_headers = doorbell["headers"], celerys["headers"]
+    assert headers.keys() == celerys_headers.keys()
+    assert {key for key in headers if headers[key] != celerys_headers[key]} <= DIFFERENT_HEADERS
+    properties, celerys_properties = doorbell["properties"], celerys["properties"]
+    assert properties.keys() == celerys_properties.keys()
+    assert {
+        key for key in properties if properties[key] != celerys_properties[key]
+    } == DIFFERENT_PROPERTIES
+    assert doorbell["content-encoding"] == celerys["content-encoding"]
+
+
+@pytest.mark.parametrize("task_id", ['a"b', "a\\b", "é🎄", "line\nline", "id-"])
+def test_a_doorbell_carries_any_id_unharmed(
+    publisher: Publisher, valkey: ValkeyServer, task_id: str
+) -> None:
+    publisher.ring([_doorbell("first", priority=9), _doorbell(task_id, priority=9)])
+
+    message, _ = _messages(valkey, "default")
+    assert message["headers"]["id"] == task_id
+    assert message["properties"]["correlation_id"] == task_id
+
+
+def test_no_two_doorbells_have_the_same_tag(publisher: Publisher, valkey: ValkeyServer) -> None:
+    publisher.ring([_doorbell("a"), _doorbell("a")])
+    publisher.close()
+    publisher.ring([_doorbell("a")])
+
+    messages = _messages(valkey, "default\x06\x163")
+    assert len({message["properties"]["delivery_tag"] for message in messages}) == 3
+
+
+def test_a_thousand_doorbells_are_rung_in_a_few_commands(
+    publisher: Publisher, valkey: ValkeyServer
+) -> None:
+    publisher.ring([_doorbell("first")])
+
+    with commands(valkey) as sent:
+        publisher.ring([_doorbell(f"task-{number}") for number in range(1000)])
+
+    assert sent.count("LPUSH") == 2
+    assert len(_messages(valkey, "default\x06\x163")) == 1001
