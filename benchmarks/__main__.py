@@ -16,7 +16,7 @@ from benchmarks.report import table
 from benchmarks.rows import ROWS, Row
 from benchmarks.stand import Stand
 from benchmarks.submits import Batches, Busy, Submits
-from benchmarks.waits import Asks, Naps
+from benchmarks.waits import Asks, Naps, Waits
 from tests.servers.processes import ProcessFailedError
 
 Measurement = Callable[[str], dict[str, float]]
@@ -36,6 +36,7 @@ def measurements(stand: Stand, *, tasks: int, seconds: float) -> Mapping[str, Me
         "batch": Batches(stand, seconds=seconds),
         "busy": Busy(stand, seconds=seconds, tasks=tasks * 2),
         "ask": Asks(stand, count=min(300, tasks)),
+        "wait": Waits(stand, count=min(300, tasks)),
         "nap": Naps(stand, count=min(1000, tasks), seconds=1),
     }
 

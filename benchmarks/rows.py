@@ -124,6 +124,8 @@ def _rows_of(ledger: str) -> list[Row]:
         ),
         row("idle-p50", "ask", "stock", figure="p50_ms", must=1.5, goal=0.7, bound=most),
         row("idle-p99", "ask", "stock", figure="p99_ms", must=1.5, goal=0.7, bound=most),
+        row("wait-p50", "wait", "stock", figure="p50_ms", must=1.5, goal=0.7, bound=most),
+        row("wait-p99", "wait", "stock", figure="p99_ms", must=1.5, goal=0.7, bound=most),
         row(
             *("naps", "nap", None),
             figure="seconds", must=1.5, goal=1.2, bound=most,
