@@ -54,9 +54,6 @@ def without_colour(arguments: Sequence[str], environment: MutableMapping[str, st
     if _NO_COLOUR not in words[:end]:
         return words
     environment["NO_COLOR"] = "1"
-    if words[0] == "worker":
-        # Celery has an option of this name, and goes by nothing else.
-        return words
     return [word for place, word in enumerate(words) if word != _NO_COLOUR or place > end]
 
 

@@ -25,7 +25,7 @@ from celeriac.up.project import find_project, own_checkout
 @twin_option("log_level", "LEVEL", "debug, info, warning or error.")
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
 def worker(*, rest: tuple[str, ...], **options: str | None) -> None:
-    """Run one worker: `celery -A APP worker` with these settings.
+    """Run one worker with these settings.
 
     Whatever else is given goes on to Celery, such as -n NAME or --max-tasks-per-child.
     """
@@ -33,7 +33,6 @@ def worker(*, rest: tuple[str, ...], **options: str | None) -> None:
     project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
     environment = {**environment_with(options), **project.environment()}
     command = worker_command(
-        project.celery,
         settings,
         rest,
         # Told none, it serves the queues of all its tasks.
@@ -48,12 +47,12 @@ def worker(*, rest: tuple[str, ...], **options: str | None) -> None:
 
 
 def worker_command(
-    app: str, settings: Settings, rest: Sequence[str], *, has_queues: bool, has_processes: bool
+    settings: Settings, rest: Sequence[str], *, has_queues: bool, has_processes: bool
 ) -> list[str]:
     """Return the command line of a worker; what stands in `rest` wins."""
     pool = "processes" if has_processes else "threads"
     return [
-        *(sys.executable, "-m", "celery", "-A", app, "worker", f"--pool={pool}"),
+        *(sys.executable, "-m", "celeriac.entries.worker", f"--pool={pool}"),
         *(f"--concurrency={settings.concurrency}", "--loglevel", settings.log_level),
         *(("-Q", ",".join(settings.queues)) if has_queues else ()),
         *rest,

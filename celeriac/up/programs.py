@@ -71,7 +71,7 @@ def worker_program(
     return Program(
         name="worker",
         command=(
-            *(sys.executable, "-m", "celery", "-A", around.project.celery, "worker"),
+            *(sys.executable, "-m", "celeriac.entries.worker"),
             *(*pool, "--concurrency", str(settings.concurrency), *queues),
             *("-n", node, "--loglevel", settings.log_level),
             # Mingling with the other workers waits a second for their answers, and the ledger

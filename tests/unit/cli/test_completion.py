@@ -95,8 +95,8 @@ def test_a_shell_that_is_unknown_is_asked_for(capsys: pytest.CaptureFixture[str]
     [
         (["--no-color", "tasks", "list"], ["tasks", "list"], True),
         (["tasks", "list", "--no-color"], ["tasks", "list"], True),
-        # Celery has an option of the same name.
-        (["worker", "--no-color"], ["worker", "--no-color"], True),
+        # The worker goes by the environment too.
+        (["worker", "--no-color", "-n", "w"], ["worker", "-n", "w"], True),
         # Behind this it is no option.
         (["submit", "x", "--", "--no-color"], ["submit", "x", "--", "--no-color"], False),
         (["tasks", "list"], ["tasks", "list"], False),

@@ -43,11 +43,11 @@ def test_the_task_that_is_written_runs() -> None:
 def test_a_worker_gets_the_settings_and_what_celery_shall_hear() -> None:
     settings = Settings(concurrency=3, queues=("a", "b"))
 
-    command = worker_command("proj", settings, ["-n", "w"], has_queues=True, has_processes=True)
-    plain = worker_command("proj", settings, [], has_queues=False, has_processes=False)
+    command = worker_command(settings, ["-n", "w"], has_queues=True, has_processes=True)
+    plain = worker_command(settings, [], has_queues=False, has_processes=False)
 
-    assert command[1:6] == ["-m", "celery", "-A", "proj", "worker"]
-    assert command[6:8] == ["--pool=processes", "--concurrency=3"]
+    assert command[1:3] == ["-m", "celeriac.entries.worker"]
+    assert command[3:5] == ["--pool=processes", "--concurrency=3"]
     assert command[-4:] == ["-Q", "a,b", "-n", "w"]
     assert "--pool=threads" in plain
     assert "-Q" not in plain

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from celeriac.engine.command import run_worker
+from tests.engines import open_app
+from tests.servers.processes import PROJECT, clean_environment
+
+
+def test_a_worker_imports_nothing_of_the_service_and_of_flower(tmp_path: Path) -> None:
+    heavy = ("fastapi", "flower", "tornado", "httpx", "prompt_toolkit", "uvicorn")
+    program = (
+        "import sys; sys.argv[1:] = ['--help'];"
+        "import runpy\n"
+        "try: runpy.run_module('celeriac.entries.worker', run_name='__main__')\n"
+        f"except SystemExit: print([name for name in {heavy!r} if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env=clean_environment({"CELERIAC_DATA_DIR": str(tmp_path)}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "--concurrency" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_option_that_is_none_ends_with_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_app(tmp_path) as app:
+        code = run_worker(app, ["--no-such-option"])
+
+    assert code == 2
+    assert "--no-such-option" in capsys.readouterr().err
