@@ -369,8 +369,9 @@ class NotAuthenticatedError(AccessError):
 
     code = "not_authenticated"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, fix: str = "") -> None:
         super().__init__(reason)
+        self.fix = fix
 
 
 class NotSignedInError(AccessError):

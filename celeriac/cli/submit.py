@@ -29,12 +29,15 @@ from celeriac.cli.watch import watch_to_end
 @click.argument("name", type=TASK_NAME)
 @click.argument("arguments", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--watch", "is_watched", is_flag=True, help="Follow it, and print its result.")
+@click.option("--wait", type=DURATION, help="Wait so long for its end, and print its result.")
 @click.option("--queue", type=QUEUE_NAME, help="Where it waits; the task's own if not given.")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 to 9, 9 first.")
 @click.option("--delay", type=DURATION, help="How long it waits first, such as 90s, 5m or 2h.")
 @click.option("--max-attempts", type=click.IntRange(1), help="Attempts in all.")
 @click.option("--timeout", type=DURATION, help="The limit of one attempt.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+@click.option("--unique-for", type=DURATION, help="So long an equal task stands for this one.")
+@click.option("--idempotency-key", metavar="TEXT", help="The same TEXT makes no second task.")
 @quiet_option("Print the id and nothing else.")
 @json_option
 @service_options
@@ -43,12 +46,15 @@ def submit(
     *,
     arguments: tuple[str, ...],
     is_watched: bool,
+    wait: timedelta | None,
     queue: str | None,
     priority: int | None,
     delay: timedelta | None,
     max_attempts: int | None,
     timeout: timedelta | None,
     tags: tuple[str, ...],
+    unique_for: timedelta | None,
+    idempotency_key: str | None,
     is_quiet: bool,
     as_json: bool,
     **options: str | None,
@@ -68,11 +74,12 @@ def submit(
             max_attempts=max_attempts,
             timeout=timeout,
             tags=tags,
+            unique_for=unique_for,
         )
-        handle = submitter.submit_arguments(name, given)
+        handle = submitter.submit_arguments(name, given, idempotency_key=idempotency_key)
         if is_quiet:
             hand_out(handle.id)
-        if not is_watched:
+        if not is_watched and wait is None:
             if not is_quiet:
                 task = handle.accepted or handle.get()
                 say(submitted_line(task))
@@ -80,7 +87,7 @@ def submit(
             return
         if not is_quiet:
             say(f"{handle.id}  {name}")
-        task = watch_to_end(handle)
+        task = watch_to_end(handle) if is_watched else handle.wait(wait)
     say(*file_hint(task.id, task.result))
     hand_out(json_text(task.body) if as_json else result_text(task.result))
     click.get_current_context().exit(exit_code_of(task.state))

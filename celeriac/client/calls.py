@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from celeriac.client.attachments import has_files
+from celeriac.client.outcomes import outcomes_from_body
 from celeriac.client.remote_queue import queue_from_body, queues_from_body
 from celeriac.client.remote_task import (
     RemoteTask,
@@ -18,7 +20,12 @@ from celeriac.client.remote_task import (
 )
 from celeriac.core.queue import Queue
 from celeriac.core.state import TaskState
+from celeriac.core.task import TaskId
 from celeriac.core.task_type import TaskType
+from celeriac.errors import CeleriacError
+
+# Longer than this no service waits.
+MOST_WAIT_SECONDS = 60
 
 Json = Any
 Answer = TypeVar("Answer")
@@ -40,6 +47,10 @@ class Call(Generic[Answer]):
     form: Mapping[str, Any] | None = None
     # What the caller asked about, for the errors that keep such facts.
     facts: Mapping[str, str] = field(default_factory=dict)
+    # By which the service knows the same request again; None is each time a new one.
+    idempotency_key: str | None = None
+    # How long the service shall wait for the task's end before it answers; 0 is not at all.
+    wait_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +66,18 @@ class SubmitOptions:
     max_attempts: int | None = None
     timeout: timedelta | None = None
     tags: tuple[str, ...] = ()
+    unique_for: timedelta | None = None
 
     def to_params(self) -> tuple[tuple[str, str], ...]:
         """Return what is given as the query's parameters."""
+        named = tuple((name, str(value)) for name, value in self._given().items())
+        return named + tuple(("tag", tag) for tag in self.tags)
+
+    def to_body(self) -> dict[str, Json]:
+        """Return what is given as the options of a batch's task."""
+        return {**self._given(), **({"tags": list(self.tags)} if self.tags else {})}
+
+    def _given(self) -> dict[str, Json]:
         given = {
             "queue": self.queue,
             "priority": self.priority,
@@ -66,12 +86,19 @@ class SubmitOptions:
             "expires_at": _text(self.expires_at),
             "max_attempts": self.max_attempts,
             "timeout_seconds": _seconds(self.timeout),
+            "unique_for_seconds": _seconds(self.unique_for),
         }
-        named = tuple((name, str(value)) for name, value in given.items() if value is not None)
-        return named + tuple(("tag", tag) for tag in self.tags)
+        return {name: value for name, value in given.items() if value is not None}
 
 
-def submit(name: str, arguments: Mapping[str, Any], options: SubmitOptions) -> Call[RemoteTask]:
+def submit(
+    name: str,
+    arguments: Mapping[str, Any],
+    options: SubmitOptions,
+    *,
+    idempotency_key: str | None = None,
+    wait: timedelta | None = None,
+) -> Call[RemoteTask]:
     """Return the call that submits a task, as a form where files are among its arguments."""
     is_form = has_files(arguments)
     return Call(
@@ -82,6 +109,31 @@ def submit(name: str, arguments: Mapping[str, Any], options: SubmitOptions) -> C
         form=dict(arguments) if is_form else None,
         read=RemoteTask.from_body,
         facts={"name": name},
+        idempotency_key=idempotency_key,
+        wait_seconds=_wait(wait),
+    )
+
+
+def submit_many(
+    tasks: Sequence[tuple[str, Mapping[str, Json]]],
+    options: SubmitOptions,
+    *,
+    idempotency_key: str | None = None,
+    is_atomic: bool = False,
+) -> Call[tuple[TaskId | CeleriacError, ...]]:
+    """Return the call that submits many tasks in one commit, at most 1,000."""
+    given = options.to_body()
+    listed = [
+        {"name": name, "arguments": dict(arguments), **({"options": given} if given else {})}
+        for name, arguments in tasks
+    ]
+    return Call(
+        method="POST",
+        path="/tasks:batch",
+        params=(("atomic", "true"),) if is_atomic else (),
+        body={"tasks": listed},
+        read=outcomes_from_body,
+        idempotency_key=idempotency_key,
     )
 
 
@@ -95,10 +147,14 @@ def get_result(task_id: str) -> Call[None]:
     )
 
 
-def get_task(task_id: str) -> Call[RemoteTask]:
-    """Return the call that reads a task."""
+def get_task(task_id: str, *, wait: timedelta | None = None) -> Call[RemoteTask]:
+    """Return the call that reads a task, once it has ended or after some time."""
     return Call(
-        method="GET", path=_task(task_id), read=RemoteTask.from_body, facts={"task_id": task_id}
+        method="GET",
+        path=_task(task_id),
+        read=RemoteTask.from_body,
+        facts={"task_id": task_id},
+        wait_seconds=_wait(wait),
     )
 
 
@@ -190,6 +246,13 @@ def resume_queue(name: str) -> Call[Queue]:
 
 def _task(task_id: str) -> str:
     return f"/tasks/{quote(task_id, safe='')}"
+
+
+def _wait(duration: timedelta | None) -> int:
+    """Return how long the service may wait, in whole seconds as it takes them."""
+    if duration is None:
+        return 0
+    return max(0, min(math.ceil(duration.total_seconds()), MOST_WAIT_SECONDS))
 
 
 def _seconds(duration: timedelta | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from os import PathLike
 from types import TracebackType
@@ -18,6 +18,7 @@ from celeriac.core.queue import Queue
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.core.task_type import TaskType
+from celeriac.errors import CeleriacError
 
 Json = Any
 
@@ -81,6 +82,7 @@ class Client:
         max_attempts: int | None = None,
         timeout: timedelta | None = None,
         tags: tuple[str, ...] = (),
+        unique_for: timedelta | None = None,
     ) -> Submitter:
         """Return a submitter with these options for every task that it submits.
 
@@ -96,11 +98,30 @@ class Client:
             max_attempts=max_attempts,
             timeout=timeout,
             tags=tags,
+            unique_for=unique_for,
         )
         return Submitter(self._connection, given)
 
-    def submit(self, name: str, /, **arguments: Json) -> Handle:
+    def submit(
+        self,
+        name: str,
+        /,
+        *,
+        idempotency_key: str | None = None,
+        wait: timedelta | float | None = None,
+        **arguments: Json,
+    ) -> Handle:
         """Submit a task: when this returns, it is kept and will run.
+
+        Arguments with the names of these two cannot be given here; submit_arguments() takes them.
+
+        Args:
+            name: The task's name.
+            idempotency_key: Any text that is new for each task: the same request with the same
+                key within 24 hours, because an answer was lost, finds the first one's task.
+            wait: How long to wait for its end, at most 60 s; then `accepted` has its result, and
+                result() returns it at once.
+            **arguments: The named arguments of its function.
 
         A `Path`, a `File` or a stream of bytes among the arguments is sent as a file, piece by
         piece: `client.submit("image.thumbnail", image=Path("cat.png"), width=128)`.
@@ -110,11 +131,47 @@ class Client:
             InvalidArgumentsError: The arguments do not fit it; `problems` names each.
             OSError: A file cannot be read.
         """
-        return self._submitter.submit(name, **arguments)
+        return self._submitter.submit_arguments(
+            name, arguments, idempotency_key=idempotency_key, wait=wait
+        )
 
-    def submit_arguments(self, name: str, arguments: Mapping[str, Json]) -> Handle:
+    def submit_arguments(
+        self,
+        name: str,
+        arguments: Mapping[str, Json],
+        *,
+        idempotency_key: str | None = None,
+        wait: timedelta | float | None = None,
+    ) -> Handle:
         """Submit a task with its named arguments as one mapping."""
-        return self._submitter.submit_arguments(name, arguments)
+        return self._submitter.submit_arguments(
+            name, arguments, idempotency_key=idempotency_key, wait=wait
+        )
+
+    def submit_many(
+        self,
+        tasks: Iterable[tuple[str, Mapping[str, Json]]],
+        *,
+        idempotency_key: str | None = None,
+        atomic: bool = False,
+    ) -> tuple[Handle | CeleriacError, ...]:
+        """Submit many tasks, a thousand in each commit.
+
+        Example:
+            client.submit_many(("process", {"data": line}) for line in file)
+
+        Args:
+            tasks: Of each its name and its named arguments; files cannot be among them.
+            idempotency_key: As submit() takes it, for all of them together.
+            atomic: All of them or none; then a thousand at most.
+
+        Returns:
+            For each, in order, its handle, or the error for which it was refused.
+
+        Raises:
+            InvalidBatchError: One is bad, and it was all or nothing.
+        """
+        return self._submitter.submit_many(tasks, idempotency_key=idempotency_key, atomic=atomic)
 
     def run(
         self, name: str, /, *, timeout: timedelta | float | None = None, **arguments: Json

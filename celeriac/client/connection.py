@@ -54,8 +54,9 @@ class Connection:
         self._token = credentials.key
         # When a token that we got by signing in ends, by our monotonic clock.
         self._good_until = float("inf") if credentials.key else float("-inf")
+        self._timeout = timeout.total_seconds()
         self._http = httpx.Client(
-            timeout=timeout.total_seconds(),
+            timeout=self._timeout,
             # The certificates take 0.1 s to read, and without TLS nobody asks for them.
             verify=self._url.startswith("https:"),
             # A proxy that the environment names is not on the way to this machine itself.
@@ -133,6 +134,14 @@ class Connection:
         headers = {"Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        if call.idempotency_key is not None:
+            # In quotation marks, as its draft has it.
+            headers["Idempotency-Key"] = f'"{call.idempotency_key}"'
+        timeout = self._timeout
+        if call.wait_seconds:
+            headers["Prefer"] = f"wait={call.wait_seconds}"
+            # It answers when it has waited, and not before.
+            timeout += call.wait_seconds
         if call.form is not None:
             # Opened anew for each try, and never read whole.
             with ExitStack() as stack:
@@ -142,6 +151,7 @@ class Connection:
                     params=httpx.QueryParams(list(call.params)),
                     headers=headers,
                     files=open_parts(call.form, stack),
+                    timeout=timeout,
                 )
         content = None
         if call.body is not None:
@@ -154,6 +164,7 @@ class Connection:
             params=httpx.QueryParams(list(call.params)),
             headers=headers,
             content=content,
+            timeout=timeout,
         )
 
     def _exchange(self, method: str, path: str, **options: object) -> httpx.Response:

@@ -20,6 +20,11 @@ from celeriac.errors import RateLimitedError, UnavailableError, WaitTimeoutError
 Json = Any
 Seconds = float
 
+# How long the service waits in our place before it says that a task goes on. It counts in whole
+# seconds.
+_LONG = timedelta(seconds=20)
+_SHORT = timedelta(seconds=1)
+
 
 class Handle:
     """One task by its id; every look asks the service."""
@@ -73,7 +78,9 @@ class Handle:
         Raises:
             WaitTimeoutError: It has not ended in time; it goes on.
         """
-        for task in self.watch(timeout):
+        if self.accepted is not None and self.accepted.state.is_final:
+            return self.accepted
+        for task in self._follow(timeout, is_patient=True):
             if task.state.is_final:
                 return task
         raise AssertionError("a watch ends with the task or with an error")
@@ -108,12 +115,19 @@ class Handle:
             WaitTimeoutError: It has not ended in time; it goes on.
             UnavailableError: The service was away at the first look.
         """
-        limit = _duration(timeout)
+        return self._follow(timeout, is_patient=False)
+
+    def _follow(
+        self, timeout: timedelta | Seconds | None, *, is_patient: bool
+    ) -> Iterator[RemoteTask]:
+        limit = duration_of(timeout)
         deadline = None if limit is None else self._monotonic() + limit.total_seconds()
         seen: RemoteTask | None = None
         look = 0
         while True:
-            task, asked = self._look(has_seen=seen is not None)
+            began = self._monotonic()
+            patience = _patience(deadline, began) if is_patient else None
+            task, asked = self._look(has_seen=seen is not None, wait=patience)
             if task is not None and (seen is None or task.body != seen.body):
                 # What moves is looked at more often.
                 look = 0
@@ -122,22 +136,36 @@ class Handle:
                 if task.state.is_final:
                     return
             look += 1
+            if patience and timedelta(seconds=self._monotonic() - began) >= patience / 2:
+                # The service has waited in our place.
+                look = 0
             left = None if deadline is None else timedelta(seconds=deadline - self._monotonic())
             if limit is not None and left is not None and left <= timedelta(0):
                 state = seen.state.value if seen else "unknown"
                 raise WaitTimeoutError(self.id, state, limit)
-            self._sleep(pause_before_look(look, asked=asked, left=left).total_seconds())
+            if look:
+                self._sleep(pause_before_look(look, asked=asked, left=left).total_seconds())
 
-    def _look(self, *, has_seen: bool) -> tuple[RemoteTask | None, timedelta | None]:
+    def _look(
+        self, *, has_seen: bool, wait: timedelta | None
+    ) -> tuple[RemoteTask | None, timedelta | None]:
         try:
-            return self.get(), None
+            return self._connection.send(get_task(self.id, wait=wait)), None
         except (UnavailableError, RateLimitedError) as error:
             if not has_seen and isinstance(error, UnavailableError):
                 raise
             return None, getattr(error, "retry_after", None)
 
 
-def _duration(timeout: timedelta | Seconds | None) -> timedelta | None:
+def _patience(deadline: float | None, now: float) -> timedelta | None:
+    """Return how long the service may wait in our place; None when it is hardly worth it."""
+    left = _LONG if deadline is None else timedelta(seconds=deadline - now)
+    # Whole seconds, and not one too many.
+    return None if left < _SHORT else min(timedelta(seconds=left // _SHORT), _LONG)
+
+
+def duration_of(timeout: timedelta | Seconds | None) -> timedelta | None:
+    """Return a time that was given as a duration or in seconds."""
     if timeout is None or isinstance(timeout, timedelta):
         return timeout
     return timedelta(seconds=timeout)

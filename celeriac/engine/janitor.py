@@ -129,6 +129,8 @@ class Janitor:
             ringer.ring(ledger)
         if self._is_due("parked", now, every=2.0):
             ringer.give_back_parked(ledger)
+        if self._is_due("reservations", now, every=5.0):
+            ledger.submissions.forget_reservations()
         if self._is_due("orphans", now, every=10.0):
             self._engine.tell_ended(ledger.sweeps.fail_orphans())
         self._files.sweep(ledger, now)

@@ -83,7 +83,7 @@ class Submissions:
             put_groups = self._put_each_group
             return self._database.write(act)
 
-    def forget_reservations(self, limit: int = 1000) -> int:
+    def forget_reservations(self, limit: int = 5000) -> int:
         """Give up reservations whose time is over, at most so many; return how many there were."""
         return self._reservations.forget(to_micros(self._clock()), limit)
 

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # No word about which of the two was wrong: that would tell who has an account.
 _WRONG = "the user name or the password is wrong"
+_RIGHT = "check both; an admin gives another password with `celeriac user set-password NAME`"
 
 
 class SignInLedger(Protocol):
@@ -123,7 +124,7 @@ class AccessService:
         is_right = self._hasher.verify(password, user.password_hash if user else None)
         if user is None or not is_right or user.is_disabled:
             logger.warning("a sign-in was refused", extra={"user": name[:64]})
-            raise NotAuthenticatedError(_WRONG)
+            raise NotAuthenticatedError(_WRONG, fix=_RIGHT)
         if self._hasher.is_outdated(user.password_hash):
             renewed = self._hasher.hash(password)
             self._ledger.users.rehash_password(name, user.password_hash, renewed)

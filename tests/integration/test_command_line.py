@@ -75,6 +75,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
             yield CommandLine(environment)
 
 
+def test_a_task_is_submitted_once_and_waited_for(run: CommandLine) -> None:
+    words = ("submit", "text.wordcount", "text=one two two", "--idempotency-key=once")
+    done = run(*words, "--wait=30s", "--json")
+    again = run(*words, "-q")
+
+    assert done.returncode == again.returncode == 0, done.stderr
+    task = json.loads(done.stdout)
+    assert task["result"]["words"] == 3
+    assert again.stdout.strip() == task["task_id"]
+
+
 def test_a_task_is_submitted_and_watched_to_its_result(run: CommandLine) -> None:
     done = run("submit", "text.wordcount", "text=one two two", "--watch")
 

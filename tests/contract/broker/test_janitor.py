@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from celery import Celery
 
+from celeriac.core.acceptance import Reservation, Submission, WantedTask
 from celeriac.core.state import TaskState
 from celeriac.core.task import NewTask, TaskId
 from celeriac.engine.janitor import Janitor, Leadership
@@ -133,6 +134,27 @@ def test_the_janitor_does_its_rounds_and_leaves_the_lead_to_others(
     assert _state(ledger, "too late") is TaskState.EXPIRED
     assert valkey.client().exists("celery-task-meta-too late")
     assert ledger.sweeps.leadership("janitor").holder == ""
+
+
+def test_the_janitor_forgets_what_was_reserved_and_is_over(app: Celery, ledger: Ledger) -> None:
+    def reserve(name: str, lifetime: timedelta) -> None:
+        row = NewTask(id=TaskId(name), name="add", arguments=make_arguments())
+        once = Reservation(id=f"{name:0>64}", lifetime=lifetime)
+        ledger.submissions.accept([Submission(tasks=[WantedTask(task=row)], once=once)])
+
+    def count() -> int:
+        with ledger._database.engine.connect() as connection:
+            return len(connection.exec_driver_sql("SELECT id FROM reservations").fetchall())
+
+    reserve("a", timedelta(milliseconds=1))
+    reserve("b", timedelta(days=1))
+    janitor = Janitor(app)
+
+    janitor.start()
+    wait_until(lambda: count() == 1, "one of them is forgotten", seconds=20)
+    janitor.stop()
+
+    assert count() == 1
 
 
 def test_a_janitor_goes_on_after_a_turn_that_failed(

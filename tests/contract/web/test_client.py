@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import pytest
 
 from celeriac import Client
+from celeriac.client.handle import Handle
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import TaskError, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
+    CeleriacError,
+    IdempotencyKeyReusedError,
     InvalidArgumentsError,
+    InvalidBatchError,
     InvalidOptionError,
     LedgerUnavailableError,
     NotAuthenticatedError,
@@ -201,3 +206,70 @@ def test_who_asks_must_be_named_in_one_way() -> None:
         Client("http://127.0.0.1:1")
     with pytest.raises(TypeError):
         Client("http://127.0.0.1:1", "key", user="ada", password="x")
+
+
+def test_a_key_makes_one_task_of_two_submissions(service: Service, client: Client) -> None:
+    first = client.submit("process", data="x", idempotency_key="k")
+    again = client.submit("process", data="x", idempotency_key="k")
+
+    assert first.id == again.id
+    with pytest.raises(IdempotencyKeyReusedError) as caught:
+        client.submit("process", data="y", idempotency_key="k")
+    assert caught.value.fix
+
+
+def test_an_equal_task_stands_for_another_for_a_while(client: Client) -> None:
+    submitter = client.options(unique_for=timedelta(minutes=1))
+
+    assert submitter.submit("process", data="x").id == submitter.submit("process", data="x").id
+
+
+def test_who_waits_for_the_end_has_the_result_at_once(service: Service, client: Client) -> None:
+    ending = threading.Timer(
+        0.2,
+        lambda: end(service, service.publisher.wait_for(1)[0], Ending.COMPLETED, result='"done"'),
+    )
+    ending.start()
+
+    handle = client.submit("process", data="x", wait=20)
+
+    assert handle.accepted is not None
+    assert handle.accepted.state is TaskState.COMPLETED
+    service.switched.error = LedgerUnavailableError("nobody needs to ask again")
+    assert handle.result(timeout=0) == "done"
+
+
+def test_a_result_comes_as_soon_as_the_task_has_ended(service: Service, client: Client) -> None:
+    ending = threading.Timer(
+        0.2,
+        lambda: end(service, service.publisher.wait_for(1)[0], Ending.COMPLETED, result='"done"'),
+    )
+    ending.start()
+
+    assert client.run("process", data="x", timeout=20) == "done"
+
+
+def test_many_tasks_are_submitted_at_once(service: Service, client: Client) -> None:
+    tasks = [("process", {"data": str(number)}) for number in range(1500)]
+    tasks[700] = ("nothing", {})
+
+    found = client.options(queue="many", tags=("a",)).submit_many(tasks, idempotency_key="k")
+    again = client.options(queue="many", tags=("a",)).submit_many(tasks, idempotency_key="k")
+
+    refused = [each for each in found if isinstance(each, CeleriacError)]
+    assert [type(each) for each in refused] == [TaskNameNotFoundError]
+    assert found[700] is refused[0]
+    handles = [each for each in found if isinstance(each, Handle)]
+    assert len({each.id for each in handles}) == 1499
+    assert [each.id for each in again if isinstance(each, Handle)] == [each.id for each in handles]
+    task = handles[0].get()
+    assert (task.queue, task.tags) == ("many", ("a",))
+
+
+def test_many_tasks_are_all_or_none(service: Service, client: Client) -> None:
+    with pytest.raises(InvalidBatchError) as caught:
+        client.submit_many([("process", {"data": "x"}), ("process", {})], atomic=True)
+
+    assert [each.pointer for each in caught.value.problems] == ["/tasks/1/arguments/data"]
+    assert client.list().tasks == ()
+    assert client.submit_many([]) == ()

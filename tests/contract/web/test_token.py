@@ -53,6 +53,7 @@ def test_a_wrong_sign_in_is_refused_without_saying_what_was_wrong(
 
     body = assert_problem(response, 401, "not_authenticated")
     assert body["detail"] == "the user name or the password is wrong"
+    assert "set-password" in body["fix"]
 
 
 @pytest.mark.parametrize(
