@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from celeriac import Fail
 from celeriac.cli import commands
 from celeriac.core.state import FINAL_STATES, ErrorKind, TaskState
 from celeriac.engine.authoring import TaskOptions
+from celeriac.engine.contract import Contract
 from celeriac.errors import CeleriacError, InvalidArgumentsError
 from celeriac.settings import Settings
 from celeriac.web.problems import status_of
@@ -223,3 +226,35 @@ def test_every_option_that_the_papers_show_exists() -> None:
         assert command is not None, line
         known = {option for each in command.params for option in each.opts}
         assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= known, line
+
+
+@pytest.mark.parametrize(
+    ("hint", "sent", "arrived"),
+    [
+        (datetime, '"2026-11-22T18:00:00Z"', datetime(2026, 11, 22, 18, tzinfo=UTC)),
+        (timedelta, '"PT5M"', timedelta(minutes=5)),
+        (Decimal, '"12.30"', Decimal("12.30")),
+    ],
+)
+def test_a_value_arrives_as_the_papers_say(hint: Any, sent: str, arrived: Any) -> None:
+    def take(value: Any) -> None: ...
+
+    take.__annotations__["value"] = hint
+    contract = Contract.of(take)
+    given = {"value": json.loads(sent)}
+
+    contract.check(given)
+
+    assert f"`{sent}`" in read("docs/values.md")
+    assert contract.bind((), given) == ([], {"value": arrived})
+
+
+@pytest.mark.parametrize(("hint", "sent"), [(int, '"3"'), (bool, "1")])
+def test_a_value_that_the_papers_say_is_refused_is(hint: Any, sent: str) -> None:
+    def take(value: Any) -> None: ...
+
+    take.__annotations__["value"] = hint
+
+    with pytest.raises(InvalidArgumentsError):
+        Contract.of(take).check({"value": json.loads(sent)})
+    assert f"`{sent}`" in read("docs/values.md")
