@@ -13,6 +13,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -63,12 +64,19 @@ class Strand(greenlet):
         body.add_done_callback(self._go_on)
         self._body = body
         self._others.switch()
-        self._body = self._thrown = None
+        self._body = None
+        if body.cancelled():
+            # Before its first step.
+            coroutine.close()
         if self._is_stopped:
             raise StrandStoppedError
-        value, error = body.result()
+        value, error = (None, self._thrown) if body.cancelled() else body.result()
+        self._thrown = None
         if error is None:
             return value
+        if isinstance(error, asyncio.CancelledError):
+            # Something that it waited for was cancelled, and it let that pass: it has failed.
+            raise CancelledError(*error.args) from error
         try:
             raise error.with_traceback(_without_ours(error.__traceback__))
         finally:

@@ -18,10 +18,10 @@ Open = Callable[..., Stage]
 
 
 @pytest.fixture
-def open_stage(tmp_path: Path, broker: ValkeyServer) -> Iterator[Open]:
-    """Return what opens a stage whose worker runs, with options of its own."""
+def open_stage(tmp_path: Path) -> Iterator[Open]:
+    """Return what opens a stage whose worker runs, with a broker and options of its own."""
     with ExitStack() as stages:
-        broker.client().flushall()
+        broker = stages.enter_context(ValkeyServer(tmp_path / "valkey"))
 
         def open_(*options: str, pool: str = "processes", concurrency: int = 2) -> Stage:
             stage = stages.enter_context(

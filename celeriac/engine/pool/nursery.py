@@ -14,7 +14,7 @@ from typing import Any
 from celery.worker import state as worker_state
 
 from celeriac.engine.pool.forkserver import ForkServer
-from celeriac.engine.pool.handle import Child
+from celeriac.engine.pool.handle import AsyncChild, Child, PlainChild
 from celeriac.engine.pool.slots import Numbers
 
 logger = logging.getLogger(__name__)
@@ -29,9 +29,12 @@ class Nursery:
     side by side. What ends a task of one kind by force takes none of the other along.
     """
 
-    def __init__(self, server: ForkServer, numbers: Numbers) -> None:
+    def __init__(
+        self, server: ForkServer, numbers: Numbers, *, tasks_per_child: int | None = None
+    ) -> None:
         self._server = server
         self._numbers = numbers
+        self._tasks_per_child = tasks_per_child
         # Asked for and not yet named by the fork server, in the order of asking.
         self._forking: deque[Child] = deque()
         self._children: dict[int, Child] = {}
@@ -61,11 +64,16 @@ class Nursery:
     def __iter__(self) -> Iterator[Child]:
         return iter(tuple(self._children.values()))
 
-    def usable(self, *, is_async: bool = False) -> Iterator[Child]:
-        """Yield the children of one kind that can be handed something."""
-        for child in self._children.values():
-            if child.is_ready and child.is_async is is_async and not child.is_leaving:
-                yield child
+    def plain(self) -> list[PlainChild]:
+        """Return the plain children that can be handed something."""
+        return [each for each in self._usable() if isinstance(each, PlainChild)]
+
+    def interleaving(self) -> list[AsyncChild]:
+        """Return the children for async tasks that can be handed something."""
+        return [each for each in self._usable() if isinstance(each, AsyncChild)]
+
+    def _usable(self) -> Iterator[Child]:
+        return (each for each in self._children.values() if each.is_ready and not each.is_leaving)
 
     def pids(self) -> list[int]:
         """Return the children's process ids, in order."""
@@ -92,13 +100,7 @@ class Nursery:
     def see_off(self, child: Child) -> None:
         """Let a child that leaves end, if it has ended what it was handed."""
         if child.is_leaving and not child.jobs:
-            # Sent again and again if need be: it reads the first only.
-            self.send(child, "stop")
-
-    def send(self, child: Child, *message: Any) -> None:
-        """Tell a child something, as fast as it reads."""
-        child.put(message)
-        self.flush(child)
+            child.send("stop")
 
     def hear(self, child: Child) -> None:
         """Take what a child has told so far."""
@@ -117,7 +119,7 @@ class Nursery:
         """Let the children end in order, then the fork server."""
         self._is_stopping = True
         for child in self._children.values():
-            child.send(["stop"])
+            child.send("stop")
         deadline = time.monotonic() + _STOP_SECONDS
         while self._is_waiting() and time.monotonic() < deadline:
             for key, _ in self._selector.select(0.1):
@@ -132,7 +134,9 @@ class Nursery:
     def _fork(self, *, is_async: bool) -> None:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        self._forking.append(Child(ours, self._numbers.take(), is_async=is_async))
+        kind = AsyncChild if is_async else PlainChild
+        child = kind(ours, self._numbers.take(), watch=self.flush, most_tasks=self._tasks_per_child)
+        self._forking.append(child)
         self._server.fork(theirs)
 
     def _hear_server(self) -> None:
@@ -152,7 +156,7 @@ class Nursery:
                 self._children[child.pid] = child
                 if self._is_stopping:
                     # It was asked for before: nobody else tells it.
-                    child.send(["stop"])
+                    child.send("stop")
                 self.flush(child)
             else:
                 self._bury(message[1], message[2])

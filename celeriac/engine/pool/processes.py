@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import selectors
 import signal
-import sys
-import time
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -25,7 +23,7 @@ from celeriac.engine.pool.answers import Answers
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.pool.child import run_child
 from celeriac.engine.pool.ends import cut_off, ended, timed_out
-from celeriac.engine.pool.handle import Child
+from celeriac.engine.pool.handle import AsyncChild, Child, PlainChild
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.nursery import Nursery
 from celeriac.engine.pool.pacer import Pacer
@@ -33,13 +31,6 @@ from celeriac.engine.pool.runner import Events, Runner
 from celeriac.engine.pool.slots import Numbers
 
 logger = logging.getLogger(__name__)
-
-# A task that runs for longer lets nothing wait behind it.
-_LONG_SECONDS = 0.05
-# An event loop that has not begun a task for so long is blocked by another one.
-_BLOCKED_SECONDS = 0.5
-# How long an async task that was told to end may clean up, before its process is killed.
-_GRACE_SECONDS = 3.0
 
 
 class ProcessRunner:
@@ -59,7 +50,7 @@ class ProcessRunner:
         self._answers = answers
         self._pacer = Pacer()
         self._numbers = Numbers()
-        self._nursery = Nursery(server, self._numbers)
+        self._nursery = Nursery(server, self._numbers, tasks_per_child=tasks_per_child)
         self._events: Events
         # Set from any thread; the pool's thread sees to it.
         self._wanted = slots
@@ -93,12 +84,13 @@ class ProcessRunner:
 
     def room(self) -> int:
         """Return how many more jobs the children take."""
-        return sum(self._room_in(child) for child in self._nursery.usable())
+        handed = self._pacer.handed()
+        return sum(child.room(handed) for child in self._nursery.plain())
 
     def async_room(self, wanted: int) -> int:
         """Return how many more async jobs there is room for, making some if there is too little."""
-        children = tuple(self._nursery.usable(is_async=True))
-        room = sum(self._async_room_in(child) for child in children)
+        children = self._nursery.interleaving()
+        room = sum(child.room(self._slots_per_async_child) for child in children)
         if room < wanted:
             held = sum(len(child.jobs) for child in children)
             needed = -(-(held + wanted) // self._slots_per_async_child)
@@ -108,19 +100,19 @@ class ProcessRunner:
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Give each job to the child that has the fewest."""
-        now = time.monotonic()
-        rooms = {
-            False: {child: self._room_in(child) for child in self._nursery.usable()},
-            True: {
-                child: self._async_room_in(child) for child in self._nursery.usable(is_async=True)
-            },
+        handed, slots = self._pacer.handed(), self._slots_per_async_child
+        rooms: dict[bool, dict[Child, int]] = {
+            False: {child: child.room(handed) for child in self._nursery.plain()},
+            True: {child: child.room(slots) for child in self._nursery.interleaving()},
         }
         for job in jobs:
             room = rooms[job.is_async]
             # Those with no room last: there is always one that has some.
             child = min(room, key=lambda each: (room[each] < 1, len(each.jobs)))
             room[child] -= 1
-            self._hand_to(child, job, now)
+            child.take(job)
+            if isinstance(child, PlainChild) and child.head is job:
+                self._events.began(job, child.pid, child.slot)
         for child in (*rooms[False], *rooms[True]):
             self._nursery.flush(child)
 
@@ -136,26 +128,19 @@ class ProcessRunner:
             # Its end may have come in meanwhile, and the next task must not be hit.
             self._nursery.hear(child)
             job = child.jobs.get(task_id)
-            if job is None:
-                return
-            if child.is_async:
-                self._nursery.send(child, "end", task_id)
-                job.kill_at = time.monotonic() + _GRACE_SECONDS
-            elif job is child.head:
-                child.signal(signal.SIGKILL)
-            else:
-                self._recall(child)
+            if job is not None:
+                child.interrupt(job)
+            return
 
     def tick(self, now: float) -> float | None:
         """Tell children of soft limits, and kill those whose task is over its hard limit."""
         if self._has != self._wanted:
             self._keep_children()
-        due: list[float] = []
-        for child in self._nursery:
-            if child.is_async:
-                self._keep_async_limits(child, now, due)
-            elif child.head is not None:
-                self._keep_limits(child, child.head, now, due)
+        due = (
+            moment
+            for child in self._nursery
+            for moment in child.keep(now, is_stopping=self._is_stopping)
+        )
         return min(due, default=None)
 
     def give_back(self) -> list[Job]:
@@ -186,108 +171,22 @@ class ProcessRunner:
             "max-tasks-per-child": self._tasks_per_child or "N/A",
         }
 
-    # ---- handing over, and taking back
-
-    def _room_in(self, child: Child) -> int:
-        head = child.head
-        if child.is_recalling or (head is not None and self._is_long(head)):
-            return 0
-        return min(max(0, self._pacer.handed() - len(child.jobs)), self._left_for(child))
-
-    def _async_room_in(self, child: Child) -> int:
-        if child.is_recalling or child.is_blocked:
-            return 0
-        return min(self._slots_per_async_child - len(child.jobs), self._left_for(child))
-
-    def _left_for(self, child: Child) -> int:
-        if self._tasks_per_child is None:
-            return sys.maxsize
-        return self._tasks_per_child - child.handed
-
-    def _is_long(self, job: Job) -> bool:
-        return job.began is not None and time.monotonic() - job.began > _LONG_SECONDS
-
-    def _hand_to(self, child: Child, job: Job, now: float) -> None:
-        child.jobs[job.id] = job
-        child.handed += 1
-        job.handed = now
-        if child.is_async:
-            child.put(["begin", job.claimed, job.soft_seconds, job.hard_seconds])
-        else:
-            if len(child.jobs) == 1:
-                self._events.began(job, child.pid, child.slot)
-            child.put(["run", job.claimed, job.soft_seconds])
-        if self._tasks_per_child is not None and child.handed >= self._tasks_per_child:
-            child.is_leaving = True
-
-    def _keep_limits(self, child: Child, head: Job, now: float, due: list[float]) -> None:
-        if head.hard_due(now):
-            head.is_timed_out = True
-            child.signal(signal.SIGKILL)
-        elif head.soft_due(now):
-            head.is_soft_told = True
-            child.signal(signal.SIGUSR1)
-        if head.began is None:
-            return
-        due += head.limits_to_come()
-        # What waits behind a task that turned out to be long: others may be free.
-        if len(child.jobs) > 1 and not child.is_recalling:
-            if self._is_stopping or now >= head.began + _LONG_SECONDS:
-                self._recall(child)
-            else:
-                due.append(head.began + _LONG_SECONDS)
-
-    def _keep_async_limits(self, child: Child, now: float, due: list[float]) -> None:
-        """Look after what the child itself cannot: its limits are kept by its event loop."""
-        for job in child.jobs.values():
-            if job.began is None:
-                if child.is_recalling:
-                    continue
-                if now >= job.handed + _BLOCKED_SECONDS:
-                    self._recall(child)
-                else:
-                    due.append(job.handed + _BLOCKED_SECONDS)
-                continue
-            kill_at = job.kill_at
-            if job.hard_seconds is not None:
-                hard_at = job.began + job.hard_seconds + _GRACE_SECONDS
-                kill_at = hard_at if kill_at is None else min(hard_at, kill_at)
-            if kill_at is None:
-                continue
-            if now < kill_at:
-                due.append(kill_at)
-            elif not job.is_timed_out:
-                job.is_timed_out = True
-                child.signal(signal.SIGKILL)
-
-    def _recall(self, child: Child) -> None:
-        if not child.is_recalling:
-            child.is_recalling = True
-            self._nursery.send(child, "recall")
-
-    def _recalled(self, child: Child, task_ids: list[str]) -> None:
-        child.is_recalling = False
-        jobs = [child.jobs.pop(task_id) for task_id in task_ids if task_id in child.jobs]
-        child.handed -= len(jobs)
-        # An async child that had something to give back says when its loop is free again.
-        child.is_blocked = child.is_async and bool(jobs)
-        self._events.returned(jobs)
-        self._let_go(child)
+    # ---- children tell
 
     def _take(self, child: Child, message: Any) -> None:
         kind = message[0]
         if kind == "done":
             self._end(child, message[1], wire.outcome(message[2]), Report(**message[3]))
         elif kind == "call":
-            answer = self._answers.answer(message[1], message[2], message[3])
-            self._nursery.send(child, *answer)
+            child.send(*self._answers.answer(message[1], message[2], message[3]))
         elif kind == "progress":
             self._events.progressed(TaskId(message[1]), message[2], message[3])
         elif kind == "begun":
             self._begun(child, message[1])
         elif kind == "recalled":
-            self._recalled(child, message[1])
-        elif kind == "free":
+            self._events.returned(child.recalled(message[1]))
+            self._let_go(child)
+        elif kind == "free" and isinstance(child, AsyncChild):
             child.is_blocked = False
         elif kind == "full":
             child.is_leaving = True
@@ -312,7 +211,7 @@ class ProcessRunner:
         else:
             self._pacer.saw(report.runtime_seconds)
         self._events.ended(job, outcome, report)
-        if not job.is_async and child.head is not None:
+        if isinstance(child, PlainChild) and child.head is not None:
             self._events.began(child.head, child.pid, child.slot)
         self._let_go(child)
 
