@@ -13,6 +13,7 @@ from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.doorbell import CONTENT_TYPE, register_content_type
 from celeriac.engine.local_broker import with_local_broker
+from celeriac.engine.results import LedgerResult
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport import transport
 from celeriac.errors import SettingsError
@@ -99,6 +100,7 @@ def install(app: Celery, settings: Settings | None = None, *, adopt: bool = Fals
     # READONLY and MISCONF count as channel errors: a broker that fails over would end every worker
     # that declares its queues in that moment.
     app.conf.broker_channel_error_retry = True
+    app.AsyncResult = app.subclass_with_self(LedgerResult, name="AsyncResult")
     app.celeriac = Engine(app, settings, adopts=adopt)
     worker_options.add_to(app)
     register_canvas(app)

@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from celery import states
@@ -252,6 +252,11 @@ class LedgerBackend(BaseBackend):
         if cache and meta["status"] in states.READY_STATES:
             self._cache[task_id] = meta
         return meta
+
+    def children_of(self, task_id: TaskId) -> Sequence[TaskId]:
+        """Return the ids of what a task has sent and what follows it."""
+        children: Sequence[TaskId] = self._engine.road.children_of(task_id)
+        return children
 
     def _meta_of(self, task_id: TaskId, task: Task | None) -> dict[str, Any]:
         if task is not None:

@@ -27,6 +27,9 @@ class Road(Protocol):
     def find_chord(self, chord_id: str) -> NewChord | None:
         """Return a chord as it was made."""
 
+    def children_of(self, task_id: TaskId) -> Sequence[TaskId]:
+        """Return the ids of what a task has sent and what follows it."""
+
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""
 
@@ -60,6 +63,10 @@ class LedgerRoad:
     def find_chord(self, chord_id: str) -> NewChord | None:
         """Return a chord as it was made."""
         return self._ledger().tasks.find_chord(chord_id)
+
+    def children_of(self, task_id: TaskId) -> Sequence[TaskId]:
+        """Return the ids of what a task has sent and what follows it."""
+        return self._ledger().tasks.children_of(task_id)
 
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""

@@ -50,6 +50,7 @@ class TaskReads:
         self._find_many = Statement(database, lambda: some)
         self._attempts = Statement(database, _attempts_statement)
         self._chord = Statement(database, lambda: chord)
+        self._children = Statement(database, _children_statement)
 
     def find(self, task_id: str) -> Task | None:
         """Return a task, None when there is none.
@@ -104,6 +105,13 @@ class TaskReads:
         row = self._database.read(lambda connection: self._chord.first(connection, id=chord_id))
         return None if row is None else NewChord(id=row[0], size=row[1], body=row[2], queue=row[3])
 
+    def children_of(self, task_id: str) -> tuple[TaskId, ...]:
+        """Return the ids of what a task has sent and what follows it, in the order of coming."""
+        if not is_sound(task_id):
+            return ()
+        rows = self._database.read(lambda connection: self._children.rows(connection, id=task_id))
+        return tuple(TaskId(row[0]) for row in rows)
+
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return one page of tasks, newest first.
 
@@ -137,6 +145,14 @@ def _count_statement(state: str) -> Select[Any]:
         select(tasks.c.queue, word.label("state"), func.count())
         .where(tasks.c.state == word)
         .group_by(tasks.c.queue)
+    )
+
+
+def _children_statement() -> Select[Any]:
+    return (
+        select(tasks.c.id)
+        .where(tasks.c.parent_id == bindparam("id"))
+        .order_by(tasks.c.created_at, tasks.c.id)
     )
 
 

@@ -141,6 +141,7 @@ _partial("tasks_scheduled", "state = 'scheduled'", "not_before")
 _partial("tasks_running", "state = 'running'", "worker_id")
 _partial("tasks_waiting", "state = 'waiting'", "upstream_id")
 _partial("tasks_expiring", "expires_at IS NOT NULL AND finished_at IS NULL", "expires_at")
+_partial("tasks_of_parent", "parent_id IS NOT NULL", "parent_id")
 _partial(
     "tasks_of_submitter",
     "submitted_by IS NOT NULL",

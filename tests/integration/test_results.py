@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from celery import group
+from celery import chain, group
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult, ResultSet, result_from_tuple
 
@@ -54,6 +54,24 @@ def test_forgotten_result_stays_in_the_ledger(stage: Stage, client: Any) -> None
     result.forget()
 
     assert stage.get(result.id).state is TaskState.COMPLETED
+
+
+def test_results_of_what_a_task_sent_are_its_children(client: Any) -> None:
+    result = client.submit_other.delay(4)
+    other = result.get(timeout=15)
+
+    assert [child.id for child in result.children] == [other]
+    collected = dict(result.collect(timeout=15))
+    assert {each.id: value for each, value in collected.items()} == {result.id: other, other: 5}
+
+
+def test_links_of_a_chain_are_found_from_its_first_result(client: Any) -> None:
+    last = chain(client.add.s(1, 1), client.add.s(2)).apply_async()
+    assert last.get(timeout=15) == 4
+
+    first = client.app.AsyncResult(last.parent.id)
+
+    assert [child.id for child in first.children] == [last.id]
 
 
 def test_group_result_counts_its_parts(client: Any) -> None:

@@ -22,6 +22,7 @@ class Answers:
             "submit": self._submit,
             "find": self._find,
             "find_chord": self._find_chord,
+            "children_of": self._children_of,
             "mark": self._mark,
             "cancel": self._cancel,
         }
@@ -47,6 +48,9 @@ class Answers:
 
     def _mark(self, task_id: str, progress: str) -> None:
         self._road.mark(TaskId(task_id), progress)
+
+    def _children_of(self, task_id: str) -> Json:
+        return list(self._road.children_of(TaskId(task_id)))
 
     def _cancel(self, task_ids: list[str]) -> None:
         self._road.cancel([TaskId(each) for each in task_ids])

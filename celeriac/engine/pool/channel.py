@@ -177,6 +177,10 @@ class PipeRoad:
         found = self._channel.ask("find_chord", chord_id)
         return wire.new_chord(found) if found else None
 
+    def children_of(self, task_id: TaskId) -> Sequence[TaskId]:
+        """Return the ids of what a task has sent and what follows it."""
+        return [TaskId(each) for each in self._channel.ask("children_of", task_id)]
+
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""
         self._channel.tell("progress", task_id, lease_token, progress)
