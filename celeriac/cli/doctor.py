@@ -17,11 +17,13 @@ from celeriac.cli.render import json_text
 from celeriac.cli.wording import as_typed_here
 from celeriac.engine.local_broker import with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
+from celeriac.files.store import FolderStore
 from celeriac.service.checkup import (
     Finding,
     Verdict,
     check_broker,
     check_code,
+    check_files,
     check_keys,
     check_modes,
     check_queues,
@@ -84,6 +86,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
         settings: Where it is.
         only: Say nothing of what is well but of the worker of this name.
     """
+    from celeriac.engine.file_sweeper import OWNER_SETTING
     from celeriac.ledger.open import open_ledger
 
     shown = mask_url(settings.ledger_url)
@@ -104,11 +107,20 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
             *check_queues(ledger.sweeps.queue_counts(), workers),
             *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
             *check_code(workers),
+            look_at_files(settings, us=ledger.settings.find(OWNER_SETTING)),
         ]
     except LedgerUnavailableError as error:
         return [problem(f"ledger    {shown}: {error.reason}", "look at the database's log")]
     finally:
         ledger.close()
+
+
+def look_at_files(settings: Settings, *, us: str | None) -> Finding:
+    """Return what the folder of tasks' files is like, for a ledger of this name."""
+    store = FolderStore(settings.files_folder)
+    return check_files(
+        str(settings.files_folder), is_writable=store.is_writable(), owner=store.owner(), us=us
+    )
 
 
 def look_at_broker(url: str) -> list[Finding]:
@@ -125,7 +137,12 @@ def look_at_broker(url: str) -> list[Finding]:
 def modes_of(settings: Settings) -> dict[str, int]:
     """Return the permission bits of the data folder and of the files that hold secrets."""
     folder = settings.data_dir
-    paths = [folder, settings.broker_file, *(folder / name for name in _SECRETS)]
+    paths = [
+        folder,
+        settings.files_folder,
+        settings.broker_file,
+        *(folder / name for name in _SECRETS),
+    ]
     return {str(path): stat.S_IMODE(path.stat().st_mode) for path in paths if path.exists()}
 
 

@@ -24,8 +24,8 @@ _PAUSE_SECONDS = 600.0
 _LONGEST_GAP_SECONDS = 60.0
 # Files looked at in one turn of the janitor, which has more to do.
 _BITE = 500
-# By which name the ledger knows itself in the files' folder.
-_NAME = "files_owner"
+# The setting in which the ledger keeps its own name, as it stands in the files' folder.
+OWNER_SETTING = "files_owner"
 
 
 class FileSweeper:
@@ -84,9 +84,9 @@ class FileSweeper:
 
 
 def _owner(ledger: Ledger) -> str:
-    found = ledger.settings.find(_NAME)
+    found = ledger.settings.find(OWNER_SETTING)
     if found is None:
-        ledger.settings.put(_NAME, secrets.token_hex(16))
+        ledger.settings.put(OWNER_SETTING, secrets.token_hex(16))
         # Two that are first at once: the later one's word stands, and both read it.
-        found = ledger.settings.find(_NAME)
+        found = ledger.settings.find(OWNER_SETTING)
     return found or ""

@@ -125,9 +125,22 @@ class FolderStore:
                 handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(handle, "w", encoding="ascii") as file:
                     file.write(ledger)
-            return path.read_text(encoding="ascii", errors="replace") == ledger
         except OSError:
             return False
+        return self.owner() == ledger
+
+    def owner(self) -> str | None:
+        """Return whose files lie here, by the name a ledger gave itself; None before one did."""
+        try:
+            return (self._folder / _OWNER).read_text(encoding="ascii", errors="replace") or None
+        except OSError:
+            return None
+
+    def is_writable(self) -> bool:
+        """Return whether this user may keep files here, as far as the folder's rights say."""
+        # The folder comes with its first file; until then it is for the one above to allow.
+        there = next(each for each in (self._folder, *self._folder.parents) if each.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 class FolderDraft:

@@ -202,6 +202,26 @@ def check_keys(keys: Sequence[str]) -> list[Finding]:
     return [good("secrets   APP_SECRET_KEY holds random keys")]
 
 
+def check_files(folder: str, *, is_writable: bool, owner: str | None, us: str | None) -> Finding:
+    """Return whether files can be kept, and will be deleted when their task is gone.
+
+    Args:
+        folder: Where they lie.
+        is_writable: Whether this user may write there.
+        owner: Whose files lie there, by the name a ledger gave itself; None before it was asked.
+        us: The name of our ledger; None when it has none yet.
+    """
+    if not is_writable:
+        fix = "let this user write there, or set CELERIAC_FILES_DIR"
+        return problem(f"files     {folder} cannot be written", fix)
+    if owner and owner != us:
+        fix = (
+            "one folder for each ledger: set CELERIAC_FILES_DIR, or remove `ledger` from the folder"
+        )
+        return warning(f"files     {folder} belongs to another ledger: nothing is deleted", fix)
+    return good(f"files     in {folder}")
+
+
 def check_modes(modes: Mapping[str, int]) -> list[Finding]:
     """Return which files with secrets others may read.
 

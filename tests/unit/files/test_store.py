@@ -146,11 +146,20 @@ def test_every_file_is_walked_past(store: FolderStore, folder: Path) -> None:
 
 def test_the_first_ledger_that_asks_owns_the_folder(store: FolderStore, folder: Path) -> None:
     assert not store.belongs_to("first")
+    assert store.owner() is None
     keep(store)
 
     assert store.belongs_to("first")
     assert store.belongs_to("first")
     assert not store.belongs_to("second")
+    assert store.owner() == "first"
+
+
+def test_a_folder_can_be_written_before_it_is_made(store: FolderStore, folder: Path) -> None:
+    assert store.is_writable()
+    assert not folder.exists()
+    folder.write_text("no folder")
+    assert not store.is_writable()
 
 
 def test_another_process_finds_the_same_files_from_anywhere(

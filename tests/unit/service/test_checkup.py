@@ -11,6 +11,7 @@ from celeriac.service.checkup import (
     Verdict,
     check_broker,
     check_code,
+    check_files,
     check_keys,
     check_modes,
     check_queues,
@@ -183,6 +184,25 @@ def test_a_key_that_could_be_guessed_is_a_problem(
 ) -> None:
     assert verdicts(check_keys(keys)) == found
     assert not any(key in each.text for each in check_keys(keys) for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("is_writable", "owner", "verdict"),
+    [
+        (True, None, Verdict.GOOD),
+        (True, "us", Verdict.GOOD),
+        # another service was pointed at the same folder
+        (True, "them", Verdict.WARNING),
+        (False, "us", Verdict.PROBLEM),
+    ],
+)
+def test_files_have_a_folder_of_their_own(
+    owner: str | None, verdict: Verdict, *, is_writable: bool
+) -> None:
+    found = check_files("/files", is_writable=is_writable, owner=owner, us="us")
+
+    assert found.verdict is verdict
+    assert bool(found.fix) is (verdict is not Verdict.GOOD)
 
 
 def test_a_secret_that_others_may_read_is_a_problem() -> None:
