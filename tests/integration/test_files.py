@@ -21,6 +21,7 @@ from tests.servers.services import ServiceProcess, add_user
 from tests.servers.valkey import ValkeyServer
 from tests.servers.workers import WorkerProcess
 from tests.stage import Stage
+from tests.unit.samples.test_images import claimed_png
 
 PASSWORD = "correct horse battery staple 7"
 
@@ -50,6 +51,12 @@ def test_a_returned_file_comes_back_as_one(stage: Stage, client: Any) -> None:
     assert made.read() == b"meow"
     # Not copied: two rows hold on to one file.
     assert same.path == made.path
+
+
+def test_many_async_tasks_have_each_their_own_file(stage: Stage, client: Any) -> None:
+    sent = [client.copy_later.delay(File.from_bytes("a", b"%d" % number)) for number in range(8)]
+
+    assert [each.get(timeout=15).read() for each in sent] == [b"%d" % each for each in range(8)]
 
 
 def test_a_file_goes_down_a_chain_and_into_a_chord(stage: Stage, client: Any) -> None:
@@ -206,7 +213,11 @@ def test_a_retry_has_the_file_again_and_other_arguments(road: httpx.Client) -> N
     assert end_of(road, again)["result"]["name"] == "cat-32x24.png"
 
 
-@pytest.mark.parametrize("data", [b"no picture", picture()[:300], b""])
+@pytest.mark.parametrize(
+    "data",
+    [b"no picture", picture()[:300], b"", claimed_png(60_000, 60_000)],
+    ids=["text", "truncated", "empty", "bomb"],
+)
 def test_what_is_no_picture_fails_with_a_sentence(road: httpx.Client, data: bytes) -> None:
     parts: Any = {"image": ("cat.png", data, "image/png")}
 
@@ -215,4 +226,4 @@ def test_what_is_no_picture_fails_with_a_sentence(road: httpx.Client, data: byte
     assert body["status"] == "failed"
     assert body["error"]["kind"] == "exception"
     assert body["error"]["type"] == "Fail"
-    assert body["error"]["message"].startswith("cat.png is ")
+    assert body["error"]["message"].startswith("cat.png ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -485,3 +486,10 @@ def send_on(file: File, text: str) -> list[str]:
     """Submit two tasks with files from within a task: the one that came, and one of one's own."""
     own = File.from_bytes("own.txt", text.encode())
     return [describe_file.delay(each).id for each in (file, own)]
+
+
+@app.task(base=TypedTask)
+async def copy_later(file: File) -> File:
+    """Return a copy, on an event loop."""
+    await asyncio.sleep(0.01)
+    return File.from_bytes(file.name, file.read())
