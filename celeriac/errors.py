@@ -451,7 +451,7 @@ class ProgramFailedError(StartError):
     code = "program_failed"
 
     def __init__(self, name: str, code: int, log: str) -> None:
-        super().__init__(f"the {name} ended with exit code {code} each time it was started")
+        super().__init__(f"the {name} ended with exit code {code} before it was ready")
         self.name = name
         self.fix = f"read {log}"
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from celeriac.cli.remote import say
 from celeriac.cli.render import ended_line, watch_line
+from celeriac.cli.wording import as_typed_here
+from celeriac.errors import CeleriacError
 from celeriac.up.report import style_for
 
 if TYPE_CHECKING:
@@ -25,9 +27,11 @@ class Watcher:
         self._style = style_for(stream, os.environ)
         self._is_live = stream.isatty() and os.environ.get("TERM") != "dumb"
         self._last_state = ""
+        self._is_missing = False
 
     def show(self, task: RemoteTask) -> None:
         """Show a task as it stands now."""
+        self._is_missing = False
         line = watch_line(task, now=datetime.now(UTC))
         if self._is_live:
             # Narrower than the window, or the next one would not write over all of it.
@@ -35,6 +39,12 @@ class Watcher:
         elif task.state.value != self._last_state and not task.state.is_final:
             self._write(line + "\n")
         self._last_state = task.state.value
+
+    def miss(self, error: CeleriacError) -> None:
+        """Say once that the service does not tell, and that it is asked again."""
+        if not self._is_missing:
+            self._is_missing = True
+            self.end(f"{as_typed_here(str(error))}; asking again until it tells")
 
     def end(self, line: str = "") -> None:
         """Leave the line, with a last word."""
@@ -60,7 +70,7 @@ def watch_to_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteT
     watcher = Watcher(sys.stderr)
     task = None
     try:
-        for task in handle.watch(timeout):
+        for task in handle.watch(timeout, on_away=watcher.miss):
             watcher.show(task)
     except KeyboardInterrupt:
         watcher.end()

@@ -15,10 +15,11 @@ from celeriac.client.pauses import pause_before_look
 from celeriac.client.remote_task import RemoteTask
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
-from celeriac.errors import RateLimitedError, UnavailableError, WaitTimeoutError
+from celeriac.errors import CeleriacError, RateLimitedError, UnavailableError, WaitTimeoutError
 
 Json = Any
 Seconds = float
+OnAway = Callable[[CeleriacError], None]
 
 # How long the service waits in our place before it says that a task goes on. It counts in whole
 # seconds.
@@ -106,19 +107,32 @@ class Handle:
         """
         download(self._connection, self.id, to)
 
-    def watch(self, timeout: timedelta | Seconds | None = None) -> Iterator[RemoteTask]:
+    def watch(
+        self,
+        timeout: timedelta | Seconds | None = None,
+        *,
+        on_away: OnAway = lambda _: None,
+    ) -> Iterator[RemoteTask]:
         """Yield the task each time it has changed, and end when it has ended.
 
         A service that is away for a while, or asks for fewer questions, is asked again later.
+
+        Args:
+            timeout: How long to watch, as a duration or in seconds; None is as long as it takes.
+            on_away: Called with the reason each time it did not tell.
 
         Raises:
             WaitTimeoutError: It has not ended in time; it goes on.
             UnavailableError: The service was away at the first look.
         """
-        return self._follow(timeout, is_patient=False)
+        return self._follow(timeout, is_patient=False, on_away=on_away)
 
     def _follow(
-        self, timeout: timedelta | Seconds | None, *, is_patient: bool
+        self,
+        timeout: timedelta | Seconds | None,
+        *,
+        is_patient: bool,
+        on_away: OnAway = lambda _: None,
     ) -> Iterator[RemoteTask]:
         limit = duration_of(timeout)
         deadline = None if limit is None else self._monotonic() + limit.total_seconds()
@@ -127,7 +141,7 @@ class Handle:
         while True:
             began = self._monotonic()
             patience = _patience(deadline, began) if is_patient else None
-            task, asked = self._look(has_seen=seen is not None, wait=patience)
+            task, asked = self._look(on_away, has_seen=seen is not None, wait=patience)
             if task is not None and (seen is None or task.body != seen.body):
                 # What moves is looked at more often.
                 look = 0
@@ -147,13 +161,14 @@ class Handle:
                 self._sleep(pause_before_look(look, asked=asked, left=left).total_seconds())
 
     def _look(
-        self, *, has_seen: bool, wait: timedelta | None
+        self, on_away: OnAway, *, has_seen: bool, wait: timedelta | None
     ) -> tuple[RemoteTask | None, timedelta | None]:
         try:
             return self._connection.send(get_task(self.id, wait=wait)), None
         except (UnavailableError, RateLimitedError) as error:
             if not has_seen and isinstance(error, UnavailableError):
                 raise
+            on_away(error)
             return None, getattr(error, "retry_after", None)
 
 

@@ -13,6 +13,8 @@ from celeriac.up.report import ended_line, loud_lines, ready_line, tail, warning
 
 # A program that never was ready and ends as often as this will not be helped by another start.
 _FIRST_STARTS = 3
+# How a program ends whose settings or options are broken: once more would be no different.
+_REFUSED = 2
 # After a life of this length an ending counts as the first one again.
 _LONG_LIFE = timedelta(minutes=1)
 _SLOW = timedelta(seconds=30)
@@ -146,7 +148,8 @@ class Member:
         for line in last_words if last_words != self._last_words else ():
             self._say(line)
         self._last_words = last_words
-        if not self._was_ready and self._endings >= _FIRST_STARTS:
+        is_hopeless = code == _REFUSED or self._endings >= _FIRST_STARTS
+        if not self._was_ready and is_hopeless:
             raise ProgramFailedError(name, code, str(log))
         pause = pause_before_restart(self._endings)
         self._start_at = time.monotonic() + pause.total_seconds()

@@ -169,6 +169,15 @@ def test_a_program_that_never_gets_ready_gives_up_with_its_last_words(stage: Sta
     assert str(failing.log) in failed.value.fix
 
 
+def test_a_program_whose_settings_are_broken_is_not_started_again(stage: Stage) -> None:
+    refusing = stage.program("web", "import sys; sys.exit(2)", find_ready=lambda _pid: None)
+
+    with pytest.raises(ProgramFailedError, match="the web ended with exit code 2"):
+        stage.start([refusing])
+
+    assert "starting again" not in stage.text()
+
+
 def test_a_program_that_does_not_end_is_killed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

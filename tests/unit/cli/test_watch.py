@@ -9,6 +9,7 @@ import pytest
 from celeriac.cli import watch
 from celeriac.cli.watch import Watcher, watch_to_end
 from celeriac.client import RemoteTask
+from celeriac.errors import ServiceUnreachableError
 from tests.fakes import NOON
 
 
@@ -53,9 +54,12 @@ class Steps:
     def __init__(self, *steps: Any) -> None:
         self._steps = steps
 
-    def watch(self, _: timedelta | None) -> Any:
-        """Yield each step; raise what is an error."""
+    def watch(self, _: timedelta | None, *, on_away: Any) -> Any:
+        """Yield each step; raise what is an error, tell what is an outage."""
         for step in self._steps:
+            if isinstance(step, ServiceUnreachableError):
+                on_away(step)
+                continue
             if isinstance(step, BaseException):
                 raise step
             yield step
@@ -99,6 +103,17 @@ def test_a_task_is_followed_to_its_end(capsys: pytest.CaptureFixture[str]) -> No
 
     assert task is STEPS[-1]
     assert capsys.readouterr().err.endswith("completed after 2.0 s\n")
+
+
+def test_a_service_that_is_away_is_told_once_an_outage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    away = ServiceUnreachableError("http://there", "refused")
+    steps = Steps(STEPS[0], away, away, STEPS[1], away, STEPS[-1])
+
+    watch_to_end(steps)  # type: ignore[arg-type]
+
+    assert capsys.readouterr().err.count("no answer from http://there: refused; asking again") == 2
 
 
 def test_whoever_has_seen_enough_is_told_that_the_task_goes_on(
