@@ -1,11 +1,14 @@
-"""What a backlog costs a worker in memory: nothing to speak of."""
+"""What tasks cost a worker in memory, before and after they ran: nothing to speak of."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from celeriac.core.task import Arguments, Codec, NewTask, TaskId
 from tests.servers.processes import wait_until
+from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
 
 _BACKLOG = 100_000
@@ -13,6 +16,9 @@ _AT_ONCE = 1_000
 # Where the ringer tops up: half of the doorbells that may lie in the broker.
 _DOORBELLS = 10_000
 _MOST_MIB = 150
+# A leak of a hundred bytes a task, or 10 MiB in a hundred thousand, would show.
+_MANY = 20_000
+_MOST_GROWTH_MIB = 2.0
 
 
 def test_a_long_backlog_stays_out_of_the_worker_s_memory(stage: Stage, key: str) -> None:
@@ -34,6 +40,35 @@ def test_a_long_backlog_stays_out_of_the_worker_s_memory(stage: Stage, key: str)
 
         # Nobody waits for these: the test's worker ends with what it has.
         stage.ledger.queues.pause("default", by=None)
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("add", "[[1, 2], {}]"), ("nap", "[[0.0], {}]")])
+def test_a_child_does_not_grow_with_the_tasks_that_it_ran(
+    tmp_path: Path, broker: ValkeyServer, name: str, arguments: str
+) -> None:
+    with Stage(tmp_path, broker=broker, concurrency=1) as stage:
+        stage.worker.start_ready()
+        client = stage.client
+        task = client.add if name == "add" else client.waiting.nap
+        _run_many(stage, task.name, arguments, "first", 2_000)
+        before = {pid: _resident_mib(pid) for pid in stage.worker.descendants()}
+
+        _run_many(stage, task.name, arguments, "then", _MANY)
+
+        after = {pid: _resident_mib(pid) for pid in stage.worker.descendants()}
+        assert after.keys() == before.keys()
+        assert max(after[pid] - before[pid] for pid in before) < _MOST_GROWTH_MIB
+
+
+def _run_many(stage: Stage, name: str, text: str, key: str, count: int) -> None:
+    arguments = Arguments(codec=Codec.JSON, text=text)
+    for first in range(0, count, _AT_ONCE):
+        ids = [TaskId(f"{key}-{n}") for n in range(first, first + _AT_ONCE)]
+        stage.ledger.tasks.insert(
+            [NewTask(id=each, name=name, arguments=arguments) for each in ids]
+        )
+    stage.ledger.sweeps.ring_all_due()
+    stage.wait_until_all_end(seconds=150)
 
 
 def _doorbells(stage: Stage) -> int:

@@ -29,7 +29,7 @@ class Job:
     is_async: bool = False
     # When a runner took it, by the monotonic clock.
     handed: float = 0.0
-    # The slot in which an async task runs.
+    # The slot in which it runs, or ran.
     slot: int = -1
     # An async task was asked to end: when its process is killed, by the monotonic clock.
     kill_at: float | None = None

@@ -154,6 +154,7 @@ class PoolThread:
         job.began = time.monotonic()
         if not job.is_async:
             self._moved_at = job.began
+        job.slot = slot
         self._membership.runs(slot, job.id)
         self._told.accepted(job.request, pid, job.began)
 
@@ -176,6 +177,9 @@ class PoolThread:
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
         self._line.ended(job)
+        if job.slot >= 0:
+            # Claimed again and not begun, it would be charged with this worker's death.
+            self._membership.runs(job.slot, "")
         if not job.is_async:
             self._moved_at = time.monotonic()
         if outcome.ending not in (Ending.LOST, Ending.RETURNED):

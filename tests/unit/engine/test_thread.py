@@ -97,6 +97,10 @@ class HandRunner:
         """Have a task end, from the test's thread."""
         self._call(lambda: self._end(task_id, ending, facts))
 
+    def return_unbegun(self, task_id: str) -> None:
+        """Have a task come back as if it had waited behind another, from the test's thread."""
+        self._call(lambda: self._events.returned([self.running.pop(task_id)]))
+
     def report(self, task_id: str, progress: str) -> None:
         """Have a task tell of itself, from the test's thread."""
         token = self.running[task_id].claimed.lease_token
@@ -614,6 +618,28 @@ def test_the_slot_file_names_what_truly_runs(rig: Rig) -> None:
     rig.wait_for("b", TaskState.RUNNING)
 
     assert read_slots(slot_path(rig.engine, rig.worker().id)) == frozenset({"a"})
+
+
+def test_the_slot_file_forgets_a_task_that_has_ended(rig: Rig) -> None:
+    rig.submit("a")
+    rig.wait_for_run("a")
+
+    rig.runner.finish("a")
+
+    rig.wait_for("a", TaskState.COMPLETED)
+    assert read_slots(slot_path(rig.engine, rig.worker().id)) == frozenset()
+
+
+def test_a_task_that_comes_back_cancelled_from_behind_a_long_one_ends_unrun(rig: Rig) -> None:
+    rig.submit("a")
+    rig.wait_for_run("a")
+    job = rig.runner.running["a"]
+    job.is_interrupted = True
+
+    rig.runner.return_unbegun("a")
+
+    rig.wait_for("a", TaskState.CANCELLED)
+    assert rig.runner.ran == ["a"]
 
 
 def test_the_next_task_runs_in_the_slot_of_the_one_that_ended(rig: Rig) -> None:
