@@ -19,6 +19,7 @@ myst_heading_anchors = 4
 nitpicky = True
 
 html_theme = "furo"
+html_logo = html_favicon = "../celeriac/web/dashboard/static/icon.svg"
 html_title = f"Celeriac {release}"
 html_show_sphinx = False
 # The pages are generated from what lies beside them; nobody needs that twice.

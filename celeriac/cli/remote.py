@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeriac.cli.starting import wait_while_starting
+from celeriac.cli.starting import wait_for_profile, wait_while_starting
 from celeriac.cli.wording import as_typed_here
 from celeriac.errors import NotSignedInError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
@@ -76,8 +76,12 @@ def client_of(options: Options) -> Iterator[Client]:
     """
     from celeriac.client import Client
 
-    profile = find_profile(options, os.environ)
     data_dir = data_dir_of(os.environ)
+    try:
+        profile = find_profile(options, os.environ)
+    except NotSignedInError:
+        wait_for_profile(local_profile(data_dir), data_dir, say=say)
+        profile = find_profile(options, os.environ)
     if profile == read_profile(local_profile(data_dir)):
         wait_while_starting(profile.url, data_dir, say=say)
     with Client(profile.url, profile.key) as client:

@@ -16,6 +16,16 @@ _PAUSE_SECONDS = 0.2
 _ANSWER_SECONDS = 2.0
 
 
+def wait_for_profile(
+    path: Path, data_dir: Path, *, say: Callable[[str], None], patience: float = PATIENCE_SECONDS
+) -> None:
+    """Return when an `up` that runs here has written its profile, or when none runs.
+
+    It does so when everything is ready, and somebody may be quicker than that.
+    """
+    _wait(path.exists, data_dir, say=say, patience=patience)
+
+
 def wait_while_starting(
     url: str,
     data_dir: Path,
@@ -33,9 +43,15 @@ def wait_while_starting(
         say: Where to tell that something is waited for.
         patience: Seconds after which the caller may find out by itself.
     """
+    _wait(lambda: _listens(url), data_dir, say=say, patience=patience)
+
+
+def _wait(
+    is_there: Callable[[], bool], data_dir: Path, *, say: Callable[[str], None], patience: float
+) -> None:
     deadline = time.monotonic() + patience
     has_told = False
-    while not _listens(url) and is_held(data_dir) and time.monotonic() < deadline:
+    while not is_there() and is_held(data_dir) and time.monotonic() < deadline:
         if not has_told:
             say("the service is starting; waiting for it")
             has_told = True

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.cli.starting import wait_while_starting
+from celeriac.cli.starting import wait_for_profile, wait_while_starting
 from celeriac.up.lock import DataFolderLock
 from tests.servers.ports import free_port
 
@@ -37,6 +37,20 @@ def test_a_service_that_comes_back_is_waited_for(running_up: Path) -> None:
     assert told == ["the service is starting; waiting for it"]
     assert len(servers) == 1
     servers[0].close()
+
+
+def test_a_profile_that_is_about_to_be_written_is_waited_for(running_up: Path) -> None:
+    profile = running_up / "profile.json"
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        told.append(line)
+        threading.Timer(0.3, profile.touch).start()
+
+    wait_for_profile(profile, running_up, say=say, patience=60)
+
+    assert profile.exists()
+    assert len(told) == 1
 
 
 def test_without_an_up_nobody_waits(tmp_path: Path) -> None:
