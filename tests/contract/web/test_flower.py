@@ -148,6 +148,7 @@ def test_every_file_of_a_page_comes_through_and_is_kept_by_the_browser(olga: Bro
     for file in files:
         answer = olga.client.get(file)
         assert answer.status_code == 200, file
+        assert olga.client.head(file).status_code == 200
         assert answer.headers["cache-control"].startswith("private, max-age=")
     again = olga.client.get(files[0], headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code in (200, 304)

@@ -6,6 +6,7 @@
 const FAST_MS = 1000;
 const SLOW_MS = 4000;
 const FAST_ROUNDS = 60;
+const AGAIN_MS = 30000;
 const WAITING = ".state-queued, .state-scheduled, .state-waiting";
 const UNFINISHED = WAITING + ", .state-running";
 
@@ -144,9 +145,11 @@ function listen() {
   });
   stream.addEventListener("error", () => {
     isHeard = false;
-    // Closed for good: the task has ended, or one is signed out.
-    if (stream && stream.readyState === EventSource.CLOSED) return leave("");
-    show("reconnecting");
+    if (!stream || stream.readyState !== EventSource.CLOSED) return show("reconnecting");
+    // Refused: the service is busy, or one is signed out, which a look tells.
+    leave("");
+    lookAtAll();
+    setTimeout(listen, AGAIN_MS);
   });
   stream.addEventListener("reset", lookAtAll);
   stream.addEventListener("task", (event) => {
