@@ -46,6 +46,11 @@ class Intake:
         return bool(self._inbox)
 
     @property
+    def has_waiting(self) -> bool:
+        """Whether a doorbell waits to be asked for."""
+        return bool(self._waiting or self._async)
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing waits here and nothing is asked for."""
         return not (self._inbox or self._requests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 # Outcomes that are written at the latest when there are so many of them.
 _MOST_GATHERED = 200
 _GATHER_SECONDS = 0.01
-_LONGEST_SECONDS = 0.1
+_LONGEST_SECONDS = 0.25
 # While tasks gather, so much longer than one exchange takes: a slow ledger gets larger batches
 # instead of more work.
 _PAUSES_PER_EXCHANGE = 4
@@ -32,7 +32,9 @@ class Rhythm:
         pause = seconds * _PAUSES_PER_EXCHANGE
         self._pause = min(max(pause, _GATHER_SECONDS), _LONGEST_SECONDS)
 
-    def due_at(self, now: float, *, ended: int, held: int, slots: int) -> float:
+    def due_at(
+        self, now: float, *, ended: int, held: int, slots: int, is_more: bool = False
+    ) -> float:
         """Return when to speak to the ledger.
 
         Args:
@@ -40,8 +42,12 @@ class Rhythm:
             ended: Tasks that have ended here and are not written.
             held: Tasks that this worker has a lease of, those included.
             slots: Tasks that can run at the same time.
+            is_more: There is more to claim.
         """
         has_backlog = held - ended > slots
-        if not ended or not has_backlog or ended >= _MOST_GATHERED or ended * 2 >= held:
+        if not ended or not has_backlog or ended >= _MOST_GATHERED:
+            return now
+        if is_more and ended * 2 >= held:
+            # The other half keeps the children busy until more is claimed.
             return now
         return self._since + self._pause

@@ -363,7 +363,13 @@ class PoolThread:
             return now
         # Async tasks begin when they are claimed: none of them waits behind another one.
         slots = self._runner.slots + self._appetite.interleaved
-        return self._rhythm.due_at(now, ended=len(self._ends), held=len(self._held), slots=slots)
+        return self._rhythm.due_at(
+            now,
+            ended=len(self._ends),
+            held=len(self._held),
+            slots=slots,
+            is_more=self._intake.has_waiting,
+        )
 
     def _exchange(self, ledger: Ledger, worker_id: str) -> None:
         now = time.monotonic()

@@ -1,0 +1,103 @@
+"""What a worker says to its broker and its ledger for a thousand tasks: it goes by batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.core.page import TaskFilter
+from celeriac.core.state import TaskState
+from celeriac.core.task import NewTask, TaskId
+from tests.engines import make_arguments, open_app
+from tests.servers.postgres import PostgresServer
+from tests.servers.processes import clean_environment, wait_until
+from tests.servers.valkey import ValkeyServer
+from tests.servers.workers import WorkerProcess
+
+TASKS = 1000
+MOST_COMMANDS = 40
+MOST_STATEMENTS = 60
+# In these a worker fetches and acknowledges, waits for more, and announces results. All others come
+# with its start and with time: the janitor's looks, the word to whoever watches.
+OF_TASKS = ("celeriac:parked:", "BRPOP", "celery-task-meta-")
+# What frames a transaction, and what comes with the start and with time: the ledger's revision,
+# heartbeats, wishes to cancel, paused queues.
+CLOCKWORK = (
+    "BEGIN",
+    "COMMIT",
+    "alembic_version",
+    "pg_catalog",
+    "current_setting",
+    "UPDATE workers",
+    "INSERT INTO workers",
+    "tasks.cancel_requested_at IS NOT",
+    "paused",
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.create_database()
+
+
+def test_a_thousand_tasks_cost_a_worker_few_round_trips(
+    tmp_path: Path, broker: ValkeyServer, database_url: str
+) -> None:
+    broker.client().flushall()
+    told = tmp_path / "statements.txt"
+    settings = {
+        "CELERIAC_BROKER_URL": broker.url,
+        "CELERIAC_DATABASE_URL": database_url,
+        "CELERIAC_DATA_DIR": str(tmp_path),
+        "STATEMENTS_FILE": str(told),
+    }
+    worker = WorkerProcess(
+        "tests.integration.apps.counted",
+        folder=tmp_path,
+        environment=clean_environment(settings),
+        arguments=("--without-mingle", "--without-gossip", "--without-heartbeat"),
+    )
+    with open_app(tmp_path, broker_url=broker.url, database_url=database_url) as app:
+        ledger = app.celeriac.ledger
+        bells = ledger.tasks.insert([new_noop(number) for number in range(TASKS)])
+        app.celeriac.publisher.ring(bells)
+
+        with broker.client().monitor() as monitor, worker:
+            unfinished = TaskFilter(states=(TaskState.QUEUED, TaskState.RUNNING))
+            wait_until(
+                lambda: not ledger.tasks.list(unfinished, after=None, limit=1).items,
+                "all tasks have ended",
+                seconds=60,
+                pause=0.2,
+            )
+            spoken = [
+                command[:80]
+                for command in commands_of(broker, monitor)
+                if any(words in command for words in OF_TASKS)
+            ]
+    said = [
+        statement
+        for statement in told.read_text(encoding="utf-8").splitlines()
+        if not any(words in statement for words in CLOCKWORK)
+    ]
+    assert len(spoken) < MOST_COMMANDS, spoken
+    assert len(said) < MOST_STATEMENTS, said
+
+
+def new_noop(number: int) -> NewTask:
+    return NewTask(id=TaskId(f"task-{number}"), name="noop", arguments=make_arguments(number))
+
+
+def commands_of(broker: ValkeyServer, monitor: Any) -> Iterator[str]:
+    """Yield the commands that clients have sent since the monitor began."""
+    broker.client().echo("the end")
+    while (each := monitor.next_command())["command"] != "ECHO the end":
+        # What a script does costs no round trip.
+        if each["client_type"] != "lua":
+            yield str(each["command"])
