@@ -28,6 +28,8 @@ class Catalogue:
         self._app = app
         # By name, with the task it was read from: an app may register another under the same name.
         self._contracts: dict[str, tuple[Any, Contract]] = {}
+        # Likewise; every submission asks for its queue.
+        self._types: dict[str, tuple[Any, TaskType]] = {}
 
     def names(self) -> list[str]:
         """Return the names of all tasks that may be submitted, in order."""
@@ -48,16 +50,11 @@ class Catalogue:
             TaskNameNotFoundError: There is none, or it is none that may be submitted.
         """
         task = self._find(name)
-        title, _, description = inspect.cleandoc(task.__doc__ or "").partition("\n")
-        return TaskType(
-            name=name,
-            title=title.strip().removesuffix(".") or name,
-            description=description.strip(),
-            schema=self._contract(task).schema,
-            queue=self._queue(task),
-            max_attempts=_max_attempts(task),
-            timeout_seconds=task.time_limit or task.soft_time_limit,
-        )
+        known, task_type = self._types.get(name, (None, None))
+        if task_type is None or known is not task:
+            task_type = self._read(name, task)
+            self._types[name] = (task, task_type)
+        return task_type
 
     def validate(
         self, name: str, kwargs: Mapping[str, Json], *, files: frozenset[FileId] = frozenset()
@@ -80,6 +77,18 @@ class Catalogue:
         text = json.dumps([args, named], separators=(",", ":"))
         refuse_strangers(name, text, files)
         return Arguments(codec=Codec.JSON, text=text)
+
+    def _read(self, name: str, task: Any) -> TaskType:
+        title, _, description = inspect.cleandoc(task.__doc__ or "").partition("\n")
+        return TaskType(
+            name=name,
+            title=title.strip().removesuffix(".") or name,
+            description=description.strip(),
+            schema=self._contract(task).schema,
+            queue=self._queue(task),
+            max_attempts=_max_attempts(task),
+            timeout_seconds=task.time_limit or task.soft_time_limit,
+        )
 
     def _find(self, name: str) -> Any:
         task = None if name.startswith(_INTERNAL) else self._app.tasks.get(name)

@@ -7,19 +7,22 @@ makes each question cost more than all else that is done for a task.
 from __future__ import annotations
 
 import os
-import uuid
+import time
 from collections import deque
 
 from celeriac.core.task import TaskId
 
 _AT_ONCE = 256
-_BYTES = 16
+_RANDOM_BYTES = 10
 
 _ready: deque[TaskId] = deque()
 
 
 def new_task_id() -> TaskId:
-    """Return an id that nobody has and nobody can guess: a UUID of version 4."""
+    """Return an id that nobody has and nobody can guess: a UUID of version 7.
+
+    It begins with the time, so that tasks of one time lie side by side in the ledger's indexes.
+    """
     while True:
         try:
             return _ready.popleft()
@@ -28,11 +31,16 @@ def new_task_id() -> TaskId:
 
 
 def _make() -> list[TaskId]:
-    drawn = os.urandom(_AT_ONCE * _BYTES)
-    return [
-        TaskId(str(uuid.UUID(bytes=drawn[begin : begin + _BYTES], version=4)))
-        for begin in range(0, len(drawn), _BYTES)
-    ]
+    # RFC 9562: 48 bits of milliseconds, the version, 12 random bits, the variant, 62 random bits.
+    begin = int(time.time() * 1000).to_bytes(6, "big").hex()
+    drawn = os.urandom(_AT_ONCE * _RANDOM_BYTES).hex()
+    step = 2 * _RANDOM_BYTES
+    return [_id_of(begin, drawn[at : at + step]) for at in range(0, len(drawn), step)]
+
+
+def _id_of(begin: str, drawn: str) -> TaskId:
+    variant = "89ab"[int(drawn[3], 16) & 3]
+    return TaskId(f"{begin[:8]}-{begin[8:]}-7{drawn[:3]}-{variant}{drawn[4:7]}-{drawn[8:]}")
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 
+from celeriac.service import task_ids
 from celeriac.service.task_ids import new_task_id
 
 
-def test_ids_are_random_uuids_and_never_come_twice() -> None:
+def test_ids_are_uuids_and_never_come_twice() -> None:
     ids = [new_task_id() for _ in range(1000)]
 
     assert len(set(ids)) == 1000
-    assert {uuid.UUID(each).version for each in ids} == {4}
+    assert {uuid.UUID(each).version for each in ids} == {7}
     assert all(str(uuid.UUID(each)) == each for each in ids)
+
+
+def test_ids_of_a_later_time_come_later() -> None:
+    first = new_task_id()
+    task_ids._ready.clear()
+    time.sleep(0.002)
+
+    assert new_task_id() > first
 
 
 def test_a_forked_child_makes_others_than_its_parent() -> None:
