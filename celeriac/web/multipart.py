@@ -20,6 +20,7 @@ from celeriac.core.file_fields import FileField
 from celeriac.core.file_reference import FileReference
 from celeriac.errors import FieldProblem
 from celeriac.files.store import Draft, FileStore
+from celeriac.web.problems import to_pointer
 from celeriac.web.refusals import BodyTooLargeError, BrokenBodyError, InvalidBodyError
 
 MULTIPART_TYPE = "multipart/form-data"
@@ -211,9 +212,9 @@ class _Reader:
     def _check_file(self, name: str) -> None:
         wanted = self._bounds.file_fields.get(name)
         if wanted is None:
-            raise InvalidBodyError(FieldProblem(_pointer(name), "is no file"))
+            raise InvalidBodyError(FieldProblem(to_pointer(name), "is no file"))
         if name in self.found.files and not wanted.is_many:
-            raise InvalidBodyError(FieldProblem(_pointer(name), "is given twice"))
+            raise InvalidBodyError(FieldProblem(to_pointer(name), "is given twice"))
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         size = end - start
@@ -233,7 +234,7 @@ class _Reader:
             value = _decode(bytes(self._text))
             if "\0" in value:
                 raise InvalidBodyError(
-                    FieldProblem(_pointer(self._name), "holds the character NUL")
+                    FieldProblem(to_pointer(self._name), "holds the character NUL")
                 )
             text = Text(
                 value=value,
@@ -266,7 +267,3 @@ def _unescape(name: str) -> str:
     for code, letter in _ESCAPES.items():
         name = name.replace(code, letter)
     return name
-
-
-def _pointer(name: str) -> str:
-    return "/" + name.replace("~", "~0").replace("/", "~1")
