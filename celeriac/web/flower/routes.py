@@ -136,10 +136,12 @@ async def ask_flower(request: Request, rest: str, who: Known) -> Response:
     if way is Way.IF_SEEN:
         task_id = TaskId(task_of(path_below(request)))
         await run_in_threadpool(parts_of(request).tasks.get_task, task_id, by=who)
-    body = await read_body(request, most_bytes=_MOST_BODY_BYTES)
+    # Flower would read what a GET brings along as if it stood in the query.
+    is_sent = changes(request.method)
+    body = await read_body(request, most_bytes=_MOST_BODY_BYTES) if is_sent else b""
     if way is Way.ONLY_SEEN:
         return await _list_own(request, upstream, who, body)
-    if changes(request.method):
+    if is_sent and path_below(request) != LIST:
         facts = {"user": who.name, "path": request.url.path}
         logger.info("something was asked of Flower", extra=facts)
     answer = await upstream.ask(

@@ -178,11 +178,11 @@ def _stream(
     ends_with_task: bool,
 ) -> Response:
     key = f"{visitor.who.name}\0{visitor.who.key_id or ''}"
-    held = ExitStack()
-    held.enter_context(parts.guests.seat(key, visitor.credential, visitor.who))
-    held.enter_context(watching)
-    frames = _frames(parts, visitor, watching, first, ends_with_task=ends_with_task)
-    return EventStream(frames, held)
+    with ExitStack() as stack:
+        stack.enter_context(parts.guests.seat(key, visitor.credential, visitor.who))
+        stack.enter_context(watching)
+        frames = _frames(parts, visitor, watching, first, ends_with_task=ends_with_task)
+        return EventStream(frames, stack.pop_all())
 
 
 async def _frames(

@@ -79,6 +79,28 @@ def test_a_body_goes_on_as_it_is(olga: Browser, recorder: Recorder) -> None:
     assert "transfer-encoding" not in head.lower()
 
 
+def test_what_a_look_brings_along_stays_here(olga: Browser, recorder: Recorder) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    olga.client.request("GET", "/flower/workers", content=b"refresh=1", headers=form)
+
+    assert recorder.requests[-1].endswith("\r\n\r\n")
+    assert "content-length" not in recorder.last
+
+
+def test_what_is_changed_through_flower_is_logged_with_the_name(
+    olga: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="celeriac.web.flower")
+
+    olga.client.post("/flower/tasks/datatable", data={"draw": "1"}, headers=HERE)
+    olga.client.post("/flower/api/task/revoke/1", headers=HERE)
+
+    (said,) = [each for each in caplog.records if each.name.startswith("celeriac.web.flower")]
+    assert vars(said)["user"] == "olga"
+    assert vars(said)["path"] == "/flower/api/task/revoke/1"
+
+
 def test_flowers_own_headers_and_cookies_stay_behind(olga: Browser, recorder: Recorder) -> None:
     recorder.answer = (
         b"HTTP/1.1 200 OK\r\nServer: TornadoServer/6\r\nSet-Cookie: _xsrf=1\r\n"
