@@ -7,12 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from celeriac.ledger.open import open_ledger
 from tests.acceptance.machine import add_user1
 from tests.papers import block_with, blocks, read
+from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PROJECT, Process, clean_environment, wait_until
 from tests.servers.services import ServiceProcess
 from tests.servers.valkey import ValkeyServer
@@ -177,3 +181,34 @@ def test_the_page_about_tasks_has_a_task_that_does_what_it_says(tmp_path: Path) 
     )
 
     assert done.stdout == "a month looks like 2026-11\n", done.stderr
+
+
+def test_what_is_old_is_deleted_as_the_page_about_operations_says() -> None:
+    (block,) = blocks(read("docs/operations.md"), "sql")
+    with PostgresServer() as postgres:
+        url = postgres.create_database()
+        open_ledger(url).close()
+        with psycopg.connect(url, autocommit=True) as connection:
+            add = finished_task(connection)
+            for name, days in (("old", 91), ("young", 89)):
+                connection.execute(add, {"id": name, "days": days})
+
+            for statement in filter(str.strip, block.split(";")):
+                connection.execute(statement)
+
+            left = connection.execute("SELECT id FROM tasks").fetchall()
+
+    assert left == [("young",)]
+
+
+def finished_task(connection: psycopg.Connection[tuple[Any, ...]]) -> Any:
+    """Return a statement that adds a task which ended so many days ago."""
+    columns = connection.execute(
+        "SELECT column_name, data_type FROM information_schema.columns"
+        " WHERE table_name = 'tasks' AND is_nullable = 'NO'"
+    ).fetchall()
+    ended = "extract(epoch FROM now() - make_interval(days => %(days)s)) * 1000000"
+    plain = {"text": "''", "boolean": "false"}
+    values = {name: plain.get(kind, "0") for name, kind in columns}
+    values |= {"id": "%(id)s", "state": "'cancelled'", "finished_at": ended}
+    return f"INSERT INTO tasks ({', '.join(values)}) VALUES ({', '.join(values.values())})"

@@ -15,6 +15,7 @@ import pytest
 from celeriac.settings import Settings
 from deploy.make_secrets import contents
 from tests.deployment.composed import compose, instructions
+from tests.papers import read
 from tests.servers.debian import find_program
 from tests.servers.processes import PROJECT
 
@@ -156,6 +157,24 @@ def test_secrets_are_made_once_and_behind_a_closed_door(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in folder.iterdir()} == before
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert len(set(before.values())) == len(before)
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"^.*(deploy/make_secrets\.py .*)$", read("docs/deployment.md"), re.M)
+)
+def test_secrets_are_made_as_the_page_says(tmp_path: Path, line: str) -> None:
+    program, _, *options = line.split()
+
+    done = subprocess.run(
+        [sys.executable, program, str(tmp_path / "secrets"), *options],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "secrets").iterdir())) == 7
 
 
 # --- systemd ---------------------------------------------------------------------------------
