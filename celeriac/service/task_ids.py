@@ -43,6 +43,5 @@ def _id_of(begin: str, drawn: str) -> TaskId:
     return TaskId(f"{begin[:8]}-{begin[8:]}-7{drawn[:3]}-{variant}{drawn[4:7]}-{drawn[8:]}")
 
 
-if hasattr(os, "register_at_fork"):
-    # Two processes must not go on with the same ones.
-    os.register_at_fork(after_in_child=_ready.clear)
+# Two processes must not go on with the same ones; where there is no such function, nobody forks.
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_ready.clear)

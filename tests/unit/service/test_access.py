@@ -140,3 +140,13 @@ def test_signing_out_ends_every_session_and_token(access: AccessService) -> None
 
     with pytest.raises(NotAuthenticatedError):
         caller_of(access, token.text)
+
+
+def test_requests_are_counted_by_the_user_or_by_the_key(access: AccessService) -> None:
+    access.warm_up()
+    user = access.read_token(access.sign_in("ada", GOOD).text)
+    key = access.read_token("ck_" + "x" * 43)
+
+    assert user.counted_as == "ada"
+    assert key.counted_as.startswith("key ")
+    assert "x" * 20 not in key.counted_as

@@ -12,6 +12,7 @@ from celeriac.errors import (
     KeyNotFoundError,
     LedgerUnavailableError,
     NotAuthenticatedError,
+    NotPermittedError,
     UserNotFoundError,
 )
 from celeriac.ledger.open import Ledger
@@ -19,7 +20,6 @@ from celeriac.service.access import AccessService
 from celeriac.service.callers import Caller
 from celeriac.service.keys import KeyRequest, KeyService
 from celeriac.service.passwords import Hasher
-from celeriac.service.tokens import Tokens
 from celeriac.service.users import UserService
 from tests.fakes import Clock, make_task
 
@@ -30,11 +30,6 @@ PASSWORD = "four walnut umbrellas dancing"
 def keys(ledger: Ledger, hasher: Hasher, clock: Clock) -> KeyService:
     UserService(ledger, hasher).add_user("ada", PASSWORD, role=Role.OPERATOR)
     return KeyService(ledger, now=clock)
-
-
-@pytest.fixture
-def access(ledger: Ledger, hasher: Hasher, tokens: Tokens, clock: Clock) -> AccessService:
-    return AccessService(ledger, hasher, tokens, now=clock)
 
 
 def request(**changes: Any) -> KeyRequest:
@@ -183,3 +178,39 @@ def test_a_wish_that_is_out_of_bounds_is_refused(
         keys.create_key(request(**changes))
 
     assert caught.value.option == option
+
+
+ADA = Caller(name="ada", scopes=frozenset({Scope.SUBMIT, Scope.READ}))
+
+
+def test_everybody_makes_reads_and_revokes_keys_of_their_own(keys: KeyService) -> None:
+    made = keys.create_own_key(request(user="somebody else"), by=ADA)
+
+    assert made.key.user == "ada"
+    assert keys.list_own_keys(by=ADA) == (made.key,)
+    assert keys.revoke_own_key(made.key.id, by=ADA).revoked_at is not None
+
+
+def test_nobody_makes_a_key_that_may_more_than_themselves(keys: KeyService) -> None:
+    with pytest.raises(NotPermittedError):
+        keys.create_own_key(request(scopes=frozenset({Scope.ADMIN})), by=ADA)
+
+
+def test_a_key_makes_and_revokes_no_other_but_itself(keys: KeyService) -> None:
+    own = keys.create_own_key(request(), by=ADA).key
+    other = keys.create_own_key(request(), by=ADA).key
+    key = replace(ADA, key_id=own.id)
+
+    with pytest.raises(NotPermittedError):
+        keys.create_own_key(request(), by=key)
+    with pytest.raises(NotPermittedError):
+        keys.revoke_own_key(other.id, by=key)
+    assert keys.revoke_own_key(own.id, by=key).revoked_at is not None
+
+
+def test_an_admins_key_for_all_names_makes_others(keys: KeyService) -> None:
+    admin = Caller(name="ada", scopes=frozenset(Scope), key_id="k")
+
+    assert keys.create_own_key(request(), by=admin).key.user == "ada"
+    with pytest.raises(NotPermittedError):
+        keys.create_own_key(request(), by=replace(admin, task_patterns=("image.*",)))

@@ -129,3 +129,13 @@ def test_a_weak_key_stops_the_start_and_is_not_shown(tmp_path: Path, key: str) -
         signing_keys(settings)
 
     assert key not in str(caught.value)
+
+
+def test_a_secret_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "secret.key"
+    path.write_text("the first half")
+    whole = "a-secret-that-is-whole-and-long-enough-to-be-good"
+    writing = threading.Timer(0.1, lambda: path.write_text(whole))
+    writing.start()
+
+    assert obtain_secret(tmp_path, "secret.key") == whole

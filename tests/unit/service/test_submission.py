@@ -18,6 +18,7 @@ HOUR = timedelta(hours=1)
     "options",
     [
         {},
+        {"unique_for": timedelta(days=30)},
         {"queue": "high_priority"},
         {"queue": "team:eu-1.reports"},
         {"priority": 0},
@@ -44,6 +45,8 @@ def test_options_in_bounds_are_taken(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
+        ({"unique_for": timedelta(0)}, "unique_for_seconds"),
+        ({"unique_for": timedelta(days=31)}, "unique_for_seconds"),
         ({"queue": ""}, "queue"),
         ({"queue": "a b"}, "queue"),
         ({"queue": "q" * 101}, "queue"),

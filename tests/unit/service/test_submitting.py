@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,7 @@ from celeriac.errors import (
     LedgerUnavailableError,
     NotAuthenticatedError,
     NotPermittedError,
+    TaskIdTakenError,
     TaskNameNotFoundError,
 )
 from celeriac.ledger.open import Ledger
@@ -36,6 +38,7 @@ from tests.fakes import (
     ListedCatalogue,
     RecordingPublisher,
     make_caller,
+    make_new_task,
 )
 
 ADA = make_caller("ada")
@@ -440,3 +443,20 @@ def test_all_or_nothing_is_all_when_all_are_good(submitting: SubmitService, ledg
 def test_a_viewer_submits_no_batch(submitting: SubmitService) -> None:
     with pytest.raises(NotPermittedError):
         submitting.submit_batch_soon([wish()], by=VIEWER).result(timeout=20)
+
+
+def test_a_key_for_other_names_knows_no_task_of_this_one(submitting: SubmitService) -> None:
+    key = replace(ADA, task_patterns=("report",), key_id="k")
+
+    with pytest.raises(TaskNameNotFoundError):
+        submitting.submit(wish(), by=key)
+    assert submitting.submit(wish("report"), by=key).task.name == "report"
+
+
+def test_what_the_ledger_cannot_keep_is_told_to_who_submitted_it(
+    submitting: SubmitService, ledger: Ledger
+) -> None:
+    ledger.tasks.insert([make_new_task(id=TaskId("taken"), name="another")])
+
+    with pytest.raises(TaskIdTakenError):
+        submitting.submit(wish(), by=ADA, task_id=TaskId("taken"))

@@ -4,7 +4,7 @@ import pytest
 
 from celeriac.core.user import Role
 from celeriac.errors import NotPermittedError, TaskNameNotFoundError
-from celeriac.service.callers import Caller
+from celeriac.service.callers import Caller, Scope
 from celeriac.service.task_types import TaskTypeService
 from tests.fakes import ListedCatalogue, make_caller, process_type
 
@@ -41,3 +41,26 @@ def test_a_name_that_nobody_registered_is_not_found(task_types: TaskTypeService)
     assert task_types.has("process")
     with pytest.raises(TaskNameNotFoundError):
         task_types.get_task_type("nothing", by=make_caller())
+
+
+def test_who_may_submit_reads_the_schema_of_what_there_is_for_them(
+    task_types: TaskTypeService,
+) -> None:
+    caller = Caller(name="ada", scopes=frozenset({Scope.SUBMIT}), task_patterns=("rep*",))
+
+    assert task_types.get_schema("report", by=caller) == REPORT.schema
+    with pytest.raises(TaskNameNotFoundError):
+        task_types.get_schema("process", by=caller)
+    with pytest.raises(NotPermittedError):
+        task_types.get_schema("report", by=make_caller("vera", Role.VIEWER))
+
+
+def test_a_key_for_other_names_reads_no_task_type(task_types: TaskTypeService) -> None:
+    caller = Caller(name="ada", scopes=frozenset({Scope.READ}), task_patterns=("rep*",))
+
+    with pytest.raises(TaskNameNotFoundError):
+        task_types.get_task_type("process", by=caller)
+
+
+def test_the_whole_service_is_described_with_all_of_them(task_types: TaskTypeService) -> None:
+    assert task_types.all() == (PROCESS, REPORT)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from celeriac.core.file_reference import FileId, FileReference
+from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
+    FileNotKeptError,
     InvalidOptionError,
+    NoResultError,
     NotPermittedError,
     TaskAlreadyFinalError,
     TaskNotFoundError,
@@ -223,3 +228,84 @@ def test_who_watches_is_told_of_a_cancelled_task(
     tasks.cancel_task(task.id, by=ADA)
 
     assert workers.changed == [task.id]
+
+
+def complete(ledger: Ledger, task: Task, result: str) -> None:
+    ledger.leases.join(make_new_worker(queues=(task.queue,)))
+    (claimed,) = ledger.leases.exchange(
+        "worker-1", outcomes=[], wanted=[task.id], queues=[task.queue]
+    ).claimed
+    outcome = Outcome(
+        task_id=task.id,
+        lease_token=claimed.lease_token,
+        ending=Ending.COMPLETED,
+        finished_at=NOON,
+        result=result,
+    )
+    ledger.leases.exchange("worker-1", outcomes=[outcome], wanted=[], queues=[task.queue])
+
+
+def test_only_a_completed_task_has_a_result(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
+    with pytest.raises(NoResultError):
+        tasks.get_result(task.id, by=ADA)
+
+    complete(ledger, task, '"done"')
+
+    assert tasks.get_result(task.id, by=ADA).result == '"done"'
+    with pytest.raises(TaskNotFoundError):
+        tasks.get_result(task.id, by=EVE)
+
+
+def test_a_file_is_found_in_what_the_caller_may_read(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
+) -> None:
+    reference = FileReference(
+        id=FileId("0" * 32),
+        name="cat.png",
+        content_type="image/png",
+        size_bytes=1,
+        sha256="0" * 64,
+    )
+    task = submitting.submit(wish(), by=ADA).task
+    complete(ledger, task, json.dumps({"made": reference.to_json()}))
+
+    assert tasks.get_file(task.id, reference.id, by=ADA) == reference
+    with pytest.raises(FileNotKeptError):
+        tasks.get_file(task.id, "1" * 32, by=ADA)
+    with pytest.raises(TaskNotFoundError):
+        tasks.get_file(task.id, reference.id, by=EVE)
+
+
+def test_many_tasks_are_found_as_far_as_they_are_the_callers(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
+    mine = submitting.submit(wish(), by=ADA).task.id
+    theirs = submitting.submit(wish(), by=EVE).task.id
+    ids = [mine, theirs, TaskId("nothing"), TaskId("a\0b")]
+
+    assert set(tasks.find_tasks(ids, by=ADA)) == {mine}
+    assert set(tasks.find_tasks(ids, by=OPERATOR)) == {mine, theirs}
+    assert set(tasks.look_at(ids[:3])) == {mine, theirs}
+
+
+def test_what_has_not_ended_is_counted_by_queue_and_state(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
+    for queue in ("a", "a", "b"):
+        submitting.submit(wish(queue=queue), by=ADA)
+
+    assert tasks.count_unfinished() == {("a", "queued"): 2, ("b", "queued"): 1}
+
+
+def test_the_attempts_of_a_task_are_its_callers_to_read(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger
+) -> None:
+    task = submitting.submit(wish(), by=ADA).task
+    complete(ledger, task, "1")
+
+    assert [each.ending for each in tasks.list_attempts(task.id, by=ADA)] == ["completed"]
+    with pytest.raises(TaskNotFoundError):
+        tasks.list_attempts(task.id, by=EVE)

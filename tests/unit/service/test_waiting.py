@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.core.queue import Pause
 from celeriac.core.state import TaskState
 from celeriac.service.waiting import why_waiting
 from tests.fakes import NOON, make_task, make_worker
@@ -35,3 +36,10 @@ def test_a_task_says_what_it_waits_for(changes: dict[str, Any], reason: str | No
     workers = [make_worker(queues=("default", "high_priority"))]
 
     assert why_waiting(make_task(**changes), workers=workers, now=LATER) == reason
+
+
+def test_a_paused_queue_is_what_its_tasks_wait_for() -> None:
+    paused = {"default": Pause(since=NOON, by="otto", reason="")}
+    task = make_task(state=TaskState.QUEUED)
+
+    assert why_waiting(task, workers=[], now=LATER, paused=paused) == "queue_paused"
