@@ -161,3 +161,25 @@ def test_late_acknowledged_task_whose_worker_is_killed_runs_again(shop: Shop) ->
 
     assert result == "parcel of 1"
     assert shop.lines() == ["pack 1", "pack 1"]
+
+
+def test_death_of_a_worker_costs_early_acknowledged_tasks_that_ran_and_no_other(
+    shop: Shop,
+) -> None:
+    sent = [
+        shop.producer.send_task("shop.charge", (number, 1), {"seconds": 0.02})
+        for number in range(200)
+    ]
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        wait_until(lambda: len(shop.lines()) > 30, "some have run")
+        worker.kill_group()
+
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        results = [result.get(timeout=60, propagate=False) for result in sent]
+
+    lost = [result for result in results if isinstance(result, Exception)]
+    # Two children: what each was at, and no task that waited.
+    assert len(lost) <= 2
+    assert len(shop.lines()) == len(set(shop.lines())) >= 200 - len(lost)
