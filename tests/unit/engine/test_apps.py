@@ -143,4 +143,5 @@ def test_a_worker_that_is_told_no_queues_serves_those_of_every_task(
 
     celeryd_init.send(sender="celery@host")
 
-    assert set(app.amqp.queues.consume_from) == {"default", "high_priority", "packing"}
+    # Tasks of other modules in this process may bring more.
+    assert {"default", "high_priority", "packing"} <= set(app.amqp.queues.consume_from)

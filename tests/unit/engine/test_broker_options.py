@@ -8,9 +8,16 @@ from celeriac.engine.broker_options import celery_options
 from celeriac.errors import SettingsError
 
 
-@pytest.mark.parametrize("url", ["redis://h:1/0", "amqp://u:p@h//", "memory://"])
+@pytest.mark.parametrize("url", ["redis://h:1/0", "amqp://u:p@h//"])
 def test_a_url_that_celery_reads_as_we_do_stays(url: str) -> None:
     assert celery_options(url) == {"broker_url": url}
+
+
+def test_a_broker_inside_the_process_is_asked_often() -> None:
+    options = celery_options("memory://")
+
+    assert options["broker_url"] == "memory://"
+    assert options["broker_transport_options"]["polling_interval"] < 0.1
 
 
 def test_an_encrypted_broker_has_to_show_who_it_is() -> None:
