@@ -14,29 +14,25 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from celery import states
 from celery.worker import state as worker_state
 
-from celeriac.core.outcome import Ending, Outcome
+from celeriac.core.outcome import Outcome
 from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.core.worker import NewWorker
 from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
-from celeriac.engine.pool.appetite import Appetite
+from celeriac.engine.pool.holding import End, Holding
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
-from celeriac.engine.pool.line import Line
 from celeriac.engine.pool.membership import Membership
+from celeriac.engine.pool.patience import Patience
 from celeriac.engine.pool.pauses import Pauses
-from celeriac.engine.pool.rhythm import Rhythm
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine
-from celeriac.engine.stamps import bears_stamp
 from celeriac.errors import UnavailableError
 from celeriac.ledger.open import Ledger
 
@@ -44,19 +40,6 @@ logger = logging.getLogger(__name__)
 
 # How often a running task is looked up for a wish to cancel it.
 _CANCEL_SECONDS = 0.25
-# When nothing has begun or ended for so long, what is claimed and waits is given to others.
-_STUCK_SECONDS = 0.5
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 5.0
-# A worker that was told to end at once tries no more often to write down what it held.
-_MOST_FAILURES_AT_THE_END = 5
-
-
-@dataclass(slots=True)
-class _End:
-    outcome: Outcome
-    job: Job
-    report: Report
 
 
 class PoolThread:
@@ -88,8 +71,6 @@ class PoolThread:
         self._prefetch = prefetch
         self._pauses = Pauses(paused)
         self._prefetched = 0
-        self._appetite = Appetite(runner)
-        self._rhythm = Rhythm()
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
         self._wakeup = Wakeup()
@@ -99,14 +80,10 @@ class PoolThread:
         self._is_stopping = False
         self._is_killed = False
         # This thread's own.
-        self._line = Line()
-        self._held: dict[str, Job] = {}
-        self._ends: list[_End] = []
+        self._holding = Holding(runner, told.now)
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
         self._look_at = 0.0
-        # When a plain task last began or ended here.
-        self._moved_at = 0.0
-        self._failures = 0
+        self._patience = Patience()
 
     # ---- from other threads
 
@@ -145,18 +122,15 @@ class PoolThread:
 
     def is_idle(self) -> bool:
         """Whether nothing is held, wanted or to be written."""
-        return self._intake.is_empty and not (self._held or self._ends)
+        return self._intake.is_empty and self._holding.is_empty
 
     # ---- told by the runner, in this thread
 
     def began(self, job: Job, pid: int, slot: int) -> None:
         """Note that a job truly runs."""
-        job.began = time.monotonic()
-        if not job.is_async:
-            self._moved_at = job.began
-        job.slot = slot
+        began = self._holding.began(job, slot)
         self._membership.runs(slot, job.id)
-        self._told.accepted(job.request, pid, job.began)
+        self._told.accepted(job.request, pid, began)
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Take what a task tells of itself; only the latest is written."""
@@ -164,29 +138,14 @@ class PoolThread:
 
     def returned(self, jobs: Iterable[Job]) -> None:
         """Take back jobs that wait behind a long one."""
-        staying: list[Job] = []
-        for job in jobs:
-            if job.is_interrupted:
-                # Somebody cancelled it while it waited there.
-                self._line.ended(job)
-                self._end_here(job, Ending.CANCELLED, states.REVOKED)
-            else:
-                staying.append(job)
-        self._line.put_back(staying)
+        self._holding.returned(jobs)
 
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
-        self._line.ended(job)
         if job.slot >= 0:
             # Claimed again and not begun, it would be charged with this worker's death.
             self._membership.runs(job.slot, "")
-        if not job.is_async:
-            self._moved_at = time.monotonic()
-        if outcome.ending not in (Ending.LOST, Ending.RETURNED):
-            self._appetite.saw(job, report.runtime_seconds)
-        if not self._ends:
-            self._rhythm.gathers_since(time.monotonic())
-        self._ends.append(_End(outcome, job, report))
+        self._holding.ended(job, outcome, report)
 
     # ---- the loop
 
@@ -208,10 +167,10 @@ class PoolThread:
         self._leave()
 
     def _is_over(self) -> bool:
-        if self._is_killed and self._failures > _MOST_FAILURES_AT_THE_END:
+        if self._is_killed and self._patience.is_at_its_end:
             # The ledger is away. What is held goes back when the janitor finds this worker gone.
             return True
-        return self._is_stopping and not self._held and not self._ends
+        return self._is_stopping and self._holding.is_empty
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._pause()):
@@ -224,90 +183,30 @@ class PoolThread:
         if self._is_stopping:
             # Nothing new is taken in; look often whether the last one has ended.
             latest = min(latest, now + 0.1)
-        if self._held:
+        if self._holding:
             latest = min(latest, self._look_at)
         limit = self._runner.tick(now)
         if limit is not None:
             latest = min(latest, limit)
         if self._intake.has_news:
             latest = now
-        elif self._ends:
+        elif self._holding.has_ends:
             latest = min(latest, self._due_at(now))
-        if self._failures:
+        if self._patience.is_tried:
             # The ledger is away: what is held back is tried again after a pause, not at once.
-            latest = max(latest, now + self._retry_pause())
+            latest = max(latest, now + self._patience.pause_seconds())
         return max(0.0, latest - now)
-
-    def _retry_pause(self) -> float:
-        doublings = min(self._failures, 10)
-        return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
 
     def _take_in(self) -> None:
         if not self._is_stopping:
-            self._intake.look(self._find_held)
+            self._intake.look(self._holding.find_request)
         while self._interrupts:
-            self._interrupt(self._interrupts.popleft())
+            self._holding.interrupt(self._interrupts.popleft())
         if self._is_stopping:
-            self._stop_taking()
-        elif self._line:
-            self._weed()
-
-    def _find_held(self, task_id: TaskId) -> Any | None:
-        job = self._held.get(task_id)
-        return None if job is None else job.request
-
-    def _interrupt(self, task_id: str) -> None:
-        job = self._held.get(task_id)
-        if job is None or job.is_interrupted:
-            return
-        job.is_interrupted = True
-        if self._line.remove(job):
-            self._end_here(job, Ending.CANCELLED, states.REVOKED)
+            self._intake.close()
+            self._holding.give_up(kill=self._is_killed)
         else:
-            self._runner.interrupt(task_id)
-
-    def _weed(self) -> None:
-        """Let go of what is held here and cannot run soon, or shall not run at all."""
-        for job in [each for each in self._line if _is_revoked(each)]:
-            self._line.remove(job)
-            self._end_here(job, Ending.CANCELLED, states.REVOKED)
-        now = self._told.now()
-        for job in [each for each in self._line if each.has_expired(now)]:
-            # Queued again, it is past its time: the ledger lets nobody claim it and expires it.
-            self._line.remove(job)
-            self._end_here(job, Ending.UNBEGUN, states.IGNORED)
-        if self._is_stuck():
-            # Every slot has a long task: another worker may be free.
-            for job in self._line.clear_ordinary():
-                self._end_here(job, Ending.UNBEGUN, states.IGNORED)
-
-    def _is_stuck(self) -> bool:
-        is_full = self._appetite.plain >= self._runner.slots or self._line.is_quarantine
-        return is_full and time.monotonic() - self._moved_at > _STUCK_SECONDS
-
-    def _stop_taking(self) -> None:
-        """Return what has not begun; and, when killed, what has."""
-        unbegun = [*self._line.clear(), *self._runner.give_back()]
-        self._intake.close()
-        begun: list[Job] = []
-        if self._is_killed:
-            for job in self._runner.kill():
-                (unbegun if job.began is None else begun).append(job)
-        for job in unbegun:
-            self._end_here(job, Ending.UNBEGUN, states.IGNORED)
-        for job in begun:
-            # Cut off by this worker's end, for which no task is to blame.
-            self._end_here(job, Ending.LOST, states.IGNORED, is_suspect=False)
-
-    def _end_here(self, job: Job, ending: Ending, state: str, *, is_suspect: bool = True) -> None:
-        outcome = Outcome(
-            task_id=job.claimed.id,
-            lease_token=job.claimed.lease_token,
-            ending=ending,
-            finished_at=self._told.now(),
-            is_suspect=is_suspect,
-        )
-        self._ends.append(_End(outcome, job, Report(state=state)))
+            self._holding.weed()
 
     def _turn(self) -> None:
         """Write one transaction, if it is time: what ended, what follows, what is claimed next."""
@@ -315,7 +214,7 @@ class PoolThread:
         is_due = now >= self._due_at(now)
         if is_due:
             self._speak()
-        self._hand()
+        self._holding.hand()
         if is_due:
             self._adapt_prefetch()
             self._told.flush()
@@ -333,24 +232,17 @@ class PoolThread:
                 self._progress.clear()
             self._exchange(ledger, worker_id)
         except UnavailableError as error:
-            self._failures += 1
-            # Told at the 1st, 2nd, 4th, 8th … failure: an outage shall not fill the log.
-            if self._failures.bit_count() == 1:
-                logger.warning(
-                    "the ledger is unavailable; this worker claims nothing until it is back",
-                    extra={"error": str(error), "held": len(self._held)},
-                )
+            self._patience.failed(error, held=len(self._holding))
         else:
-            self._failures = 0
+            self._patience.succeeded()
 
     def _adapt_prefetch(self) -> None:
-        is_stuck = self._is_stuck()
-        wanted = self._appetite.prefetch(is_stuck=is_stuck)
+        wanted = self._holding.prefetch()
         # A little more or less is not worth a word to the consumer.
         if abs(wanted - self._prefetched) * 4 > self._prefetched:
             self._prefetched = wanted
             self._prefetch(wanted)
-        if is_stuck:
+        if self._holding.is_stuck():
             # After that word: what goes back must not come here again.
             self._intake.give_back(keep=1)
 
@@ -361,21 +253,13 @@ class PoolThread:
     def _due_at(self, now: float) -> float:
         if self._is_stopping:
             return now
-        # Async tasks begin when they are claimed: none of them waits behind another one.
-        slots = self._runner.slots + self._appetite.interleaved
-        return self._rhythm.due_at(
-            now,
-            ended=len(self._ends),
-            held=len(self._held),
-            slots=slots,
-            is_more=self._intake.has_waiting,
-        )
+        return self._holding.due_at(now, is_more=self._intake.has_waiting)
 
     def _exchange(self, ledger: Ledger, worker_id: str) -> None:
         now = time.monotonic()
-        ends, self._ends = self._ends, []
+        ends = self._holding.take_ends()
         wanted = self._wanted()
-        is_look_due = bool(self._held) and now >= self._look_at
+        is_look_due = bool(self._holding) and now >= self._look_at
         if not ends and not wanted and not is_look_due:
             return
         if is_look_due:
@@ -388,10 +272,10 @@ class PoolThread:
                 queues=list(self._queues()),
             )
         except UnavailableError:
-            self._ends = [*ends, *self._ends]
+            self._holding.put_back(ends)
             self._intake.put_back(wanted)
             raise
-        self._rhythm.exchanged(time.monotonic() - now)
+        self._holding.exchanged(time.monotonic() - now)
         self._bells.ring(exchange.doorbells, exchange.ended)
         begun = (claimed.id for claimed in exchange.claimed)
         self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))
@@ -403,20 +287,16 @@ class PoolThread:
             return
         self._after_claims(exchange.claimed, exchange.refused)
         for task_id in exchange.cancelled_running:
-            self._interrupt(task_id)
+            self._holding.interrupt(task_id)
 
     def _wanted(self) -> list[TaskId]:
-        if self._is_stopping or self._line.is_quarantine:
+        if self._is_stopping or self._holding.is_quarantine:
             return []
-        return self._intake.ask_for(
-            *self._appetite.room(is_stuck=self._is_stuck()),
-            free=self._runner.slots - self._appetite.plain,
-        )
+        return self._intake.ask_for(*self._holding.room(), free=self._holding.free_slots())
 
-    def _after_ends(self, ends: list[_End], lost: frozenset[TaskId]) -> None:
+    def _after_ends(self, ends: list[End], lost: frozenset[TaskId]) -> None:
         for end in ends:
-            if self._held.pop(end.job.id, None) is not None:
-                self._appetite.gave(end.job)
+            self._holding.wrote(end)
             if end.outcome.task_id in lost:
                 self._engine.counters.add("completions_refused")
                 logger.warning(
@@ -431,29 +311,11 @@ class PoolThread:
             soft, hard = self._limits(each, request)
             job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
             job.is_async = self._engine.is_async(each.name)
-            self._held[each.id] = job
-            self._appetite.took(job)
-            if _is_revoked(job):
-                self._end_here(job, Ending.CANCELLED, states.REVOKED)
-            else:
-                self._line.put(job)
+            self._holding.took(job)
         self._intake.refused(refused)
-
-    def _hand(self) -> None:
-        if self._line:
-            jobs = self._line.take(self._runner, len(self._held) - len(self._line))
-            if jobs:
-                self._runner.hand(jobs)
 
     def _leave(self) -> None:
         self._runner.stop()
         self._membership.leave()
         self._wakeup.close()
         self._selector.close()
-
-
-def _is_revoked(job: Job) -> bool:
-    stamps = worker_state.revoked_stamps
-    return job.id in worker_state.revoked or bool(
-        stamps and bears_stamp(job.claimed.headers, stamps)
-    )

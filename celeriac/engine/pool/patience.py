@@ -1,0 +1,49 @@
+"""How a worker bears a ledger that is away: it tries again, after longer and longer pauses."""
+
+from __future__ import annotations
+
+import logging
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_MOST_DOUBLINGS = 10
+# A worker that was told to end at once tries no more often to write down what it held.
+_MOST_FAILURES_AT_THE_END = 5
+
+
+class Patience:
+    """Counts failures in a row."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._failures > 0
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether a worker that shall end at once has tried often enough."""
+        return self._failures > _MOST_FAILURES_AT_THE_END
+
+    def failed(self, error: Exception, *, held: int) -> None:
+        """Take note of a failure."""
+        self._failures += 1
+        # Told at the 1st, 2nd, 4th, 8th … failure: an outage shall not fill the log.
+        if self._failures.bit_count() == 1:
+            logger.warning(
+                "the ledger is unavailable; this worker claims nothing until it is back",
+                extra={"error": str(error), "held": held},
+            )
+
+    def succeeded(self) -> None:
+        """Take note that the ledger is there."""
+        self._failures = 0
+
+    def pause_seconds(self) -> float:
+        """Return how long to wait before the next attempt."""
+        doublings = min(self._failures, _MOST_DOUBLINGS)
+        return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
