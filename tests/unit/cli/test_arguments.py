@@ -27,6 +27,7 @@ SCHEMA: dict[str, Any] = {
         "lost": {"$ref": "#/$defs/Nothing"},
         "loop": {"$ref": "#/$defs/Loop"},
         "anything": {},
+        "bare": {"type": "array"},
         "image": {"type": "string", "format": "binary", "contentMediaType": "image/*"},
         "files": {
             "type": "array",
@@ -52,6 +53,9 @@ def parse(*words: str) -> dict[str, Any]:
         ("text=a=b", "a=b"),
         ("text=true", "true"),
         ("width=5", 5),
+        # A list that does not say of what.
+        ("bare=5", [5]),
+        ("bare=five", ["five"]),
         # The service says what is wrong with it.
         ("width=five", "five"),
         ("width=5.5", "5.5"),
