@@ -13,7 +13,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -124,7 +124,7 @@ class Strand(greenlet):
 
 
 def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a coroutine returns, or the coroutine where somebody is there to await it."""
+    """Return what a coroutine returns, for a tracer that runs an async task."""
     strand = getcurrent()
     if isinstance(strand, Strand):
         return strand.finish(coroutine)
@@ -132,7 +132,9 @@ def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(coroutine)
-    return coroutine
+    # `apply()` in an async program: it wants the result here and now, and its loop is taken.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()
 
 
 def is_async(task: Any) -> bool:
@@ -142,19 +144,24 @@ def is_async(task: Any) -> bool:
 
 
 def prepare(task: Any) -> None:
-    """Have a Celery task's function finished where it is called; for its tracer."""
+    """Have a Celery task's function finished where a tracer calls it.
+
+    Called plainly, the task stays what it is: a function that gives a coroutine.
+    """
     # Autoretry has put its own `run` before it, which calls this one.
     name = "_orig_run" if hasattr(task, "_orig_run") else "run"
     function = getattr(task, name)
     if _is_coroutine_function(function) and not hasattr(function, "is_finishing"):
-        setattr(task, name, _finishing(function))
+        setattr(task, name, _finishing(function, task))
 
 
-def _finishing(function: Callable[..., Any]) -> Callable[..., Any]:
+def _finishing(function: Callable[..., Any], task: Any) -> Callable[..., Any]:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return finish(result) if inspect.iscoroutine(result) else result
+        if inspect.iscoroutine(result) and not task.request.called_directly:
+            return finish(result)
+        return result
 
     run.is_finishing = True  # type: ignore[attr-defined] # functions take any attribute
     return run
