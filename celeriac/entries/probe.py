@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from celeriac.engine.catalogue import Catalogue
@@ -35,4 +35,7 @@ if __name__ == "__main__":
     # Imported here: what it raises is the answer, and belongs in our log.
     from celeriac.entries.celery_app import app
 
-    Path(sys.argv[1]).write_text(json.dumps(look(app)), encoding="utf-8")
+    # Like every file of the data folder it is for its owner alone.
+    handle = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as answer:
+        json.dump(look(app), answer)

@@ -139,7 +139,7 @@ def flower_program(around: Surroundings, *, port: int, password: str) -> Program
     return Program(
         name="flower",
         command=(
-            *(sys.executable, "-m", "celery", "-A", around.project.celery, "flower"),
+            *(sys.executable, "-m", "celeriac.entries.flower"),
             *(
                 "--address=127.0.0.1",
                 f"--port={port}",

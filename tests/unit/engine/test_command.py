@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.engine.command import run_worker
+from celeriac.engine.command import run_flower, run_worker
 from tests.engines import open_app
 from tests.servers.processes import PROJECT, clean_environment
 
@@ -31,6 +31,16 @@ def test_a_worker_imports_nothing_of_the_service_and_of_flower(tmp_path: Path) -
 
     assert "--concurrency" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_flower_takes_its_own_options_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_app(tmp_path) as app:
+        code = run_flower(app, ["--help"])
+
+    assert code == 0
+    assert "Web based tool" in capsys.readouterr().out
 
 
 def test_an_option_that_is_none_ends_with_2(
