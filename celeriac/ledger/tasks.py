@@ -11,9 +11,7 @@ from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId
 from celeriac.errors import (
-    ConflictError,
     InvalidOptionError,
-    InvalidRequestError,
     TaskAlreadyFinalError,
     TaskIdTakenError,
     TaskNotFoundError,
@@ -90,26 +88,6 @@ class Tasks(TaskReads):
             return self._database.write(act)
         except RefusedRowError as error:
             raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
-
-    def insert_each(
-        self, tasks: Sequence[NewTask]
-    ) -> list[Doorbell | InvalidRequestError | ConflictError | None]:
-        """Put unrelated tasks into the ledger: a bad one is not put in, its neighbours are.
-
-        Returns:
-            For each task, in order, what `insert` of it alone would have returned or raised.
-
-        Raises:
-            LedgerUnavailableError: The database did not answer or would not commit. Only if some
-                tasks were bad, part of the others may have been put in.
-        """
-        try:
-            return [*self.insert(tasks)]
-        except (InvalidRequestError, ConflictError) as error:
-            if len(tasks) == 1:
-                return [error]
-        middle = len(tasks) // 2
-        return self.insert_each(tasks[:middle]) + self.insert_each(tasks[middle:])
 
     def request_cancel(self, task_id: str) -> Task:
         """Cancel a task that nobody runs, with all that follows; ask a running one to stop.

@@ -21,6 +21,7 @@ from celeriac.errors import (
 )
 from celeriac.ledger.open import Ledger, open_ledger
 from tests.contract.ledger.desk import Desk, new
+from tests.contract.ledger.test_submitting import BAD as BAD_TASKS
 from tests.fakes import Clock
 
 DAY = timedelta(days=1)
@@ -108,6 +109,22 @@ def test_a_bad_task_fails_none_of_its_neighbours(ledger: Ledger) -> None:
     assert sum(isinstance(outcome(each), Task) for each in answers) == 255
     assert sum(len(accepted(each).doorbells) for each in answers) == 255
     assert "bad" not in ids_in(ledger)
+
+
+def test_whatever_is_bad_about_them_bad_tasks_fail_alone(ledger: Ledger) -> None:
+    ledger.tasks.insert([new("taken", name="sample.other")])
+    tasks = [new(f"good-{number}") for number in range(40)]
+    tasks[7:7] = [*BAD_TASKS, new("taken")]
+    end = 7 + len(BAD_TASKS)
+
+    answers = ledger.submissions.accept([Submission(tasks=[WantedTask(task=t)]) for t in tasks])
+
+    outcomes = [outcome(each) for each in answers]
+    assert all(isinstance(each, InvalidOptionError) for each in outcomes[7:end])
+    assert isinstance(outcomes[end], TaskIdTakenError)
+    good = [*outcomes[:7], *outcomes[end + 1 :]]
+    assert [each.id for each in good if isinstance(each, Task)] == [f"good-{n}" for n in range(40)]
+    assert all(ledger.tasks.find(f"good-{number}") for number in range(40))
 
 
 def test_each_task_of_a_submission_is_answered_in_order(ledger: Ledger) -> None:

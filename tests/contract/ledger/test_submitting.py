@@ -184,25 +184,6 @@ def test_a_task_that_cannot_be_kept_is_refused(ledger: Ledger, bad: NewTask) -> 
     assert ledger.tasks.find("good") is None
 
 
-def test_bad_tasks_do_not_keep_their_neighbours_out(ledger: Ledger) -> None:
-    ledger.tasks.insert([new("taken", name="sample.other")])
-    batch = [new(f"good-{number}") for number in range(40)]
-    batch[7:7] = [*BAD, new("taken")]
-
-    answers = ledger.tasks.insert_each(batch)
-
-    assert len(answers) == len(batch)
-    assert all(isinstance(answer, InvalidOptionError) for answer in answers[7:14])
-    assert isinstance(answers[14], TaskIdTakenError)
-    good = [
-        (task, answer)
-        for task, answer in zip(batch, answers, strict=True)
-        if task.id.startswith("good")
-    ]
-    assert all(isinstance(answer, Doorbell) and answer.task_id == task.id for task, answer in good)
-    assert all(ledger.tasks.find(task.id) for task, _ in good)
-
-
 def test_a_chord_without_parts_is_refused(ledger: Ledger) -> None:
     with pytest.raises(InvalidOptionError):
         ledger.tasks.insert([], chords=[new_chord("c", 0)])
@@ -210,7 +191,6 @@ def test_a_chord_without_parts_is_refused(ledger: Ledger) -> None:
 
 def test_nothing_to_put_in_is_no_work(ledger: Ledger) -> None:
     assert ledger.tasks.insert([]) == []
-    assert ledger.tasks.insert_each([]) == []
 
 
 @pytest.mark.parametrize("task_id", ["unknown", "\0", "\ud800"])
