@@ -48,6 +48,8 @@ class Holding:
         self._rhythm = Rhythm()
         self._jobs: dict[str, Job] = {}
         self._ends: list[End] = []
+        # Of the jobs, those that have to begin before some moment.
+        self._expiring = 0
         # When a plain task last began or ended here.
         self._moved_at = 0.0
 
@@ -85,6 +87,7 @@ class Holding:
         """Take a job that was claimed."""
         self._jobs[job.id] = job
         self._appetite.took(job)
+        self._expiring += job.claimed.expires_at is not None
         if _is_revoked(job):
             self._end(job, Ending.CANCELLED, states.REVOKED)
         else:
@@ -137,7 +140,8 @@ class Holding:
                 self._line.remove(job)
                 self._end(job, Ending.CANCELLED, states.REVOKED)
         now = self._now()
-        for job in [each for each in self._line if each.has_expired(now)]:
+        late = [each for each in self._line if each.has_expired(now)] if self._expiring else ()
+        for job in late:
             # Queued again, it is past its time: the ledger lets nobody claim it and expires it.
             self._line.remove(job)
             self._end(job, Ending.UNBEGUN, states.IGNORED)
@@ -186,6 +190,7 @@ class Holding:
         """Let go of a job whose end is written."""
         if self._jobs.pop(end.job.id, None) is not None:
             self._appetite.gave(end.job)
+            self._expiring -= end.job.claimed.expires_at is not None
 
     # ---- how much, and when
 
