@@ -43,10 +43,11 @@ def test_commands_are_filled_in_at_every_level() -> None:
 def test_without_a_service_nothing_is_filled_in_and_nothing_is_said(tmp_path: Path) -> None:
     alone = {"CELERIAC_DATA_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
 
-    for words in (("submit", "te"), ("get", "0"), ("queues", "pause", "d")):
-        assert complete(*words, **alone) == []
-        away = {"CELERIAC_URL": "http://127.0.0.1:1", "CELERIAC_KEY": "ck_x"}
-        assert complete(*words, **alone, **away) == []
+    away = {"CELERIAC_URL": "http://127.0.0.1:1", "CELERIAC_KEY": "ck_x"}
+
+    assert complete("submit", "te", **alone) == []
+    assert complete("get", "0", **alone, **away) == []
+    assert complete("queues", "pause", "d", **alone, **away) == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

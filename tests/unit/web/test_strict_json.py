@@ -130,5 +130,5 @@ def test_a_hostile_body_keeps_no_core_busy(body: bytes) -> None:
     with contextlib.suppress(BrokenBodyError, InvalidBodyError):
         parse_strict(body)
 
-    # A twentieth of a second on a machine of its own; the tests share theirs.
-    assert time.thread_time() - begun < 0.4
+    # A twentieth of a second on a machine of its own; what this is about took minutes.
+    assert time.thread_time() - begun < 2.0
