@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
 )
 from pydantic.json_schema import SkipJsonSchema
@@ -41,12 +42,19 @@ Query = TypeVar("Query", bound=BaseModel)
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
+_MOMENT = TypeAdapter(datetime)
+
 
 def _moment(value: Any) -> Any:
     # Otherwise a bare number would count as seconds since 1970, or milliseconds.
-    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("must be a moment with its zone, such as 2030-01-31T12:00:00Z")
-    return value
+    try:
+        # Here already: what has passed through a validator of ours is a text of Python's, and in
+        # the strict reading of a batch no text of Python's is a moment.
+        return _MOMENT.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from None
 
 
 def _to_utc(value: datetime) -> datetime:

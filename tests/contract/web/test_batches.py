@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -113,6 +114,25 @@ def test_what_is_wrong_with_one_is_told_and_harms_no_other(
     ]
     assert [each.status for each in problems] == [404] + [422] * (len(wrong) - 1)
     assert len(kept(service)) == 2
+
+
+def test_a_task_of_a_batch_has_its_moments(service: Service, ada: httpx.Client) -> None:
+    options = {"not_before": "2026-11-22T14:00:00+01:00", "expires_at": "2026-11-22T14:00:00.5Z"}
+
+    response = send(ada, {**GOOD, "options": options})
+
+    assert response.json()["accepted"] == 1
+    [task] = kept(service)
+    assert task.not_before == datetime(2026, 11, 22, 13, tzinfo=UTC)
+    assert task.expires_at == datetime(2026, 11, 22, 14, 0, 0, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("moment", [1_800_000_000, True, "1800000000", "2026-13-01T00:00:00Z"])
+def test_what_is_no_moment_is_none_in_a_batch_either(ada: httpx.Client, moment: Any) -> None:
+    response = send(ada, {**GOOD, "options": {"not_before": moment}})
+
+    [outcome] = response.json()["outcomes"]
+    assert pointers(outcome["problem"]) == ["/options/not_before"]
 
 
 def test_all_or_nothing_is_nothing_when_one_is_bad(service: Service, ada: httpx.Client) -> None:
