@@ -174,11 +174,33 @@ def _check_type(request: Request, wanted: str) -> None:
 
 @lru_cache(maxsize=64)
 def _is_text_of(content_type: str, wanted: str) -> bool:
+    charset = parameter_of(content_type, "charset", wanted=wanted, default="utf-8")
+    return charset is not None and charset.lower() in ("utf-8", "utf8")
+
+
+def parameter_of(content_type: str, name: str, *, wanted: str, default: str) -> str | None:
+    """Return a parameter of a content type, or what stands for it where it is not said.
+
+    Args:
+        content_type: As a header says it.
+        name: The parameter's.
+        wanted: Which type it must be.
+        default: What stands for the parameter.
+
+    Returns:
+        None where the type is another, or the parameter is none that this service writes.
+    """
     given = Message()
     given["content-type"] = content_type
-    charset = str(given.get_param("charset", "utf-8"))
     # An empty content type reads as text/plain, which is refused like any other.
-    return given.get_content_type() == wanted and charset.lower() in ("utf-8", "utf8")
+    if given.get_content_type() != wanted:
+        return None
+    try:
+        found = given.get_param(name, default)
+    # It stumbles over parameters in several parts (RFC 2231) that do not fit each other.
+    except (TypeError, ValueError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _content_length(request: Request) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -20,6 +19,7 @@ from celeriac.core.file_fields import FileField
 from celeriac.core.file_reference import FileReference
 from celeriac.errors import FieldProblem
 from celeriac.files.store import Draft, FileStore
+from celeriac.web.bodies import parameter_of
 from celeriac.web.problems import to_pointer
 from celeriac.web.refusals import BodyTooLargeError, BrokenBodyError, InvalidBodyError
 
@@ -110,13 +110,15 @@ async def read_multipart(
 
 
 def boundary_of(content_type: str) -> bytes | None:
-    """Return what stands between the parts of a body; None when it is not multipart."""
-    given = Message()
-    given["content-type"] = content_type
-    if given.get_content_type() != MULTIPART_TYPE:
+    """Return what stands between the parts of a body; None when it is no form of parts.
+
+    Raises:
+        BrokenBodyError: Nothing stands there, or too much.
+    """
+    boundary = parameter_of(content_type, "boundary", wanted=MULTIPART_TYPE, default="")
+    if boundary is None:
         return None
-    boundary = given.get_param("boundary", "")
-    if not isinstance(boundary, str) or not boundary.isascii() or not 0 < len(boundary) <= 70:
+    if not boundary.isascii() or not 0 < len(boundary) <= 70:
         raise BrokenBodyError(f"{MULTIPART_TYPE} with a boundary")
     return boundary.encode("ascii")
 

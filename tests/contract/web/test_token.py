@@ -57,6 +57,19 @@ def test_a_wrong_sign_in_is_refused_without_saying_what_was_wrong(
 
 
 @pytest.mark.parametrize(
+    "broken", ["charset*=a; charset*0=b", f"charset*{'9' * 5000}=x", "charset*=nope''x"]
+)
+def test_a_content_type_that_no_library_can_read_is_refused(
+    stranger: httpx.Client, broken: str
+) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; {broken}"}
+
+    response = stranger.post("/token", content=b"username=a&password=b", headers=headers)
+
+    assert_problem(response, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize(
     ("form", "named"),
     [
         ({}, ["/username", "/password"]),
