@@ -84,7 +84,9 @@ def add_files(
     chosen: Mapping[str, list[FileReference]],
     earlier: Mapping[str, Json],
 ) -> frozenset[FileId]:
-    """Put files among the arguments, and return all that stand there.
+    """Put files among the arguments, and return all that may stand there.
+
+    One that was typed as JSON is none of them: its id may have been seen somewhere.
 
     Args:
         kwargs: The arguments, to be added to.
@@ -100,7 +102,8 @@ def add_files(
             kwargs[each.name] = several if each.is_many else several[0]
         elif find_references(earlier.get(each.name)):
             kwargs[each.name] = earlier[each.name]
-    return frozenset(reference.id for reference in find_references(kwargs))
+    own = [*(each for several in chosen.values() for each in several), *find_references(earlier)]
+    return frozenset(reference.id for reference in own)
 
 
 def to_choose_again(

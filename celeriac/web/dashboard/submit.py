@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from celeriac.core.file_reference import find_references
 from celeriac.core.task import DEFAULT_PRIORITY, TaskId
 from celeriac.core.task_type import TaskType
 from celeriac.errors import (
@@ -73,8 +74,9 @@ def show_form(
     task_type = task_types.get_task_type(name, by=who)
     fields = fields_of(task_type.schema)
     earlier = request.query_params.get("from", "")
-    fields = fill(fields, earlier_arguments(tasks, earlier, name=name, by=who))
-    return _form_page(request, visit, task_type, fields, earlier=earlier)
+    before = earlier_arguments(tasks, earlier, name=name, by=who)
+    earlier = earlier if find_references(before) else ""
+    return _form_page(request, visit, task_type, fill(fields, before), earlier=earlier)
 
 
 @router.post("/ui/submit/{name:path}")
@@ -122,7 +124,7 @@ async def submit(
         fill(fields, before),
         sent=sent.texts,
         problems=(*problems, *to_choose_again(sent.files, problems)),
-        earlier=earlier,
+        earlier=earlier if find_references(before) else "",
     )
 
 
@@ -214,7 +216,7 @@ def _form_page(
         most_priority=MOST_PRIORITY,
         nonce=secrets.token_urlsafe(12),
         # Whose files stand in for those that are not chosen.
-        earlier=earlier if any(each.kind is Kind.FILE and each.value for each in shown) else "",
+        earlier=earlier,
         has_files=any(each.kind is Kind.FILE for each in shown),
         most_mib=f"{parts_of(request).settings.max_upload_bytes / 2**20:g}",
     )

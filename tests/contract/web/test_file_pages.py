@@ -33,9 +33,13 @@ def look(
     raise NotImplementedError
 
 
+def note(any: Any) -> None:  # noqa: A002 - its name is what the form is asked for
+    raise NotImplementedError
+
+
 @pytest.fixture
 def service(tmp_path: Path, server: Server) -> Iterator[Service]:
-    with Service(tmp_path, server, catalogue=FunctionCatalogue(look=look)) as service:
+    with Service(tmp_path, server, catalogue=FunctionCatalogue(look=look, note=note)) as service:
         yield service
 
 
@@ -60,9 +64,12 @@ def hidden(page: Page) -> list[tuple[str, Any]]:
 
 
 def send(
-    browser: Browser, *parts: tuple[str, Any], page: str = "/ui/submit/look"
+    browser: Browser,
+    *parts: tuple[str, Any],
+    page: str = "/ui/submit/look",
+    to: str = "/ui/submit/look",
 ) -> httpx.Response:
-    return browser.client.post("/ui/submit/look", files=[*hidden(browser.get(page)), *parts])
+    return browser.client.post(to, files=[*hidden(browser.get(page)), *parts])
 
 
 def tasks(service: Service) -> list[Any]:
@@ -213,6 +220,19 @@ def test_nobody_runs_a_strangers_file_again(service: Service, ada: Browser) -> N
 
     assert page.status == 422
     assert "cat.png" not in page.text
+
+
+def test_nobody_names_a_strangers_file_in_a_field_of_json(service: Service, ada: Browser) -> None:
+    first = send(ada, ("arg.image", cat())).headers["location"]
+    [theirs] = references(service, first)
+    eve = browser_of(service, "eve")
+    typed = ("arg.any", (None, json.dumps(theirs.to_json()).encode()))
+
+    page = Page(send(eve, typed, page="/ui/submit/note", to="/ui/submit/note"))
+
+    assert page.status == 422
+    assert "a file that did not come with it" in page.text
+    assert len(tasks(service)) == 1
 
 
 def test_run_again_takes_the_file_along(service: Service, ada: Browser) -> None:
