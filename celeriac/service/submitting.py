@@ -22,6 +22,7 @@ from celeriac.core.file_reference import find_file_ids, without_file_ids
 from celeriac.core.task import Arguments, NewTask, TaskId
 from celeriac.errors import (
     CeleriacError,
+    InvalidBatchError,
     InvalidRequestError,
     TaskNameNotFoundError,
     TaskNotFinalError,
@@ -46,6 +47,9 @@ from celeriac.service.task_types import Catalogue
 logger = logging.getLogger(__name__)
 
 Json = Any
+
+# Stands for what is good in a batch that is not to be accepted in part.
+_LEFT_OUT = InvalidBatchError(())
 
 
 class Ledger(HasSubmissions, Protocol):
@@ -160,8 +164,11 @@ class SubmitService:
 
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
+            if not caller.knows(request.name):
+                raise TaskNameNotFoundError(request.name)
             wanted = _wanted(checked, request.name, caller, its_id)
-            if not isinstance(wanted, WantedTask):
+            # What is refused now, for a moment that has passed, may have been accepted before.
+            if once is None and isinstance(wanted, CeleriacError):
                 raise wanted
             return _submission([wanted], once, caller)
 
@@ -199,7 +206,10 @@ class SubmitService:
             caller.require(Scope.SUBMIT)
             wanted = [_wanted(each, name, caller, new_task_id()) for each, name in checked]
             if is_atomic and any(isinstance(each, CeleriacError) for each in wanted):
-                raise invalid_batch(wanted)
+                if once is None:
+                    raise invalid_batch(wanted)
+                # As above: none of it is put in, unless all of it was.
+                wanted = [each if isinstance(each, CeleriacError) else _LEFT_OUT for each in wanted]
             return _submission(wanted, once, caller, is_atomic=is_atomic)
 
         return self._accepting.put(by, make, weight=len(requests))

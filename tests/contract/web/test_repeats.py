@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from celeriac.core.page import TaskFilter
 from celeriac.errors import IdempotencyKeyInFlightError, LedgerUnavailableError
-from tests.contract.web.problem import assert_problem
+from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import Service
 
 KEY = {"Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
@@ -117,6 +118,43 @@ def test_a_refused_request_uses_no_key_up(service: Service, ada: httpx.Client) -
     assert refused.status_code == 422
     assert unavailable.status_code == 503
     assert submit(ada).status_code == 202
+
+
+def test_what_was_accepted_stays_so_when_its_moment_has_passed(
+    service: Service, ada: httpx.Client
+) -> None:
+    path = f"/tasks/process?expires_at={(service.clock() + timedelta(hours=1)).isoformat()[:19]}Z"
+    first = submit(ada, path=path)
+    later = a_while_later(service, hours=2)
+
+    again = submit(later, path=path)
+    unknown = later.post(path, json={"data": "x"}, headers={"Idempotency-Key": "another"})
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.content == first.content
+    assert_problem(unknown, 422, "invalid_option")
+    assert len(kept(service)) == 1
+
+
+def test_a_batch_that_was_accepted_stays_so_when_its_moment_has_passed(
+    service: Service, ada: httpx.Client
+) -> None:
+    expires_at = f"{(service.clock() + timedelta(hours=1)).isoformat()[:19]}Z"
+    good = {"name": "process", "arguments": {"data": "x"}}
+    batch = {"tasks": [good, {**good, "options": {"expires_at": expires_at}}]}
+    first = ada.post("/tasks:batch?atomic=true", json=batch, headers=KEY)
+    later = a_while_later(service, hours=2)
+
+    again = later.post("/tasks:batch?atomic=true", json=batch, headers=KEY)
+    unknown = later.post(
+        "/tasks:batch?atomic=true", json=batch, headers={"Idempotency-Key": "another"}
+    )
+
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.content == first.content
+    body = assert_problem(unknown, 422, "invalid_batch")
+    assert pointers(body) == ["/tasks/1/options/expires_at"]
+    assert len(kept(service)) == 2
 
 
 def test_a_key_may_stand_in_quotation_marks(service: Service, ada: httpx.Client) -> None:
