@@ -197,7 +197,7 @@ class _Web:
         self._port = port
         self._project = around.project
         self._level = around.settings.log_level
-        self._end_streams: Callable[[], None] | None = None
+        self._end_waits: Callable[[], None] | None = None
         self._server: uvicorn.Server
         self._thread: threading.Thread
 
@@ -210,7 +210,7 @@ class _Web:
         module, _, attribute = self._project.web.partition(":")
         app: Any = getattr(import_module(module), attribute)
         # An app of the project's own may have none.
-        self._end_streams = getattr(getattr(app, "state", None), "end_streams", None)
+        self._end_waits = getattr(getattr(app, "state", None), "end_waits", None)
         config = uvicorn.Config(
             app,
             host=self._host,
@@ -239,8 +239,9 @@ class _Web:
 
     def stop(self) -> None:
         """Answer what was asked, and end."""
-        if self._end_streams is not None:
-            # The server waits for every answer, and a stream of events has no end of its own.
-            self._end_streams()
+        if self._end_waits is not None:
+            # The server waits for every answer: a stream of events has no end of its own, and
+            # whoever waits for a task's end may do so for a minute.
+            self._end_waits()
         self._server.should_exit = True
         self._thread.join(_WEB_GRACE_SECONDS + 2.0)

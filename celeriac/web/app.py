@@ -203,6 +203,10 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         stop: Called when it has served its last request.
     """
 
+    def end_waits() -> None:
+        parts.hub.close()
+        parts.ends.end()
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # The thread that writes gives the interpreter back with every row, and would wait as long
@@ -211,7 +215,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
         await run_in_threadpool(start)
         try:
-            with told_of_the_end(parts.hub.close), told_of_the_end(parts.ends.end):
+            with told_of_the_end(end_waits):
                 yield
         finally:
             await parts.hub.closed()
@@ -235,7 +239,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
     )
     app.state.parts = parts
     # For whoever runs the server in a thread, where no signal tells that it is to end.
-    app.state.end_streams = parts.hub.close
+    app.state.end_waits = end_waits
     for module in (submit, token, tasks, live, task_types, queues, keys, health):
         app.include_router(module.router)
     # The last one answers whatever else begins with /ui.

@@ -154,8 +154,11 @@ class Ends:
                 await self._lose()
 
     async def _lose(self) -> None:
-        pubsub, pool = self._pubsub, self._pool
+        pubsub, pool, reader = self._pubsub, self._pool, self._reader
         self._pubsub = self._pool = self._reader = None
+        if reader is not None and reader is not asyncio.current_task():
+            # It would connect again what is closed here, and read there for ever.
+            reader.cancel()
         # Whoever waits looks now, and more often from now on.
         self._wake_all()
         if pubsub is not None:

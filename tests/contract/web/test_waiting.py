@@ -255,3 +255,15 @@ def test_whoever_may_submit_and_not_read_is_told_that_it_was_accepted(
 def _waiting(service: Service) -> dict[str, Any]:
     waiting: dict[str, Any] = service.app.state.parts.ends._waiting
     return waiting
+
+
+def test_whoever_ends_the_service_from_a_thread_ends_the_waiting_too(
+    service: Service, ada: httpx.Client, desk: Desk
+) -> None:
+    asked = submit(ada)
+    desk.claim()
+    wait_until(lambda: len(_waiting(service)) == 1, "it is waited for")
+
+    service.app.state.end_waits()
+
+    assert asked.answer().status_code == 202
