@@ -99,6 +99,10 @@ class _Lease:
         self._left -= 1
         return True
 
+    def join(self, other: _Lease, now: float) -> None:
+        """Take over what is left of another one that was counted at the same time."""
+        self._left += other._left if other.is_good(now) else 0
+
     def standing(self, rule: Rule, now: float) -> Standing:
         """Return what is left: of the limit, and of what was counted before it was used."""
         passed = timedelta(seconds=now - self._began)
@@ -164,7 +168,13 @@ class Limiter:
         if len(self._leases) >= _MOST_LEASES:
             # What is forgotten was counted, and is leased anew.
             self._leases.clear()
-        self._leases[rule.name, key] = _Lease(chunk - 1, standing, self._monotonic())
+        now = self._monotonic()
+        lease = _Lease(chunk - 1, standing, now)
+        meanwhile = self._leases.get((rule.name, key))
+        if meanwhile is not None:
+            # Of another request, which found none at the same moment.
+            lease.join(meanwhile, now)
+        self._leases[rule.name, key] = lease
 
     async def close(self) -> None:
         """Close the connections to the broker."""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from celeriac.settings import Settings
-from celeriac.web.limits import Rule, Standing, private_key
+from celeriac.web.limits import Limiter, Rule, Standing, private_key
 from celeriac.web.parts import Limits
 
 
@@ -41,3 +43,26 @@ def test_a_private_key_tells_its_parts_apart() -> None:
     assert private_key("ab", "c") != private_key("a", "bc")
     assert private_key("a", "b") == private_key("a", "b")
     assert private_key("\ud800")
+
+
+class SlowLimiter(Limiter):
+    """Whose broker answers a moment later, so that others ask meanwhile."""
+
+    async def _ask(self, *asked: Any) -> Any:
+        answer = await super()._ask(*asked)
+        await asyncio.sleep(0)
+        return answer
+
+
+def test_what_several_count_at_the_same_moment_is_there_for_all_of_them() -> None:
+    # given a limit so high that it is counted in chunks of ten
+    limiter = SlowLimiter("memory://")
+    rule = Rule.from_text("user", "2000/minute")
+
+    async def ask_at_once() -> int:
+        # when fifty who find no chunk count one each
+        await asyncio.gather(*(limiter.count(rule, "ada") for _ in range(50)))
+        return (await limiter.standing(rule, "ada")).remaining
+
+    # then no more than these are gone
+    assert asyncio.run(ask_at_once()) == 1950
