@@ -26,6 +26,8 @@ CHANNEL = "celeriac:changes"
 _GATHER_SECONDS = 0.05
 # More than a page could show; further ones are only said to be there.
 MOST_NAMED = 1000
+# More than a process ends between two words of its own.
+_MOST_ENDED = 1_000_000
 _AWAY_SECONDS = 1.0
 # How long a listener that is stopped goes on.
 _LISTEN_SECONDS = 0.3
@@ -233,7 +235,7 @@ def read_change(text: bytes | str) -> Change | None:
         said = json.loads(text)
         ids, ended = said["ids"], said["ended"]
         is_sound = all(isinstance(each, str) for each in ids) and all(
-            isinstance(count, int) for count in ended.values()
+            isinstance(count, int) and 0 <= count <= _MOST_ENDED for count in ended.values()
         )
         if not is_sound or len(ids) > MOST_NAMED:
             return None
@@ -242,5 +244,6 @@ def read_change(text: bytes | str) -> Change | None:
             ended=ended,
             is_partial=bool(said["partial"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    # Brackets by the thousand are a RecursionError.
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

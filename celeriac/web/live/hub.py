@@ -111,8 +111,13 @@ class Hub:
     async def closed(self) -> None:
         """Return when the hub listens no more."""
         self.close()
-        if self._task is not None:
+        if self._task is None:
+            return
+        try:
             await self._task
+        except Exception:
+            # What failed there keeps nobody from ending in order.
+            logger.exception("whoever watches was told nothing any more")
 
     # ---- the loop
 

@@ -138,7 +138,11 @@ def test_nobody_waits_for_a_broker_that_is_away(changes: Changes, broker: Valkey
         b'{"ids":[1],"ended":{},"partial":false}',
         b'{"ids":["a"],"ended":{"x":"y"},"partial":false}',
         b'{"ids":["a"],"ended":[],"partial":false}',
+        b'{"ids":["a"],"ended":{"completed":-1},"partial":false}',
+        b'{"ids":["a"],"ended":{"completed":1' + b"0" * 400 + b'},"partial":false}',
+        b"[" * 100_000,
     ],
+    ids=lambda said: said[:60],
 )
 def test_what_is_none_of_ours_is_not_heard(
     changes: Changes, ear: Ear, broker: ValkeyServer, said: bytes
