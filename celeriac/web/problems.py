@@ -155,11 +155,13 @@ async def _on_error(request: Request, error: CeleriacError) -> Response:
         detail=str(error),
         fix=error.fix,
         errors=getattr(error, "problems", ()),
-        headers=_headers(request, error, status),
+        headers=headers_of(request, error),
     )
 
 
-def _headers(request: Request, error: CeleriacError, status: int) -> dict[str, str]:
+def headers_of(request: Request, error: CeleriacError) -> dict[str, str]:
+    """Return the headers that go with a refusal, in whatever form it is told."""
+    status = status_of(error)
     if isinstance(error, NotPermittedError):
         challenge = f'{_REALM}, error="insufficient_scope", scope="{error.scope}"'
         return {"WWW-Authenticate": challenge}

@@ -27,7 +27,7 @@ from celeriac.web.flower import own_tasks
 from celeriac.web.flower.rules import LIST, Way, changes, task_of, way_of
 from celeriac.web.flower.upstream import Answer, Headers, Upstream
 from celeriac.web.parts import parts_of
-from celeriac.web.problems import status_of
+from celeriac.web.problems import headers_of, status_of
 from celeriac.web.refusals import FlowerBrokenError, FlowerMissingError, FormRefusedError
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class FlowerRoute(APIRoute):
                     raise
                 if "text/html" in request.headers.get("accept", ""):
                     return guard.page_of(request, error)
-                return _line(error)
+                return _line(request, error)
 
         return tell
 
@@ -191,8 +191,11 @@ def _target(request: Request) -> bytes:
 
 
 def _asked(request: Request) -> Headers:
+    # A server may leave the blanks round a value, which nobody may send.
     return [
-        (name, value) for name, value in request.headers.raw if name.decode("latin-1") in _ASKED
+        (name, value.strip(b" \t"))
+        for name, value in request.headers.raw
+        if name.decode("latin-1") in _ASKED
     ]
 
 
@@ -258,7 +261,7 @@ class Relayed(StreamingResponse):
             self._answer.close()
 
 
-def _line(error: CeleriacError | HTTPException) -> Response:
+def _line(request: Request, error: CeleriacError | HTTPException) -> Response:
     """Return a refusal as one line, which Flower's own scripts show to whoever pressed a button."""
     if isinstance(error, HTTPException):
         return PlainTextResponse(str(error.detail), error.status_code)
@@ -266,4 +269,4 @@ def _line(error: CeleriacError | HTTPException) -> Response:
     if status == 500:
         raise error
     text = f"{str(error)[:1].upper()}{str(error)[1:]}."
-    return PlainTextResponse(text, status)
+    return PlainTextResponse(text, status, headers_of(request, error))

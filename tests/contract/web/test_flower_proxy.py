@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -48,6 +51,23 @@ def test_nothing_of_ours_goes_to_flower(olga: Browser, recorder: Recorder) -> No
     assert f"host: 127.0.0.1:{recorder.port}" in lines
     assert "authorization: basic y2vszxjpywm6c2vjcmv0" in lines
     assert "celeriac_session" not in recorder.last
+
+
+def test_blanks_round_a_value_are_left_out(
+    olga: Browser, service: Service, recorder: Recorder
+) -> None:
+    cookies = "; ".join(f"{name}={value}" for name, value in olga.client.cookies.items())
+    address = urlsplit(service.url)
+
+    # An HTTP library of today sends none.
+    with closing(HTTPConnection(address.hostname or "", address.port, timeout=20)) as connection:
+        connection.request(
+            "GET", "/flower/workers", headers={"Cookie": cookies, "Accept": "text/html \t"}
+        )
+        status = connection.getresponse().status
+
+    assert status == 200
+    assert "accept: text/html" in recorder.last.splitlines()
 
 
 def test_a_programs_key_stays_here(service: Service, recorder: Recorder) -> None:
@@ -155,6 +175,7 @@ def test_flower_that_is_away_is_a_page_that_says_what_helps(tmp_path: Path, serv
     assert "What helps" in page.text
     assert page.headers["retry-after"] == "2"
     assert (line.status_code, line.headers["content-type"]) == (503, "text/plain; charset=utf-8")
+    assert line.headers["retry-after"] == "2"
     assert_problem(problem, 503, "flower_away")
 
 
