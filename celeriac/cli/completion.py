@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from celeriac.cli.remote import client_of, hand_out, say
+from celeriac.cli.remote import find_profile, hand_out, say
 from celeriac.errors import CeleriacError
+
+if TYPE_CHECKING:
+    # A library of another room, imported when a key is pressed.
+    from celeriac.client import Client
 
 _SHELLS = ("bash", "zsh", "fish")
 _VARIABLE = "_CELERIAC_COMPLETE"
@@ -20,6 +28,8 @@ _FILES = {
     "fish": ".config/fish/completions/celeriac.fish",
 }
 _RECENT = 20
+# Whoever pressed a key looks at a shell that stands still.
+_PATIENCE = timedelta(seconds=2)
 
 
 class TaskName(click.ParamType[str]):
@@ -32,7 +42,7 @@ class TaskName(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Return the names that begin so."""
         try:
-            with client_of(_options(ctx)) as client:
+            with _client_of(ctx) as client:
                 found = client.task_types()
         except CeleriacError:
             # Nobody who presses a key wants to read what is wrong.
@@ -54,7 +64,7 @@ class TaskIdentifier(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Return the latest ids that begin so."""
         try:
-            with client_of(_options(ctx)) as client:
+            with _client_of(ctx) as client:
                 found = client.list(limit=_RECENT).tasks
         except CeleriacError:
             return []
@@ -75,7 +85,7 @@ class QueueName(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Return the names that begin so."""
         try:
-            with client_of(_options(ctx)) as client:
+            with _client_of(ctx) as client:
                 found = client.queues()
         except CeleriacError:
             return []
@@ -137,5 +147,12 @@ def script_for(shell: str) -> str:
     return (made.source_template % variables).strip()
 
 
-def _options(ctx: click.Context) -> dict[str, str | None]:
-    return {name: ctx.params.get(name) for name in ("url", "key")}
+@contextmanager
+def _client_of(ctx: click.Context) -> Iterator[Client]:
+    """Open a client that does not wait long, nor for a service that only starts."""
+    from celeriac.client import Client
+
+    options = {name: ctx.params.get(name) for name in ("url", "key")}
+    profile = find_profile(options, os.environ)
+    with Client(profile.url, profile.key, timeout=_PATIENCE) as client:
+        yield client

@@ -10,6 +10,7 @@ import pytest
 
 from celeriac.cli import main, without_colour
 from celeriac.cli.completion import script_for, shell_of
+from celeriac.up.lock import DataFolderLock
 from tests.servers.processes import PROJECT, clean_environment
 
 
@@ -48,6 +49,19 @@ def test_without_a_service_nothing_is_filled_in_and_nothing_is_said(tmp_path: Pa
     assert complete("submit", "te", **alone) == []
     assert complete("get", "0", **alone, **away) == []
     assert complete("queues", "pause", "d", **alone, **away) == []
+
+
+def test_a_service_that_only_starts_is_not_waited_for(tmp_path: Path) -> None:
+    lock = DataFolderLock(tmp_path)
+    lock.acquire()
+
+    # Nothing is said of it either.
+    assert (
+        complete("submit", "te", CELERIAC_DATA_DIR=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path))
+        == []
+    )
+
+    lock.release()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
