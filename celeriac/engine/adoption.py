@@ -119,8 +119,16 @@ class Adoption:
                 return
             self._engine.counters.add("messages_adopted", len(batch))
             self._post(_acknowledge, [message for message, _ in batch])
-            self._engine.publisher.ring(doorbells)
+            self._ring(doorbells)
             return
+
+    def _ring(self, doorbells: list[Doorbell]) -> None:
+        try:
+            self._engine.publisher.ring(doorbells)
+        except Exception:
+            # The worker's boundary: the rows are there and the janitor rings; without this thread
+            # nothing would be taken in any more.
+            logger.exception("doorbells were not rung", extra={"count": len(doorbells)})
 
     def _insert(self, batch: list[Adopted]) -> list[Doorbell]:
         rows = [row for _, rows in batch for row in rows]

@@ -96,10 +96,11 @@ class Changes:
         is_over = False
         while not is_over:
             self._news.wait()
+            # Before it looks: a `close` that comes while it gathers is to be heard as well.
+            self._news.clear()
             is_over = self._is_closed
             if not is_over:
                 time.sleep(_GATHER_SECONDS)
-            self._news.clear()
             change = self._take()
             if change is not None and not voice.say(change):
                 with self._lock:

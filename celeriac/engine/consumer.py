@@ -22,11 +22,16 @@ from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.pool.base import LedgerPool
 from celeriac.engine.request import DoorbellRequest, kind_of
 
+logger = logging.getLogger(__name__)
+
 # Celery's: who configures what it logs of received tasks means this one.
 received_logger = logging.getLogger("celery.worker.strategy")
 
 _CELERYS_STRATEGY = "celery.worker.strategy:default"
 _CELERYS_REQUEST = "celery.worker.request:Request"
+
+# What a message of another shape than it says raises where it is read.
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class LedgerConsumer(Consumer):
@@ -41,12 +46,12 @@ class LedgerConsumer(Consumer):
         adoption = self.pool.adoption
         kinds: dict[str, type[DoorbellRequest] | None] = {}
 
-        def on_message(message: Any) -> None:
+        def take(message: Any) -> None:
             if message.content_type != CONTENT_TYPE:
                 if adoption is None or not adoption.take(message):
                     celerys(message)
                 return
-            name = message.headers.get("task")
+            name = _name_of(message)
             if name not in kinds:
                 kinds[name] = self._kind_of(name)
             kind = kinds[name]
@@ -54,6 +59,17 @@ class LedgerConsumer(Consumer):
                 celerys(message)
             else:
                 self._receive(kind(message))
+
+        def on_message(message: Any) -> None:
+            try:
+                take(message)
+            except _UNREADABLE:
+                # Celery believes a message to have the right shape. This one would end the worker,
+                # then go back to its queue and end the next one.
+                logger.exception("a message that cannot be read was dropped")
+                self.app.celeriac.counters.add("messages_refused")
+                if not message.acknowledged:
+                    message.reject_log_error(logger, self.connection_errors)
 
         return on_message
 
@@ -101,6 +117,19 @@ class LedgerConsumer(Consumer):
         for callback in self.on_task_message:
             callback(request)
         self.on_task_request(request)
+
+
+def _name_of(message: Any) -> str:
+    """Return the task function that a doorbell names.
+
+    Raises:
+        TypeError: It is no doorbell; only our own transport has looked at it already.
+    """
+    headers = message.headers
+    name, task_id = headers.get("task"), headers.get("id")
+    if not isinstance(name, str) or not isinstance(task_id, str):
+        raise TypeError("a doorbell names a task and its id")
+    return name
 
 
 def _log_received(request: DoorbellRequest) -> None:

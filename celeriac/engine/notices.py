@@ -196,19 +196,21 @@ class NoticesHere:
                     bell.set()
 
     @contextmanager
-    def listening(self, task_id: TaskId) -> Iterator[Notice]:
-        """Give something to wait at for one task's end."""
+    def listening(self, *task_ids: TaskId) -> Iterator[Notice]:
+        """Give something to wait at for the end of a task, or of any of several."""
         bell = threading.Event()
         with self._lock:
-            self._waiting.setdefault(task_id, []).append(bell)
+            for task_id in task_ids:
+                self._waiting.setdefault(task_id, []).append(bell)
         try:
             yield _Bell(bell)
         finally:
             with self._lock:
-                bells = self._waiting[task_id]
-                bells.remove(bell)
-                if not bells:
-                    del self._waiting[task_id]
+                for task_id in task_ids:
+                    bells = self._waiting[task_id]
+                    bells.remove(bell)
+                    if not bells:
+                        del self._waiting[task_id]
 
     def close(self) -> None:
         """Have nothing to close."""
@@ -224,6 +226,8 @@ class _Bell:
         """Return when the task has ended, or after a quarter of a second at the most."""
         pause = _LONGEST_PAUSE_SECONDS
         self._bell.wait(pause if longest is None else min(pause, longest))
+        # It may ring again, for another one of those.
+        self._bell.clear()
 
 
 class NoNotices:

@@ -123,6 +123,10 @@ class Engine:
             taken.append(self._to_cancel.popleft())
         return taken
 
+    def put_back_cancellations(self, task_ids: Sequence[TaskId]) -> None:
+        """Have tasks cancelled later: the ledger is away."""
+        self._to_cancel.extend(task_ids)
+
     def tell_ended(self, ended: Sequence[Ended]) -> None:
         """Tell those who wait for tasks, and those who watch, that they have ended."""
         self.notices.tell(ended)

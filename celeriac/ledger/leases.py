@@ -178,9 +178,14 @@ class Leases(Workers):
             if now - self._told_at.get(worker_id, -_STOP_CHECK_SECONDS) < _STOP_CHECK_SECONDS:
                 return ()
             self._told_at[worker_id] = now
-        rows = self._database.read(
-            lambda connection: self._to_stop.rows(connection, worker=worker_id)
-        )
+        try:
+            rows = self._database.read(
+                lambda connection: self._to_stop.rows(connection, worker=worker_id)
+            )
+        except LedgerUnavailableError:
+            # What was claimed is committed by now, and must be told: nobody else knows of it, and
+            # a living worker keeps its leases. The next exchange says that the ledger is away.
+            return ()
         return tuple(TaskId(row[0]) for row in rows)
 
 

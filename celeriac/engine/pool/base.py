@@ -102,8 +102,15 @@ class LedgerPool(BasePool):
         self._mailbox.register(loop)
 
     def on_apply(self, target: Any, args: Any, kwargs: Any = None, **options: Any) -> None:
-        """Take a message of anybody; whether its task runs here is decided by the claim."""
-        self.receive(options["accept_callback"].__self__)
+        """Take a message of anybody; whether its task runs here is decided by the claim.
+
+        Raises:
+            TypeError: It names no task: its id is no text.
+        """
+        request = options["accept_callback"].__self__
+        if not isinstance(request.id, str):
+            raise TypeError("a task's id is a text")
+        self.receive(request)
 
     def receive(self, request: Any) -> None:
         """Take a doorbell."""

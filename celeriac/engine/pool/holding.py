@@ -112,6 +112,8 @@ class Holding:
         """Take back jobs that wait behind a long one."""
         staying: list[Job] = []
         for job in jobs:
+            # Its turn may have seemed to have come: charged with a crash is only what truly ran.
+            job.forget_begin()
             if job.is_interrupted:
                 # Somebody cancelled it while it waited there.
                 self._line.ended(job)
@@ -149,6 +151,11 @@ class Holding:
             # Every slot has a long task: another worker may be free.
             for job in self._line.clear_ordinary():
                 self._end(job, Ending.UNBEGUN, states.IGNORED)
+
+    def disown(self) -> None:
+        """Begin nothing of what waits here: its leases were given away."""
+        for job in self._line.clear():
+            self._end(job, Ending.UNBEGUN, states.IGNORED)
 
     def give_up(self, *, kill: bool) -> None:
         """Return what has not begun; and, if it is to be killed, what has."""

@@ -45,6 +45,12 @@ class Job:
         crashes = self.claimed.crashes
         return crashes > 0 and (crashes >= 2 or crashes + 1 >= self.claimed.max_crashes)
 
+    def forget_begin(self) -> None:
+        """Take it that it has not begun: its child gave it back."""
+        self.began = None
+        self.slot = -1
+        self.is_soft_told = self.is_timed_out = False
+
     def has_expired(self, now: datetime) -> bool:
         """Whether it should have begun before now."""
         return self.claimed.expires_at is not None and self.claimed.expires_at <= now

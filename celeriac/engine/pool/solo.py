@@ -172,6 +172,8 @@ class SoloRunner:
             if not self._handed:
                 return
             job = self._running = self._handed.popleft()
+            # What was meant for the one before comes too late.
+            self._pending = None
         self._events.began(job, os.getpid(), self._number)
         began = time.monotonic()
         try:

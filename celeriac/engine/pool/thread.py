@@ -83,6 +83,8 @@ class PoolThread:
         self._holding = Holding(runner, told.now)
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
         self._look_at = 0.0
+        # The id under which it claimed what it holds.
+        self._worker_id = ""
         self._patience = Patience()
 
     # ---- from other threads
@@ -138,14 +140,20 @@ class PoolThread:
 
     def returned(self, jobs: Iterable[Job]) -> None:
         """Take back jobs that wait behind a long one."""
-        self._holding.returned(jobs)
+        returned = list(jobs)
+        for job in returned:
+            self._forget_slot(job)
+        self._holding.returned(returned)
 
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
+        self._forget_slot(job)
+        self._holding.ended(job, outcome, report)
+
+    def _forget_slot(self, job: Job) -> None:
         if job.slot >= 0:
             # Claimed again and not begun, it would be charged with this worker's death.
             self._membership.runs(job.slot, "")
-        self._holding.ended(job, outcome, report)
 
     # ---- the loop
 
@@ -224,6 +232,9 @@ class PoolThread:
         try:
             ledger = self._engine.ledger
             worker_id = self._membership.keep(ledger)
+            if worker_id != self._worker_id:
+                self._worker_id = worker_id
+                self._holding.disown()
             self._pauses.look(ledger)
             self._cancel()
             if self._progress:
@@ -247,8 +258,13 @@ class PoolThread:
             self._intake.give_back(keep=1)
 
     def _cancel(self) -> None:
-        for task_id in self._engine.take_cancellations():
-            self._engine.road.cancel([task_id])
+        wanted = self._engine.take_cancellations()
+        try:
+            self._engine.road.cancel(wanted)
+        except UnavailableError:
+            # Asked for once, and by nobody again.
+            self._engine.put_back_cancellations(wanted)
+            raise
 
     def _due_at(self, now: float) -> float:
         if self._is_stopping:

@@ -92,11 +92,13 @@ def _drop(request: Any) -> None:
 
 
 def _return(request: Any) -> None:
+    # First: a broker that is away gives the doorbell back with all others, and Celery forgets
+    # the request in any case.
+    worker_state.task_ready(request)
     if not request.acknowledged:
         # Not by `request.reject`, whose event says that the task was refused.
         request.acknowledged = True
         request.message.requeue()
-    worker_state.task_ready(request)
 
 
 def _drop_duplicate(request: Any, known: Any) -> None:

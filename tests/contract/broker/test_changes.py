@@ -192,3 +192,29 @@ def test_a_child_says_nothing() -> None:
 
     silent.tell([ONE])
     silent.close()
+
+
+def test_who_ends_while_it_gathers_says_its_last_word_and_ends(
+    changes: Changes, ear: Ear, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathers, goes_on = threading.Event(), threading.Event()
+
+    def gather(_: float) -> None:
+        gathers.set()
+        goes_on.wait(20.0)
+
+    ear.listen(changes)
+    monkeypatch.setattr("celeriac.engine.changes.time.sleep", gather)
+    changes.tell([ONE])
+    gathers.wait(20.0)
+    monkeypatch.undo()
+
+    closer = threading.Thread(target=changes.close)
+    closer.start()
+    wait_until(lambda: changes._is_closed, "it is to end")
+    goes_on.set()
+    closer.join()
+
+    assert changes._thread is not None
+    assert not changes._thread.is_alive()
+    wait_until(lambda: ear.ids == [ONE], "it was heard")

@@ -179,6 +179,17 @@ def test_in_one_process_a_waiter_is_woken(tmp_path: Path) -> None:
         assert app.celeriac.notices._waiting == {}
 
 
+def test_in_one_process_one_waits_for_many_tasks(tmp_path: Path) -> None:
+    ids = (TaskId("a"), TaskId("b"))
+    with open_app(tmp_path) as app:
+        with app.celeriac.notices.listening(*ids) as notice:
+            app.celeriac.notices.tell([Ended(task_id=ids[1], state="completed")])
+            notice.wait(60.0)
+            assert list(app.celeriac.notices._waiting) == list(ids)
+
+        assert app.celeriac.notices._waiting == {}
+
+
 def test_in_one_process_a_waiter_looks_again_all_the_same(tmp_path: Path) -> None:
     with open_app(tmp_path) as app, app.celeriac.notices.listening(TaskId("a")) as notice:
         notice.wait(0.01)

@@ -202,3 +202,19 @@ def test_parts_that_end_at_the_same_time_fire_their_chord_once(
         place.ledger.close()
 
     assert fired == ["c:fire"]
+
+
+def test_claims_are_told_although_nobody_can_say_what_shall_stop(
+    desk: Desk, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.put(new("a"))
+
+    def be_away(act: object) -> object:
+        raise LedgerUnavailableError("it went away after the commit")
+
+    monkeypatch.setattr(ledger._database, "read", be_away)
+    exchange = desk.exchange(wanted=["a"])
+    monkeypatch.undo()
+
+    assert [task.id for task in exchange.claimed] == ["a"]
+    assert exchange.cancelled_running == ()

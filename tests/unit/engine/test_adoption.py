@@ -165,3 +165,19 @@ def test_what_may_run_once_only_is_claimed_for_a_free_slot_and_never_ahead() -> 
     assert intake.ask_for(10, free=0) == []
     assert intake.ask_for(10, free=1) == ["task-1", "task-2"]
     assert intake.ask_for(10, free=1) == ["task-3"]
+
+
+def test_messages_are_taken_in_although_a_doorbell_could_not_be_rung(
+    app: Celery, adoption: Adoption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise KeyError("no such queue")
+
+    monkeypatch.setattr(app.celeriac.publisher, "ring", fail)
+    first, second = Message("shop.charge", 1), Message("shop.charge", 2)
+
+    adoption.take(first)
+    wait_until(lambda: first.acknowledged, "the first is acknowledged")
+    adoption.take(second)
+
+    wait_until(lambda: second.acknowledged, "the second is acknowledged")

@@ -231,3 +231,44 @@ def test_a_rejected_doorbell_goes_back_to_its_queue_once(
     pool.got[0].acknowledge()
 
     assert taken.channel._size("default") == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "headers", "body"),
+    [
+        (CONTENT_TYPE, {"task": "add"}, "[]"),
+        (CONTENT_TYPE, {"task": "add", "id": 5}, "[]"),
+        (CONTENT_TYPE, {"task": ["add"], "id": "a"}, "[]"),
+        ("application/json", {"task": "add"}, "[[], {}, {}]"),
+        ("application/json", {"task": "add", "id": None}, "[[], {}, {}]"),
+        ("application/json", {"task": "add", "id": "a"}, "5"),
+        ("application/json", {"task": "add", "id": "a"}, "[1]"),
+        ("application/json", {"task": ["add"], "id": "a"}, "[[], {}, {}]"),
+    ],
+)
+def test_what_only_looks_like_a_message_is_dropped_and_ends_no_worker(
+    consumer: LedgerConsumer,
+    pool: ListPool,
+    app: Celery,
+    content_type: str,
+    headers: dict[str, Any],
+    body: str,
+) -> None:
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        message = channel.Message(
+            channel.prepare_message(
+                body,
+                content_type=content_type,
+                content_encoding="utf-8",
+                headers=headers,
+                properties={"delivery_info": {}, "delivery_tag": "tag"},
+            ),
+            channel=channel,
+        )
+        message.accept = {"application/json", CONTENT_TYPE}
+
+        consumer.create_task_handler()(message)
+
+    assert pool.got == []
+    assert message.acknowledged

@@ -652,3 +652,57 @@ def test_the_next_task_runs_in_the_slot_of_the_one_that_ended(rig: Rig) -> None:
 
     assert rig.runner.ran == ["a", "b", "c"]
     wait_until(rig.thread.is_idle, "nothing is left", pause=0.005)
+
+
+def test_what_comes_back_unbegun_is_not_charged_with_what_happens_next(rig: Rig) -> None:
+    rig.submit("a")
+    rig.wait_for_run("a")
+    job = rig.runner.running["a"]
+    # So that it stays with the worker.
+    rig.runner.slots = 0
+
+    rig.runner.return_unbegun("a")
+
+    wait_until(lambda: job.began is None, "it has not begun", pause=0.005)
+    wait_until(
+        lambda: not read_slots(slot_path(rig.engine, rig.worker().id)),
+        "no slot names it",
+        pause=0.005,
+    )
+
+
+def test_what_was_to_be_cancelled_is_cancelled_when_the_ledger_is_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.worker()
+    rig.ledger.tasks.insert([NewTask(id=TaskId("a"), name="add", arguments=make_arguments())])
+    asked: list[Sequence[TaskId]] = []
+
+    def be_away(task_ids: Sequence[TaskId]) -> None:
+        if task_ids:
+            asked.append(task_ids)
+            raise LedgerUnavailableError("the test took it away")
+
+    monkeypatch.setattr(rig.engine.road, "cancel", be_away)
+    rig.engine.on_cancel = rig.thread.wake
+    rig.engine.cancel_soon(TaskId("a"))
+    wait_until(lambda: asked, "it was tried", pause=0.005)
+    monkeypatch.undo()
+
+    rig.wait_for("a", TaskState.CANCELLED)
+
+
+def test_a_worker_that_was_given_up_begins_nothing_of_what_it_had_claimed(rig: Rig) -> None:
+    rig.submit("a", "b")
+    rig.wait_for_run("a")
+    rig.wait_for("b", TaskState.RUNNING)
+    given_up = rig.worker()
+    while not rig.ledger.sweeps.reap(given_up.id, given_up.sequence).is_reaped:
+        given_up = rig.worker()
+    rig.wait_for_count("reaped_alive")
+
+    rig.runner.finish("a")
+
+    rig.wait_for_count("completions_refused", 2)
+    assert rig.runner.ran == ["a"]
+    assert rig.find("b").state is TaskState.QUEUED

@@ -189,3 +189,14 @@ def test_a_task_that_has_ended_is_not_active_any_more() -> None:
     _end(request, Ending.COMPLETED, "SUCCESS")
 
     assert list(worker_state.active_requests) == []
+
+
+def test_a_doorbell_that_cannot_go_back_is_forgotten_by_celery_all_the_same() -> None:
+    # It has no message that could be given back.
+    request = Request("task-1")
+    worker_state.task_reserved(request)
+
+    TOLD.returned(request)
+    TOLD.flush()
+
+    assert worker_state.requests == {}
