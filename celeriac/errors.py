@@ -11,6 +11,7 @@
     │   ├── TaskNotFoundError
     │   ├── TaskNameNotFoundError
     │   ├── UserNotFoundError
+    │   ├── QueueNotFoundError
     │   ├── KeyNotFoundError
     │   ├── FileNotKeptError
     │   └── StartLinkNotFoundError     never made, or its time is over
