@@ -50,6 +50,8 @@ TEXT_GATES = (
 )
 DOCS = ("-m", "sphinx", "--fail-on-warning", "--keep-going", "docs", "build/docs")
 FAST_TESTS = ("tests/unit", "tests/contract")
+# More than there are cores at the least: half of the time a test waits for something.
+SIDE_BY_SIDE = ("-n", "4")
 COVERAGE = ("--cov", "--cov-report=")
 
 
@@ -206,7 +208,7 @@ Gate = tuple[str, tuple[str, ...]]
 
 def check_gates() -> list[Gate]:
     """Return what the quick gate runs; what is asked of both databases is asked of SQLite alone."""
-    quick = ("-n", "2", "-k", "not postgresql")
+    quick = (*SIDE_BY_SIDE, "-k", "not postgresql")
     return [*TEXT_GATES, ("fast tests", pytest(*quick, *FAST_TESTS))]
 
 
@@ -214,12 +216,11 @@ def test_gates(arguments: Sequence[str]) -> list[Gate]:
     """Return what decides whether a change lands; with arguments, those tests alone."""
     if arguments:
         return [*TEXT_GATES, ("tests", pytest(*arguments))]
-    # Tests with servers, kills and deadlines of their own mostly wait. Those of one file stay
-    # together: they share their servers.
-    with_servers = ["-n", "2", "--dist", "loadfile", *(f"--ignore={each}" for each in FAST_TESTS)]
+    # Those of one file stay together: they share their servers.
+    with_servers = ["-n", "3", "--dist", "loadfile", *(f"--ignore={each}" for each in FAST_TESTS)]
     return [
         *TEXT_GATES,
-        ("fast tests", pytest("-n", "2", *COVERAGE, *FAST_TESTS)),
+        ("fast tests", pytest(*SIDE_BY_SIDE, *COVERAGE, *FAST_TESTS)),
         ("tests with servers", pytest(*COVERAGE, "--cov-append", *with_servers)),
         ("coverage", ("-m", "coverage", "report", "--skip-covered", "--skip-empty")),
     ]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from celery import Celery
@@ -22,12 +23,15 @@ def app(tmp_path: Path) -> Iterator[Celery]:
 
 @pytest.fixture
 def double(app: Celery) -> Any:
-    @task(name="double")
+    # A name of its own each time: every app of the process learns of it, those of other tests too.
+    name = f"double-{uuid4().hex}"
+
+    @task(name=name)
     async def double(number: int) -> int:
         await asyncio.sleep(0)
         return 2 * number
 
-    return app.tasks["double"]
+    return app.tasks[name]
 
 
 def test_an_async_task_that_is_applied_returns_its_result(double: Any) -> None:
