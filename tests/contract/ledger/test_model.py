@@ -26,6 +26,8 @@ from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import FAILURE, Desk, new, waiting
 from tests.fakes import Clock
 
+pytestmark = pytest.mark.slow
+
 WORKERS = ("w1", "w2")
 MAX_CRASHES = 3
 MOST_TASKS = 5

@@ -24,6 +24,8 @@ from tests.servers.valkey import ValkeyServer
 from tests.stage import APP, Stage
 from tests.unit.web.flower.test_rules import CHANGING, TELLING
 
+pytestmark = pytest.mark.slow
+
 HTML = {"accept": "text/html"}
 # As a browser sends what a page of Flower's asks for.
 HERE = {"sec-fetch-site": "same-origin", "x-requested-with": "XMLHttpRequest"}

@@ -13,6 +13,8 @@ from celeriac.cli.completion import script_for, shell_of
 from celeriac.up.lock import DataFolderLock
 from tests.servers.processes import PROJECT, clean_environment
 
+pytestmark = pytest.mark.slow
+
 
 def complete(*words: str, **environment: str) -> list[str]:
     """Return what bash would be told to fill in after these words."""

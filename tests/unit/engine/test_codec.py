@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from celeriac.core.task import Arguments, Codec
 from celeriac.engine import codec
 
+pytestmark = pytest.mark.slow
+
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 )

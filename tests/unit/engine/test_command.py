@@ -10,6 +10,8 @@ from celeriac.engine.command import run_flower, run_worker
 from tests.engines import open_app
 from tests.servers.processes import PROJECT, clean_environment
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_worker_imports_nothing_of_the_service_and_of_flower(tmp_path: Path) -> None:
     heavy = ("fastapi", "flower", "tornado", "httpx", "prompt_toolkit", "uvicorn")

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from celeriac.engine.contract import Contract
 from celeriac.errors import FieldProblem, InvalidArgumentsError
 
+pytestmark = pytest.mark.slow
+
 Json = Any
 
 

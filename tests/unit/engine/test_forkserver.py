@@ -14,6 +14,8 @@ from celeriac.engine.pool import forkserver
 from celeriac.engine.pool.forkserver import ForkServer
 from tests.servers.processes import is_alive, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def _wait(sock: socket.socket, number: int) -> None:
     """Be a child that says its number, and ends with what it is told."""

@@ -28,6 +28,8 @@ from tests.engines import make_claimed
 from tests.fakes import make_new_task, open_test_ledger
 from tests.servers.processes import descendants_of, is_alive, wait_until
 
+pytestmark = pytest.mark.slow
+
 BIG = "x" * 3_000_000
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from celeriac.engine.values import is_plain_json, to_message
 
+pytestmark = pytest.mark.slow
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda each: st.lists(each) | st.dictionaries(st.text(), each),
