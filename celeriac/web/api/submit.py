@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -212,17 +213,26 @@ async def _submit_and_wait(request: Request, bearer: Bearer, seconds: int) -> Re
         def read() -> TaskReport:
             return parts.tasks.get_task(its_id, by=parts.access.admit(bearer))
 
-        try:
-            if its_id == task_id:
-                report = await wait_for_end(parts.ends, event, read, seconds=seconds, is_new=True)
-            else:
-                # The same request came before, or an equal task stands for this one.
-                report = await read_and_wait(parts.ends, its_id, read, seconds=seconds)
-        except CeleriacError:
-            # It is accepted, whatever keeps its end from being told.
-            return answer
+        is_new = its_id == task_id
+        report = None
+        if is_new:
+            ending = wait_for_end(parts.ends, event, read, seconds=seconds, is_new=True)
+            report = await _if_told(ending)
+    if not is_new:
+        # The same request came before, or an equal task stands for this one.
+        report = await _if_told(read_and_wait(parts.ends, its_id, read, seconds=seconds))
+    if report is None:
+        return answer
     if not report.task.state.is_final:
         answer.headers[APPLIED] = RESPOND_ASYNC
         return answer
     finished = TaskOut.of(report).model_dump_json()
     return Response(finished, 200, {APPLIED: applied_wait(seconds)}, JSON_TYPE)
+
+
+async def _if_told(ending: Awaitable[TaskReport]) -> TaskReport | None:
+    """Return what is told of a task; None when nothing is: it is accepted all the same."""
+    try:
+        return await ending
+    except CeleriacError:
+        return None

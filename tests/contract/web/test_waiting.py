@@ -177,7 +177,10 @@ def test_the_same_request_again_waits_for_the_first_ones_task(
     first = submit(ada, **key)
     claimed = desk.claim()
     again = submit(service.client(ada.headers["authorization"].partition(" ")[2]), **key)
-    wait_until(lambda: len(_waiting(service)) == 1, "one task is waited for")
+    wait_until(
+        lambda: [len(each) for each in _waiting(service).values()] == [2],
+        "both wait for the one task",
+    )
 
     desk.complete(claimed)
 
