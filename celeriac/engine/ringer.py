@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 # Doorbells of one queue that lie in the broker at the most, and when they are topped up.
 _MOST_RUNG = 20_000
+# In one statement: twenty thousand at once are memory that a worker never gives back.
+_MOST_AT_ONCE = 2_000
 _RUNNING_SHORT = _MOST_RUNG // 2
 
 _EPOCH_SETTING = "broker.epoch"
@@ -97,7 +99,11 @@ class Ringer:
         # not short yet, and rings no doorbell twice.
         if length >= min((count + 1) // 2, _RUNNING_SHORT):
             return
-        doorbells = ledger.sweeps.due_to_ring(
-            queue, limit=_MOST_RUNG - length, again=self._engine.settings.ring_again
-        )
-        self._engine.publisher.ring(doorbells)
+        room = _MOST_RUNG - length
+        while room > 0:
+            doorbells = ledger.sweeps.due_to_ring(
+                queue, limit=min(room, _MOST_AT_ONCE), again=self._engine.settings.ring_again
+            )
+            self._engine.publisher.ring(doorbells)
+            # Fewer than were asked for: there are no more.
+            room = room - len(doorbells) if len(doorbells) == _MOST_AT_ONCE else 0
