@@ -165,6 +165,12 @@ class Stage:
         """Return the newest tasks that are in one of some states, at most a page of them."""
         return self.ledger.tasks.list(TaskFilter(states=states), after=None, limit=200).items
 
+    def doorbells(self) -> int:
+        """Return how many doorbells lie in the broker for the default queue."""
+        broker: Any = self.broker.client()
+        # A list for each priority.
+        return sum(broker.llen(name) for name in broker.keys("default*"))
+
     def wait_until_quiet(self) -> None:
         """Wait until nothing changes any more although tasks are left: they wait at a gate."""
         before: tuple[Task, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from celeriac.client.remote_task import moment_from_text
 from celeriac.core.queue import Pause, Queue
 
 Json = Any
@@ -17,7 +18,7 @@ def queue_from_body(body: Mapping[str, Json]) -> Queue:
     return Queue(
         name=body["name"],
         queued=body["queued"],
-        oldest_queued_at=_moment(body["oldest_queued_at"]),
+        oldest_queued_at=moment_from_text(body["oldest_queued_at"]),
         running=body["running"],
         workers=body["workers"],
         pause=pause
@@ -32,7 +33,3 @@ def queue_from_body(body: Mapping[str, Json]) -> Queue:
 def queues_from_body(body: Mapping[str, Json]) -> tuple[Queue, ...]:
     """Return the queues in an answer's body."""
     return tuple(queue_from_body(each) for each in body["queues"])
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)

@@ -56,8 +56,8 @@ class RemoteTask:
             attempt=body["attempt"],
             max_attempts=body.get("max_attempts"),
             created_at=datetime.fromisoformat(body["created_at"]),
-            started_at=_moment(body.get("started_at")),
-            finished_at=_moment(body.get("finished_at")),
+            started_at=moment_from_text(body.get("started_at")),
+            finished_at=moment_from_text(body.get("finished_at")),
             waiting_because=body.get("waiting_because"),
             progress=body.get("progress"),
             result=body.get("result"),
@@ -118,7 +118,8 @@ def task_types_from_body(body: Mapping[str, Json]) -> tuple[TaskType, ...]:
     return tuple(task_type_from_body(each) for each in body["task_types"])
 
 
-def _moment(text: str | None) -> datetime | None:
+def moment_from_text(text: str | None) -> datetime | None:
+    """Return a moment as answers write it; None stays None."""
     return None if text is None else datetime.fromisoformat(text)
 
 

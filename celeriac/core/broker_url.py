@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _SENTINEL_PORT = 26379
+_REDIS = ("redis://", "rediss://", "sentinel://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,25 @@ class SentinelAddress:
     username: str = ""
     password: str = ""
     sentinel_password: str = ""
+
+    def to_options(self, common: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a Redis client's `Sentinel` takes beside the sentinels' places.
+
+        Args:
+            common: What holds for connections to the sentinels and to the Redis alike.
+        """
+        return {
+            **common,
+            "sentinel_kwargs": {**common, "password": self.sentinel_password or None},
+            "username": self.username or None,
+            "password": self.password or None,
+            "db": self.database,
+        }
+
+
+def is_redis_url(url: str) -> bool:
+    """Return whether a broker's URL leads to a Redis, or to sentinels that know one."""
+    return url.startswith(_REDIS)
 
 
 def read_sentinel_url(url: str) -> SentinelAddress:

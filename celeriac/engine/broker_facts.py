@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from celeriac.core.broker import BrokerFacts
-from celeriac.core.broker_url import read_sentinel_url
+from celeriac.core.broker_url import is_redis_url, read_sentinel_url
 from celeriac.errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
     import redis
 
 _PATIENCE_SECONDS = 3.0
-_REDIS = ("redis://", "rediss://", "sentinel://")
 
 
 def ask_broker(url: str) -> BrokerFacts:
@@ -23,7 +22,7 @@ def ask_broker(url: str) -> BrokerFacts:
     Raises:
         BrokerUnavailableError: It did not answer.
     """
-    return _ask_redis(url) if url.startswith(_REDIS) else _ask_any(url)
+    return _ask_redis(url) if is_redis_url(url) else _ask_any(url)
 
 
 def facts_of_info(info: Mapping[str, Any], *, answer_seconds: float) -> BrokerFacts:
@@ -74,14 +73,7 @@ def _client_of(url: str) -> redis.Redis:
     if not url.startswith("sentinel://"):
         return redis.Redis.from_url(url, **patience)
     address = read_sentinel_url(url)
-    asked = Sentinel(
-        address.sentinels,
-        sentinel_kwargs={**patience, "password": address.sentinel_password or None},
-        username=address.username or None,
-        password=address.password or None,
-        db=address.database,
-        **patience,
-    )
+    asked = Sentinel(address.sentinels, **address.to_options(patience))
     client: redis.Redis = asked.master_for(address.master_name)
     return client
 

@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
 
 from celeriac.core.queue import Pause, Queue
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import TEXT, WHOLE, insert_into, is_sound
+from celeriac.ledger.incoming import insert_into, is_sound
 from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
+from celeriac.ledger.sweep_statements import ring_all_statement
 from celeriac.ledger.tables import paused_queues, tasks, workers
 
 _MOST_NAME = 200
@@ -38,15 +39,6 @@ class Queues:
             .on_conflict_do_nothing()
         )
         resume = delete(paused_queues).where(paused_queues.c.name == bindparam("queue"))
-        # What was refused while the queue was paused has no doorbell any more.
-        ring = (
-            update(tasks)
-            .where(
-                tasks.c.state == literal_column("'queued'"),
-                tasks.c.queue == bindparam("queue", type_=TEXT),
-            )
-            .values(ring_due_at=bindparam("now", type_=WHOLE))
-        )
         paused = select(*paused_queues.c).order_by(paused_queues.c.name)
         waiting = (
             select(tasks.c.queue, func.count(), func.min(tasks.c.queued_at))
@@ -61,7 +53,8 @@ class Queues:
         served = select(workers.c.queues)
         self._pause = Statement(database, lambda: pause)
         self._resume = Statement(database, lambda: resume)
-        self._ring = Statement(database, lambda: ring)
+        # What was refused while the queue was paused has no doorbell any more.
+        self._ring = Statement(database, ring_all_statement)
         self._paused = Statement(database, lambda: paused)
         self._waiting = Statement(database, lambda: waiting)
         self._running = Statement(database, lambda: running)

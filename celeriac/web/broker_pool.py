@@ -9,13 +9,6 @@ from celeriac.core.broker_url import read_sentinel_url
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
-_BROKERS = ("redis://", "rediss://", "sentinel://")
-
-
-def is_redis_url(url: str) -> bool:
-    """Return whether a broker's URL leads to a Redis, or to sentinels that know one."""
-    return url.startswith(_BROKERS)
-
 
 def pool_of(url: str, *, patience_seconds: float, reads_for_ever: bool = False) -> ConnectionPool:
     """Return connections to a broker.
@@ -40,12 +33,7 @@ def pool_of(url: str, *, patience_seconds: float, reads_for_ever: bool = False) 
         return ConnectionPool.from_url(url, **options)
     address = read_sentinel_url(url)
     asked = Sentinel(  # type: ignore[no-untyped-call]
-        address.sentinels,
-        sentinel_kwargs={**options, "password": address.sentinel_password or None},
-        username=address.username or None,
-        password=address.password or None,
-        db=address.database,
-        **options,
+        address.sentinels, **address.to_options(options)
     )
     pool: ConnectionPool = asked.master_for(address.master_name).connection_pool
     return pool

@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from celeriac.core.broker_url import is_redis_url
 from celeriac.core.task import TaskId
 from celeriac.engine.notices import channel_of
-from celeriac.web.broker_pool import is_redis_url, pool_of
+from celeriac.web.broker_pool import pool_of
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool

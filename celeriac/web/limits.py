@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from celeriac.core.broker_url import is_redis_url
 from celeriac.errors import RateLimitedError
-from celeriac.web.broker_pool import is_redis_url, pool_of
+from celeriac.web.broker_pool import pool_of
 
 if TYPE_CHECKING:
     from limits import RateLimitItem

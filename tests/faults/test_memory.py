@@ -34,7 +34,7 @@ def test_a_long_backlog_stays_out_of_the_worker_s_memory(stage: Stage, key: str)
                 ]
             )
         stage.ledger.sweeps.ring_all_due()
-        wait_until(lambda: _doorbells(stage) >= _DOORBELLS, "the backlog is rung", seconds=60)
+        wait_until(lambda: stage.doorbells() >= _DOORBELLS, "the backlog is rung", seconds=60)
 
         assert _resident_mib(stage.worker.pid) < _MOST_MIB
 
@@ -69,11 +69,6 @@ def _run_many(stage: Stage, name: str, text: str, key: str, count: int) -> None:
         )
     stage.ledger.sweeps.ring_all_due()
     stage.wait_until_all_end(seconds=150)
-
-
-def _doorbells(stage: Stage) -> int:
-    client = stage.broker.client()
-    return sum(client.llen(each) for each in client.keys("default*"))
 
 
 def _resident_mib(pid: int) -> float:

@@ -40,15 +40,9 @@ def test_doorbells_of_a_paused_queue_stay_in_the_broker(
             lambda: stage.worker.log_text().count("a queue is paused") > before, "it heard"
         )
         waiting = [client.mark.delay(f"{key}:{n}") for n in range(5)]
-        wait_until(lambda: _doorbells(stage) >= 4, "they lie there")
+        wait_until(lambda: stage.doorbells() >= 4, "they lie there")
         assert {stage.get(each.id).state for each in waiting} == {TaskState.QUEUED}
     finally:
         stage.ledger.queues.resume("default")
 
     assert [each.get(timeout=30) for each in waiting] == [f"{key}:{n}" for n in range(5)]
-
-
-def _doorbells(stage: Stage) -> int:
-    broker: Any = stage.broker.client()
-    # A list for each priority.
-    return sum(broker.llen(name) for name in broker.keys("default*"))
