@@ -23,8 +23,9 @@
     │   ├── UserExistsError
     │   ├── IdempotencyKeyInFlightError  the first request with the key is not answered yet
     │   └── StartLinkUsedError         the first admin has been made
-    ├── UnavailableError           something we stand on is away; nothing was done   503
-    │   ├── LedgerUnavailableError
+    ├── UnavailableError           something we stand on is away                     503
+    │   ├── LedgerUnavailableError     nothing was done
+    │   │   └── CommitInDoubtError     but for this one: it was done or not, nobody knows
     │   ├── AcceptQueueFullError       more is handed in than can be written
     │   ├── BrokerUnavailableError
     │   ├── FilesUnavailableError      the files' folder cannot be written
@@ -300,7 +301,7 @@ class StartLinkUsedError(ConflictError):
 
 
 class UnavailableError(CeleriacError):
-    """Something we stand on is away; nothing was done."""
+    """Something we stand on is away; nothing was done, unless CommitInDoubtError says so."""
 
     code = "unavailable"
 
@@ -309,11 +310,23 @@ class LedgerUnavailableError(UnavailableError):
     """The database did not answer, or refused to commit: nothing was accepted."""
 
     code = "ledger_unavailable"
+    sentence = "the ledger is unavailable"
 
     def __init__(self, reason: str) -> None:
-        super().__init__("the ledger is unavailable")
+        super().__init__(self.sentence)
         # For the log, never for a caller: it may name hosts and files.
         self.reason = reason
+
+
+class CommitInDoubtError(LedgerUnavailableError):
+    """The answer to a COMMIT was lost: what was asked may or may not have been done."""
+
+    code = "commit_in_doubt"
+    fix = (
+        "send it again with the same Idempotency-Key, which finds what was accepted; without a key,"
+        " look first whether it was"
+    )
+    sentence = "the ledger was lost as it committed: this may or may not have been accepted"
 
 
 class AcceptQueueFullError(UnavailableError):

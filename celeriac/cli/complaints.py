@@ -85,7 +85,8 @@ def _what(error: CeleriacError, usual: str) -> str:
 def _why(error: CeleriacError) -> str:
     # Here the reader runs the machine: what is kept from callers of the service helps.
     if isinstance(error, LedgerUnavailableError | BrokerUnavailableError):
-        return f"{error}: {error.reason}"
+        # None came with what a service said.
+        return ": ".join(filter(None, (str(error), getattr(error, "reason", ""))))
     # A sentence that lists what stands in the lines below would say it twice.
     return "" if _details(error) else str(error)
 

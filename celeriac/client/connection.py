@@ -18,12 +18,14 @@ import httpx
 from celeriac.client.attachments import open_parts
 from celeriac.client.calls import Call
 from celeriac.client.problems import error_from_answer
-from celeriac.errors import CeleriacError, ServiceUnreachableError
+from celeriac.errors import CeleriacError, CommitInDoubtError, ServiceUnreachableError
 
 Answer = TypeVar("Answer")
 
 # A token that ends so soon may have ended when it arrives.
 _MARGIN_SECONDS = 5.0
+# How often a request is sent whose commit is in doubt.
+_TRIES = 3
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -46,8 +48,10 @@ class Connection:
         *,
         timeout: timedelta,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._url = url.rstrip("/")
+        self._sleep = sleep
         self._credentials = credentials
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -81,10 +85,23 @@ class Connection:
     def send(self, call: Call[Answer]) -> Answer:
         """Send a call and return what its answer stands for.
 
+        One that has an idempotency key is sent again when the service does not know whether it
+        was accepted; without a key that could make a second task.
+
         Raises:
+            CommitInDoubtError: It may or may not have been accepted.
             CeleriacError: The service refused; of the same class as in the service.
             ServiceUnreachableError: It did not answer, or not as one of ours.
         """
+        for _ in range(_TRIES - 1 if _may_be_repeated(call) else 0):
+            try:
+                return self._send(call)
+            except CommitInDoubtError as error:
+                pause: timedelta = getattr(error, "retry_after", timedelta(seconds=1))
+                self._sleep(pause.total_seconds())
+        return self._send(call)
+
+    def _send(self, call: Call[Answer]) -> Answer:
         token = self._current_token()
         response = self._request(call, token)
         if response.status_code == 401 and self._credentials.user is not None:
@@ -209,6 +226,11 @@ class Connection:
         except (ValueError, KeyError, TypeError) as error:
             raise ServiceUnreachableError(self._url, "it gives no token") from error
         self._good_until = self._monotonic() + max(lifetime - _MARGIN_SECONDS, lifetime / 2)
+
+
+def _may_be_repeated(call: Call[Answer]) -> bool:
+    # A stream among a form's files has been read to its end.
+    return call.idempotency_key is not None and call.form is None
 
 
 def _error(response: httpx.Response, facts: Mapping[str, str]) -> CeleriacError:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from celeriac.errors import InvalidOptionError, LedgerUnavailableError
+from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
 from celeriac.ledger.line import LineTooLongError, WritersLine
 
@@ -43,10 +43,6 @@ class RefusedRowError(InvalidOptionError):
     def __init__(self, reason: str) -> None:
         super().__init__("value", f"cannot be kept: {reason}")
         self.reason = reason
-
-
-class CommitInDoubtError(LedgerUnavailableError):
-    """The answer to a COMMIT was lost: it may have happened or not."""
 
 
 class Database:

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import TaskError, TaskId
-from celeriac.errors import LedgerUnavailableError
+from celeriac.errors import CommitInDoubtError, LedgerUnavailableError
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.claims import Claims, Wish
 from celeriac.ledger.completions import Completions
-from celeriac.ledger.database import CommitInDoubtError, Database, RefusedRowError
+from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.exchange import Exchange, Settled
 from celeriac.ledger.incoming import is_sound

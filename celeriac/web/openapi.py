@@ -32,7 +32,8 @@ _MEANINGS = {
     415: "The body's content type or encoding is not one this path takes.",
     422: "What was asked makes no sense; each field that is wrong is named.",
     429: "Too many requests.",
-    503: "The ledger is away; nothing was done.",
+    503: "The ledger is away; nothing was done. Only with the code `commit_in_doubt` it may have"
+    " been: the same request with the same `Idempotency-Key` finds out.",
 }
 _TEXT = {"type": "string"}
 _SECONDS = {"schema": {"type": "integer", "minimum": 0}}

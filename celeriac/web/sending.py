@@ -14,9 +14,8 @@ from celeriac.core.file_fields import FileField, file_fields
 from celeriac.core.file_reference import FileId, find_file_ids
 from celeriac.core.schema_texts import kinds_of, read_item, read_value
 from celeriac.core.task import Task
-from celeriac.errors import CeleriacError, FieldProblem
+from celeriac.errors import CeleriacError, CommitInDoubtError, FieldProblem
 from celeriac.files.store import FileStore
-from celeriac.ledger.database import CommitInDoubtError
 from celeriac.service.callers import Caller
 from celeriac.web.bodies import (
     JSON_TYPE,

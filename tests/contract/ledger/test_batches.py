@@ -9,8 +9,8 @@ import pytest
 from celeriac.core.outcome import Ending
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Arguments, Codec, NewTask
-from celeriac.errors import LedgerUnavailableError
-from celeriac.ledger.database import CommitInDoubtError, Database
+from celeriac.errors import CommitInDoubtError, LedgerUnavailableError
+from celeriac.ledger.database import Database
 from celeriac.ledger.open import Ledger, open_ledger
 from tests.contract.ledger.desk import Desk, new, new_chord, waiting
 from tests.fakes import Clock

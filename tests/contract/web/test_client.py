@@ -17,6 +17,7 @@ from celeriac.core.task import TaskError, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
     CeleriacError,
+    CommitInDoubtError,
     IdempotencyKeyReusedError,
     InvalidArgumentsError,
     InvalidBatchError,
@@ -216,6 +217,35 @@ def test_a_key_makes_one_task_of_two_submissions(service: Service, client: Clien
     with pytest.raises(IdempotencyKeyReusedError) as caught:
         client.submit("process", data="y", idempotency_key="k")
     assert caught.value.fix
+
+
+@pytest.mark.parametrize("key", ["k", None])
+def test_only_a_key_has_a_doubtful_submission_sent_again(
+    service: Service, client: Client, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    monkeypatch.setattr(client._connection, "_sleep", pauses := Pauses())
+    accept = service.ledger.submissions.accept
+
+    def accept_and_lose_the_answer(submissions: Any) -> Any:
+        monkeypatch.setattr(service.ledger.submissions, "accept", accept)
+        accept(submissions)
+        raise CommitInDoubtError("the connection was cut")
+
+    monkeypatch.setattr(service.ledger.submissions, "accept", accept_and_lose_the_answer)
+    if key is None:
+        with pytest.raises(CommitInDoubtError, match="may or may not"):
+            client.submit("process", data="x")
+    else:
+        client.submit("process", data="x", idempotency_key=key)
+
+    assert len(client.list().tasks) == 1
+    assert len(pauses) == (key is not None)
+
+
+class Pauses(list[float]):
+    """Takes note of pauses in place of making them."""
+
+    __call__ = list.append
 
 
 def test_an_equal_task_stands_for_another_for_a_while(client: Client) -> None:

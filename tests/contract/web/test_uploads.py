@@ -21,8 +21,7 @@ from celeriac.core.file_reference import FileReference, find_references
 from celeriac.core.page import TaskFilter
 from celeriac.core.task import TaskId
 from celeriac.core.user import Role
-from celeriac.errors import LedgerUnavailableError
-from celeriac.ledger.database import CommitInDoubtError
+from celeriac.errors import CommitInDoubtError, LedgerUnavailableError
 from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import Server, Service
 from tests.fakes import FunctionCatalogue
@@ -430,7 +429,9 @@ def test_what_a_lost_commit_may_have_taken_is_left_alone(
 
     response = ada.post("/tasks/look", files={"image": cat()})
 
-    assert_problem(response, 503, "ledger_unavailable")
+    problem = assert_problem(response, 503, "commit_in_doubt")
+    assert "may or may not have been accepted" in problem["detail"]
+    assert "Idempotency-Key" in problem["fix"]
     assert len(files(service)) == 1
 
 

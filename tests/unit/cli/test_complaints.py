@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from celeriac.cli.complaints import complaint_about
+from celeriac.client.problems import error_from_answer
 from celeriac.errors import (
     BrokerMissingError,
     DataFolderInUseError,
@@ -67,6 +68,14 @@ def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
 
 def test_an_unavailable_ledger_tells_its_reason_to_who_runs_the_machine() -> None:
     assert "disk full" in complaint_about(LedgerUnavailableError("disk full")).why
+
+
+def test_an_unavailable_ledger_is_told_as_the_service_told_it() -> None:
+    body = '{"code": "ledger_unavailable", "detail": "the ledger is unavailable"}'
+
+    complaint = complaint_about(error_from_answer(503, {}, body, facts={}))
+
+    assert complaint.why == "the ledger is unavailable"
 
 
 def test_an_error_without_a_remedy_has_no_line_for_it() -> None:

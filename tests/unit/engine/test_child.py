@@ -25,6 +25,7 @@ from celeriac.engine.pool.child import SoftLimit
 from celeriac.engine.road import LedgerRoad
 from celeriac.errors import (
     CeleriacError,
+    CommitInDoubtError,
     LedgerUnavailableError,
     TaskIdTakenError,
 )
@@ -208,6 +209,7 @@ def test_jobs_that_come_while_a_task_asks_are_kept(
     [
         ("task_id_taken", TaskIdTakenError),
         ("ledger_unavailable", LedgerUnavailableError),
+        ("commit_in_doubt", CommitInDoubtError),
         # Of a parent that is newer than this child.
         ("of_tomorrow", CeleriacError),
     ],
