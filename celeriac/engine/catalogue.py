@@ -19,6 +19,8 @@ Json = Any
 
 # Celery's tasks and ours keep canvases going. Nobody submits them.
 _INTERNAL = ("celery.", "celeriac.")
+# Made once: `json.dumps` makes another each time that it is to leave the blanks out.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class Catalogue:
@@ -74,7 +76,7 @@ class Catalogue:
         contract = self._contract(task)
         contract.check(kwargs, name, files=SentFiles(files))
         args, named = contract.place(kwargs)
-        text = json.dumps([args, named], separators=(",", ":"))
+        text = _ENCODER.encode([args, named])
         refuse_strangers(name, text, files)
         return Arguments(codec=Codec.JSON, text=text)
 

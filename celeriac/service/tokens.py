@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -50,6 +50,16 @@ class Claims:
     def counted_as(self) -> str:
         """Under which name requests with it are counted."""
         return self.user_name
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What a token says that is signed, which never changes."""
+
+    claims: Claims
+    # Seconds since 1970: not good before, and no longer good from then on.
+    begins: float
+    ends: float
 
 
 def key_id(key: str) -> str:
@@ -109,11 +119,15 @@ class Tokens:
         """
         if len(text) > _MOST_CHARACTERS:
             raise NotAuthenticatedError("the token is not good")
-        payload = self._signed(text)
-        check_times(payload, now=self._now())
-        return Claims(user_name=payload["sub"], token_version=payload["tv"])
+        signed = self._signed(text)
+        at = self._now().timestamp()
+        if signed.ends <= at:
+            raise NotAuthenticatedError("the token has expired")
+        if signed.begins > at:
+            raise NotAuthenticatedError("the token is not good yet")
+        return signed.claims
 
-    def _verify_signature(self, text: str) -> dict[str, Json]:
+    def _verify_signature(self, text: str) -> _Signed:
         # It brings the whole of `cryptography` along: the start of the service shall not wait.
         import jwt
 
@@ -139,25 +153,15 @@ class Tokens:
         # A `kid` may be any JSON value, so that it cannot even be looked up.
         except (jwt.InvalidTokenError, TypeError, ValueError):
             raise NotAuthenticatedError("the token is not good") from None
-        if payload["typ"] != _TYPE or not _is_whole(payload["tv"]):
+        whole = all(_is_whole(payload[name]) for name in ("tv", "iat", "nbf", "exp"))
+        if payload["typ"] != _TYPE or not whole:
             raise NotAuthenticatedError("the token is not good")
-        return payload
-
-
-def check_times(payload: dict[str, Json], *, now: datetime) -> None:
-    """Return if a payload's times are good now.
-
-    Raises:
-        NotAuthenticatedError: It has ended, has not begun, or its times are no times.
-    """
-    if not all(_is_whole(payload[name]) for name in ("iat", "nbf", "exp")):
-        raise NotAuthenticatedError("the token is not good")
-    at = now.astimezone(UTC).timestamp()
-    leeway = _LEEWAY.total_seconds()
-    if payload["exp"] + leeway <= at:
-        raise NotAuthenticatedError("the token has expired")
-    if max(payload["nbf"], payload["iat"]) - leeway > at:
-        raise NotAuthenticatedError("the token is not good yet")
+        leeway = _LEEWAY.total_seconds()
+        return _Signed(
+            Claims(user_name=payload["sub"], token_version=payload["tv"]),
+            begins=max(payload["nbf"], payload["iat"]) - leeway,
+            ends=payload["exp"] + leeway,
+        )
 
 
 def _is_whole(value: Json) -> bool:

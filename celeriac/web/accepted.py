@@ -24,7 +24,7 @@ def task_text(outcomes: Sequence[TaskOutcome]) -> str:
     Raises:
         CeleriacError: It was not accepted.
     """
-    return TaskOut.of(report_at_first(outcomes)).model_dump_json()
+    return TaskOut.text_of(report_at_first(outcomes))
 
 
 def accepted_task(accepted: Accepted) -> Response:

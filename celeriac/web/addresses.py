@@ -21,6 +21,8 @@ def client_bucket(peer: str | None, forwarded: Sequence[str], *, trusted_proxies
         trusted_proxies: How many proxies in front of us add to that header. What stands further
             left was written by the client and is not believed.
     """
+    if not forwarded:
+        return bucket(peer or "")
     hops = [hop.strip() for header in forwarded for hop in header.split(",")]
     if 0 < trusted_proxies <= len(hops):
         return bucket(_without_port(hops[-trusted_proxies]))

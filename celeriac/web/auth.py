@@ -77,8 +77,10 @@ def bearer_token(headers: list[str]) -> str:
 
 def address_key(request: Request) -> str:
     """Return under which key the address of a request is counted."""
+    # Not request.client, which makes an object of it each time.
+    client = request.scope.get("client")
     return client_bucket(
-        request.client.host if request.client else None,
+        client[0] if client else None,
         request.headers.getlist("x-forwarded-for"),
         trusted_proxies=parts_of(request).settings.trusted_proxies,
     )
@@ -109,5 +111,4 @@ async def count(request: Request, rule: Rule, key: str) -> None:
 
 async def tell_standing(request: Request, rule: Rule, key: str) -> None:
     """Have the answer to a request say what is left of a rule."""
-    standing = await parts_of(request).limiter.standing(rule, key)
-    add_answer_header(request, "RateLimit", standing.to_header())
+    add_answer_header(request, "RateLimit", await parts_of(request).limiter.header(rule, key))

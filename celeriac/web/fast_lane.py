@@ -11,12 +11,48 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from celeriac.web.problems import answer_to
 from celeriac.web.shell import Shell
+
+
+class LaneRequest(Request):
+    """A request whose headers are looked up by their names."""
+
+    @property
+    def headers(self) -> Headers:
+        """Its headers."""
+        if not hasattr(self, "_headers"):
+            self._headers = _Headers(self.scope["headers"])
+        return self._headers
+
+
+class _Headers(Headers):
+    """Starlette's own go through all of them, for each that is asked for."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
+        self._values: dict[str, list[str]] = {}
+        for name, value in raw:
+            self._values.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key.lower()][0]
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.lower() in self._values
+
+    def get(self, key: str, default: Any = None) -> Any:
+        values = self._values.get(key.lower())
+        return default if values is None else values[0]
+
+    def getlist(self, key: str) -> list[str]:
+        return self._values.get(key.lower(), [])
+
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -68,7 +104,7 @@ class FastLane(FastAPI):
         return None
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
+        request = LaneRequest(scope, receive, send)
         response: Response
         try:
             response = await scope["celeriac.endpoint"](request)

@@ -75,23 +75,23 @@ class Standing:
 
     def to_header(self) -> str:
         """Return it as an item of the `RateLimit` header."""
-        seconds = math.ceil(self.reset_after.total_seconds())
-        return f'"{self.rule.name}";r={self.remaining};t={seconds}'
+        return _header(self.rule, self.remaining, self.reset_after.total_seconds())
 
 
 class _Lease:
     """Requests that were counted together and are not all used."""
 
-    __slots__ = ("_began", "_left", "_standing")
+    __slots__ = ("_ends", "_left", "_others")
 
     def __init__(self, left: int, standing: Standing, now: float) -> None:
         self._left = left
-        self._standing = standing
-        self._began = now
+        # What was left of the limit for those who hold no lease.
+        self._others = standing.remaining
+        self._ends = now + standing.reset_after.total_seconds()
 
     def is_good(self, now: float) -> bool:
         """Whether it was counted in a time that still counts."""
-        return now - self._began < self._standing.reset_after.total_seconds()
+        return now < self._ends
 
     def take(self, now: float) -> bool:
         """Use one of the requests; False when there is none left."""
@@ -106,12 +106,22 @@ class _Lease:
 
     def standing(self, rule: Rule, now: float) -> Standing:
         """Return what is left: of the limit, and of what was counted before it was used."""
-        passed = timedelta(seconds=now - self._began)
         return Standing(
             rule=rule,
-            remaining=self._standing.remaining + self._left,
-            reset_after=max(self._standing.reset_after - passed, timedelta(seconds=1)),
+            remaining=self._others + self._left,
+            reset_after=timedelta(seconds=self._seconds_left(now)),
         )
+
+    def to_header(self, rule: Rule, now: float) -> str:
+        """Return the same as an item of the `RateLimit` header."""
+        return _header(rule, self._others + self._left, self._seconds_left(now))
+
+    def _seconds_left(self, now: float) -> float:
+        return max(self._ends - now, 1.0)
+
+
+def _header(rule: Rule, remaining: int, seconds: float) -> str:
+    return f'"{rule.name}";r={remaining};t={math.ceil(seconds)}'
 
 
 def private_key(*parts: str) -> str:
@@ -145,6 +155,14 @@ class Limiter:
         lease = self._leases.get((rule.name, key))
         if lease is None or not lease.take(self._monotonic()):
             await self._lease(rule, key)
+
+    async def header(self, rule: Rule, key: str) -> str:
+        """Return what is left as an item of the `RateLimit` header."""
+        lease = self._leases.get((rule.name, key))
+        now = self._monotonic()
+        if lease is not None and lease.is_good(now):
+            return lease.to_header(rule, now)
+        return (await self.standing(rule, key)).to_header()
 
     async def standing(self, rule: Rule, key: str) -> Standing:
         """Return what is left, without counting anything."""

@@ -23,6 +23,7 @@ from celeriac.settings import Settings
 from celeriac.web.ends import Ends
 from celeriac.web.flower.upstream import Upstream
 from celeriac.web.hashing import HashThreads
+from celeriac.web.landing import Landing
 from celeriac.web.limits import Limiter, Rule
 from celeriac.web.live.guests import Guests
 from celeriac.web.live.hub import Hub
@@ -85,13 +86,15 @@ class Parts:
     # What happens, for all who watch, and who they are.
     hub: Hub
     guests: Guests = field(default_factory=Guests)
+    # Where answers of the thread that writes come to those who wait for them.
+    landing: Landing = field(default_factory=Landing)
     # Where Flower is; None when none belongs to this service.
     flower: Upstream | None = None
 
 
 def parts_of(request: Request) -> Parts:
     """Return what the app of a request stands on."""
-    parts: Parts = request.app.state.parts
+    parts: Parts = request.scope["app"].state.parts
     return parts
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.core.file_reference import FileReference, find_file_ids, read_reference
@@ -22,6 +23,12 @@ from celeriac.web.readable import to_plain
 Json = Any
 _BEARER: Literal["bearer"] = "bearer"
 Status = Literal["pending", "completed", "failed", "cancelled", "expired"]
+_FINAL_WORDS: dict[TaskState, Status] = {
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.CANCELLED: "cancelled",
+    TaskState.EXPIRED: "expired",
+}
 
 
 class FieldProblemOut(BaseModel):
@@ -112,32 +119,17 @@ class TaskOut(BaseModel):
     @classmethod
     def of(cls, report: TaskReport) -> Self:
         """Return a task as a caller reads it."""
-        task = report.task
-        return cls(
-            task_id=task.id,
-            status=status_word(task.state),
-            result=result_of(task),
-            error=TaskErrorOut.of(task.error) if task.error else None,
-            name=task.name,
-            state=task.state,
-            waiting_because=report.waiting_because,
-            queue=task.queue,
-            priority=task.priority,
-            attempt=task.attempt,
-            max_attempts=task.max_attempts,
-            progress=_progress(task),
-            created_at=task.created_at,
-            not_before=task.not_before,
-            expires_at=task.expires_at,
-            started_at=task.started_at,
-            finished_at=task.finished_at,
-            cancel_requested_at=task.cancel_requested_at,
-            ignored=task.is_ignored,
-            version=task.version,
-            tags=list(task.tags),
-            retry_of=task.retry_of,
-            submitted_by=task.submitted_by,
-        )
+        return cls(**_task_fields(report))
+
+    @classmethod
+    def text_of(cls, report: TaskReport) -> str:
+        """Return the same as a JSON text: without the model, which would check what is ours."""
+        fields = _task_fields(report)
+        try:
+            return orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z).decode()
+        # A number in a result may have any number of digits.
+        except TypeError:
+            return cls(**fields).model_dump_json()
 
 
 class TaskPageOut(BaseModel):
@@ -216,13 +208,40 @@ def reference_of(task: Task) -> FileReference | None:
 
 def status_word(state: TaskState) -> Status:
     """Return the word for a state that only tells whether, and how, a task has ended."""
-    words: dict[TaskState, Status] = {
-        TaskState.COMPLETED: "completed",
-        TaskState.FAILED: "failed",
-        TaskState.CANCELLED: "cancelled",
-        TaskState.EXPIRED: "expired",
+    return _FINAL_WORDS.get(state, "pending")
+
+
+def _task_fields(report: TaskReport) -> dict[str, Any]:
+    task = report.task
+    return {
+        "task_id": task.id,
+        "status": status_word(task.state),
+        "result": result_of(task),
+        "error": TaskErrorOut.of(task.error) if task.error else None,
+        "name": task.name,
+        "state": task.state,
+        "waiting_because": report.waiting_because,
+        "queue": task.queue,
+        "priority": task.priority,
+        "attempt": task.attempt,
+        "max_attempts": task.max_attempts,
+        "progress": _progress(task),
+        "created_at": task.created_at,
+        "not_before": task.not_before,
+        "expires_at": task.expires_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "cancel_requested_at": task.cancel_requested_at,
+        "ignored": task.is_ignored,
+        "version": task.version,
+        "tags": list(task.tags),
+        "retry_of": task.retry_of,
+        "submitted_by": task.submitted_by,
     }
-    return words.get(state, "pending")
+
+
+def _plain(value: BaseModel) -> dict[str, Json]:
+    return value.model_dump(mode="json")
 
 
 def _progress(task: Task) -> Json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,18 +16,18 @@ logger = logging.getLogger(__name__)
 _ANSWER_HEADERS = "celeriac.answer_headers"
 
 # An API answers with data: nothing in it is to be run, framed, guessed at or kept.
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-_HSTS = "max-age=31536000"
+_SECURITY_HEADERS = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+_OVER_TLS = (*_SECURITY_HEADERS, (b"strict-transport-security", b"max-age=31536000"))
 
 
 def add_answer_header(request: Request, name: str, value: str) -> None:
     """Have the answer to a request carry a header, whether it succeeds or is refused."""
-    request.scope[_ANSWER_HEADERS][name] = value
+    request.scope[_ANSWER_HEADERS][name.lower().encode()] = value.encode("latin-1")
 
 
 class Shell:
@@ -67,11 +66,11 @@ class Shell:
 
 
 def _dress(message: Message, scope: Scope) -> None:
-    headers = MutableHeaders(raw=message["headers"])
-    for name, value in _SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-    if came_over_tls(Request(scope)):
-        headers.setdefault("Strict-Transport-Security", _HSTS)
-    for name, value in scope[_ANSWER_HEADERS].items():
-        headers[name] = value
-    message["headers"] = headers.raw
+    # By hand: Starlette's own headers go through all of them for each that is set.
+    said: dict[bytes, bytes] = scope[_ANSWER_HEADERS]
+    headers = [each for each in message["headers"] if each[0] not in said]
+    there = {name for name, _ in headers}
+    ours = _OVER_TLS if came_over_tls(Request(scope)) else _SECURITY_HEADERS
+    headers += [each for each in ours if each[0] not in there]
+    headers += said.items()
+    message["headers"] = headers

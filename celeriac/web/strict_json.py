@@ -19,6 +19,8 @@ Json = Any
 MOST_DEPTH = 64
 # More than any number in use has; far fewer than what would keep a core busy.
 MOST_DIGITS = 1000
+# Makes so few objects that the collector is no matter.
+_SMALL_BYTES = 4096
 
 _EXPONENT = re.compile(rb"[0-9][eE]")
 # No double has more digits before its point.
@@ -39,8 +41,11 @@ def parse_strict(body: bytes) -> Json:
             lone surrogate.
     """
     try:
-        with _collector_paused():
+        if len(body) <= _SMALL_BYTES:
             value = _load(body)
+        else:
+            with _collector_paused():
+                value = _load(body)
     except RecursionError:
         raise _invalid(f"nested deeper than {MOST_DEPTH}") from None
     except (UnicodeDecodeError, json.JSONDecodeError):
@@ -54,15 +59,9 @@ def parse_strict(body: bytes) -> Json:
 
 
 def _load(body: bytes) -> Json:
+    text = body.decode("utf-8")
     # A function called for each of 500,000 numbers takes longer than all the rest.
-    is_risky = _may_be_too_large(body)
-    return json.loads(
-        body.decode("utf-8"),
-        object_pairs_hook=_unique,
-        parse_constant=_no_constant,
-        parse_float=_finite if is_risky else None,
-        parse_int=_short if is_risky else None,
-    )
+    return (_CAREFUL if _may_be_too_large(body) else _QUICK).decode(text)
 
 
 @contextmanager
@@ -110,7 +109,18 @@ def _short(text: str) -> int:
 
 def _may_be_too_large(body: bytes) -> bool:
     # Only with an exponent or with very many digits; in a text they do no harm but to our time.
-    return bool(_EXPONENT.search(body)) or _LONG_NUMBER in body.translate(_DIGITS)
+    if _EXPONENT.search(body):
+        return True
+    return len(body) >= len(_LONG_NUMBER) and _LONG_NUMBER in body.translate(_DIGITS)
+
+
+_QUICK = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_CAREFUL = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_no_constant,
+    parse_float=_finite,
+    parse_int=_short,
+)
 
 
 def _is_deep(body: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import Annotated
 from urllib.parse import unquote
@@ -169,7 +168,7 @@ async def submit_batch(request: Request) -> Response:
     submitted = await run_in_threadpool(
         parts.submitting.submit_batch_soon, requests, by=bearer, once=once, is_atomic=is_atomic
     )
-    accepted = await asyncio.wrap_future(submitted)
+    accepted = await parts.landing.wait_for(submitted)
     text = batch_text(accepted.outcomes) if accepted.answer is None else accepted.answer
     return Response(text, media_type=JSON_TYPE)
 
@@ -195,11 +194,10 @@ async def _accept(
     *,
     task_id: TaskId | None,
 ) -> Accepted:
+    parts = parts_of(request)
     once = once_of(request, content, task_text)
-    accepted = parts_of(request).submitting.submit_soon(
-        wanted, by=bearer, task_id=task_id, once=once
-    )
-    return await asyncio.wrap_future(accepted)
+    accepted = parts.submitting.submit_soon(wanted, by=bearer, task_id=task_id, once=once)
+    return await parts.landing.wait_for(accepted)
 
 
 async def _submit_and_wait(request: Request, bearer: Bearer, seconds: int) -> Response:
@@ -226,7 +224,7 @@ async def _submit_and_wait(request: Request, bearer: Bearer, seconds: int) -> Re
     if not report.task.state.is_final:
         answer.headers[APPLIED] = RESPOND_ASYNC
         return answer
-    finished = TaskOut.of(report).model_dump_json()
+    finished = TaskOut.text_of(report)
     return Response(finished, 200, {APPLIED: applied_wait(seconds)}, JSON_TYPE)
 
 

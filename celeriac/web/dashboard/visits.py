@@ -115,7 +115,7 @@ def read_cookie(request: Request, name: str) -> str:
 
 def came_over_tls(request: Request) -> bool:
     """Return whether the browser's connection is encrypted, as far as we may believe it."""
-    if request.url.scheme == "https":
+    if request.scope.get("scheme") == "https":
         return True
     if not parts_of(request).settings.trusted_proxies:
         return False
