@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import billiard
@@ -31,6 +32,7 @@ from celeriac.core.task import ClaimedTask
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool import wire
 from celeriac.engine.pool.async_slots import AsyncSlots
+from celeriac.engine.pool.body import call_again, is_in_body
 from celeriac.engine.pool.channel import Channel, PipeRoad
 from celeriac.engine.pool.job import Job
 
@@ -38,7 +40,11 @@ logger = logging.getLogger(__name__)
 
 
 class SoftLimit:
-    """Raises in the running task when the parent says that its soft limit is over."""
+    """Raises in the running task when the parent says that its soft limit is over.
+
+    In its function and nowhere else, and never while that writes to the parent: half a frame would
+    garble all that follows.
+    """
 
     def __init__(self) -> None:
         self._seconds: float | None = None
@@ -54,11 +60,23 @@ class SoftLimit:
         """The task has ended: a signal that comes late hits nobody."""
         self._deadline = None
 
-    def _on_signal(self, *_: Any) -> None:
+    def _on_signal(self, _: int, frame: FrameType | None) -> None:
         # The parent's clock started a moment earlier; a tenth of a second is within its tick.
-        if self._deadline is not None and time.monotonic() >= self._deadline - 0.1:
-            self._deadline = None
-            raise SoftTimeLimitExceeded(self._seconds)
+        if self._deadline is None or time.monotonic() < self._deadline - 0.1:
+            return
+        if not is_in_body(frame, beside=_WRITING):
+            # It has not begun, is about to end, or tells something. Asked again until it is over.
+            call_again(_tell_oneself)
+            return
+        self._deadline = None
+        raise SoftTimeLimitExceeded(self._seconds)
+
+
+_WRITING = Channel.tell.__code__
+
+
+def _tell_oneself() -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
 
 
 class _Child:

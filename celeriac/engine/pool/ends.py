@@ -30,17 +30,19 @@ def cut_off(job: Job) -> Outcome:
     return replace(ended(job, Ending.LOST), is_suspect=False)
 
 
-def timed_out(job: Job) -> tuple[Outcome, Report]:
-    """Return the end of a task that was stopped by its hard limit."""
-    message = f"TimeLimitExceeded({job.hard_seconds},)"
+def timed_out(job: Job, *, is_soft: bool = False) -> tuple[Outcome, Report]:
+    """Return the end of a task that was stopped by its hard limit, or late by its soft one."""
+    name = "SoftTimeLimitExceeded" if is_soft else "TimeLimitExceeded"
+    seconds = job.soft_seconds if is_soft else job.hard_seconds
+    message = f"{name}({seconds},)"
     error = TaskError(
         kind=ErrorKind.TIMEOUT,
-        type="TimeLimitExceeded",
+        type=name,
         module="billiard.exceptions",
         message=message,
-        arguments=json.dumps([job.hard_seconds]),
+        arguments=json.dumps([seconds]),
     )
     # The function was cut off: nothing of its own could call its errbacks.
     outcome = replace(ended(job, Ending.FAILED), error=error, needs_errbacks=True)
-    report = Report(state=states.FAILURE, runtime_seconds=job.hard_seconds or 0.0, shown=message)
+    report = Report(state=states.FAILURE, runtime_seconds=seconds or 0.0, shown=message)
     return outcome, report

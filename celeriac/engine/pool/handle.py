@@ -43,6 +43,8 @@ class Child:
         self.pid = 0
         self.is_ready = False
         self.is_buried = False
+        # What it tells makes no sense any more; nobody listens.
+        self.is_garbled = False
         # It was asked for what has not begun, and has not answered.
         self.is_recalling = False
         # It is to be handed nothing more, and ends when it has ended what it has.
@@ -108,14 +110,18 @@ class Child:
         return True
 
     def receive(self) -> list[Any] | None:
-        """Return what it has told; None when it will tell no more."""
+        """Return what it has told; None when it will tell no more.
+
+        Raises:
+            GarbledError: It makes no sense.
+        """
         try:
             data = self.socket.recv(1 << 20)
         except BlockingIOError:
             return []
         except ConnectionError:
             return None
-        return self._unpacker.feed(data) if data else None
+        return self._understand(data) if data else None
 
     def last_words(self) -> list[Any]:
         """Return whatever it told before it died."""
@@ -128,7 +134,19 @@ class Child:
                 return told
             if not data:
                 return told
-            told.extend(self._unpacker.feed(data))
+            try:
+                told.extend(self._understand(data))
+            except wire.GarbledError:
+                # Cut off in the middle of a word, by whatever killed it.
+                self.is_garbled = True
+
+    def kill_garbled(self) -> None:
+        """End it, since it cannot be understood: what it runs counts as crashed."""
+        self.is_garbled = self.is_leaving = True
+        self.signal(signal.SIGKILL)
+
+    def _understand(self, data: bytes) -> list[Any]:
+        return [] if self.is_garbled else self._unpacker.feed(data)
 
     def signal(self, number: int) -> None:
         """Send it a signal; one that has just ended does not get it."""

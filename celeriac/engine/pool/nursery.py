@@ -16,6 +16,7 @@ from celery.worker import state as worker_state
 from celeriac.engine.pool.forkserver import ForkServer
 from celeriac.engine.pool.handle import AsyncChild, Child, PlainChild
 from celeriac.engine.pool.slots import Numbers
+from celeriac.engine.pool.wire import GarbledError
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Nursery:
 
         Args:
             selector: What the pool's thread waits with.
-            on_message: Called with what a child tells.
+            on_message: Called with what a child tells; raises GarbledError if that makes no sense.
             on_death: Called with a child that has ended, after its last words, and with its status.
         """
         self._selector, self._on_message, self._on_death = selector, on_message, on_death
@@ -108,12 +109,17 @@ class Nursery:
             # Its death was told in the same turn as its last words, which are taken already.
             return
         self.flush(child)
-        messages = child.receive()
-        if messages is None:
-            self._selector.unregister(child.socket)
-            return
-        for message in messages:
-            self._on_message(child, message)
+        try:
+            messages = child.receive()
+            if messages is None:
+                self._selector.unregister(child.socket)
+                return
+            for message in messages:
+                self._on_message(child, message)
+        except GarbledError:
+            # Its own doing, or that of a task that wrote to its socket: only this child ends.
+            logger.exception("a child was not understood; it is killed", extra={"pid": child.pid})
+            child.kill_garbled()
 
     def close(self) -> None:
         """Let the children end in order, then the fork server."""
@@ -178,8 +184,11 @@ class Nursery:
         child = self._children.pop(pid, None)
         if child is None:
             return
-        for message in child.last_words():
-            self._on_message(child, message)
+        try:
+            for message in child.last_words():
+                self._on_message(child, message)
+        except GarbledError:
+            logger.exception("a child's last words were not understood", extra={"pid": pid})
         if child.socket.fileno() in {key.fd for key in self._selector.get_map().values()}:
             self._selector.unregister(child.socket)
         child.socket.close()

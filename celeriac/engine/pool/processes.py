@@ -176,9 +176,17 @@ class ProcessRunner:
     def _take(self, child: Child, message: Any) -> None:
         kind = message[0]
         if kind == "done":
-            self._end(child, message[1], wire.outcome(message[2]), Report(**message[3]))
+            try:
+                outcome, report = wire.outcome(message[2]), Report(**message[3])
+            except wire.MISREADINGS as error:
+                raise wire.GarbledError("an end cannot be read") from error
+            self._end(child, message[1], outcome, report)
         elif kind == "call":
-            child.send(*self._answers.answer(message[1], message[2], message[3]))
+            try:
+                reply = self._answers.answer(message[1], message[2], message[3])
+            except wire.MISREADINGS as error:
+                raise wire.GarbledError("a question cannot be read") from error
+            child.send(*reply)
         elif kind == "progress":
             self._events.progressed(TaskId(message[1]), message[2], message[3])
         elif kind == "begun":

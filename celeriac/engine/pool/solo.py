@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import Any
 
 from celery import signals, states
@@ -18,6 +19,7 @@ from celery.exceptions import SoftTimeLimitExceeded, WorkerShutdown, WorkerTermi
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool.base import LedgerPool
+from celeriac.engine.pool.body import call_again, is_called_by
 from celeriac.engine.pool.ends import cut_off, ended, timed_out
 from celeriac.engine.pool.interleaved import Interleaved
 from celeriac.engine.pool.job import Job
@@ -157,15 +159,24 @@ class SoloRunner:
             if self._running is None or not is_meant(self._running):
                 return
             self._pending = error
-        signal.pthread_kill(self._main, _SIGNAL)
+        self._tell_main()
+
+    def _tell_main(self) -> None:
+        if _SIGNAL is not None:
+            signal.pthread_kill(self._main, _SIGNAL)
 
     # ---- in the main thread
 
-    def _raise_pending(self, *_: Any) -> None:
-        pending, self._pending = self._pending, None
+    def _raise_pending(self, _: int, frame: FrameType | None) -> None:
         # The signal may come when the task has just ended: it must not hit the next one.
-        if pending is not None and self._running is not None:
+        if self._pending is None or self._running is None:
+            self._pending = None
+        elif is_called_by(SoloRunner._run.__code__, frame):
+            pending, self._pending = self._pending, None
             raise pending
+        else:
+            # Between two of our own steps, where its end would be lost.
+            call_again(self._tell_main)
 
     def _run_next(self) -> None:
         with self._lock:
@@ -198,6 +209,9 @@ class SoloRunner:
             if job.is_interrupted:
                 return ended(job, Ending.CANCELLED), Report(state=states.REVOKED)
             return cut_off(job), Report(state=states.IGNORED)
+        except SoftTimeLimitExceeded:
+            # Told when the task was at its end already, and nobody knew yet.
+            return timed_out(job, is_soft=True)
         except (WorkerShutdown, WorkerTerminate):
             # A signal asked the worker to end at once, in the middle of the task.
             self._report(job, cut_off(job), Report(state=states.IGNORED))

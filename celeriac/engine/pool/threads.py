@@ -281,6 +281,9 @@ class ThreadsRunner:
     def _stopped(self, job: Job) -> tuple[Outcome, Report]:
         if job.is_timed_out:
             return timed_out(job)
+        if job.is_soft_told and not job.is_interrupted:
+            # Told when the task was at its end already, and nobody knew yet.
+            return timed_out(job, is_soft=True)
         return ended(job, Ending.CANCELLED), Report(state=states.REVOKED)
 
 

@@ -19,14 +19,28 @@ from celeriac.core.task import Arguments, ClaimedTask, Codec, NewTask, Task, Tas
 Json = Any
 
 _LENGTH = struct.Struct("!I")
+# Four letters or digits of JSON, taken for a length, are more than this.
+_MOST_BYTES = 1 << 29
+# What reading a message raises that says something else than it should.
+MISREADINGS = (ValueError, LookupError, TypeError, AttributeError)
 # To call an enumeration takes four times as long as to look its member up.
 _CODECS: dict[str, Codec] = {each.value: each for each in Codec}
 _ENDINGS: dict[str, Ending] = {each.value: each for each in Ending}
 
 
+class GarbledError(Exception):
+    """What came in is no message."""
+
+
 def pack(message: Json) -> bytes:
-    """Return a message, which may hold values of the core, as one frame."""
+    """Return a message, which may hold values of the core, as one frame.
+
+    Raises:
+        ValueError: It is larger than half a gigabyte.
+    """
     body = orjson.dumps(message)
+    if len(body) > _MOST_BYTES:
+        raise ValueError("a message between a worker and its child is too large")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -37,17 +51,26 @@ class Unpacker:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Json]:
-        """Take more bytes and return the messages that are whole now."""
+        """Take more bytes and return the messages that are whole now.
+
+        Raises:
+            GarbledError: They are no messages; neither is anything that may follow.
+        """
         buffer = self._buffer
         buffer += data
         messages: list[Json] = []
         start = 0
         while len(buffer) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffer, start)
+            if length > _MOST_BYTES:
+                raise GarbledError("a frame is too long")
             end = start + _LENGTH.size + length
             if len(buffer) < end:
                 break
-            messages.append(orjson.loads(buffer[start + _LENGTH.size : end]))
+            try:
+                messages.append(orjson.loads(buffer[start + _LENGTH.size : end]))
+            except orjson.JSONDecodeError as error:
+                raise GarbledError("a frame is no JSON") from error
             start = end
         if start:
             del buffer[:start]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery, Task
+from celery.app.trace import build_tracer
 from celery.exceptions import SoftTimeLimitExceeded
 
 from celeriac.core.outcome import NewChord
@@ -379,32 +381,92 @@ def test_a_parent_answers_only_what_it_knows(answers: Answers, method: str) -> N
 @pytest.fixture
 def soft_limit() -> Iterator[SoftLimit]:
     before = signal.getsignal(signal.SIGUSR1)
-    yield SoftLimit()
+    limit = SoftLimit()
+    yield limit
+    limit.disarm()
+    # One that was put off comes in a moment, and would end this process.
+    time.sleep(0.05)
     signal.signal(signal.SIGUSR1, before)
 
 
-def _tell() -> None:
+def _tell() -> int:
     os.kill(os.getpid(), signal.SIGUSR1)
     # The interpreter calls a handler between two of its steps.
     time.sleep(0)
+    return 1
+
+
+def _trace(body: Callable[[], object], *, after: Callable[[], object] = lambda: None) -> Any:
+    """Have Celery's tracer run a task; return how that ended."""
+    app = Celery(set_as_current=False)
+
+    class Traced(Task):
+        name = "traced"
+
+        def run(self) -> object:
+            return body()
+
+        def on_success(self, *_: Any) -> None:
+            after()
+
+    task = app.register_task(Traced())
+    return build_tracer("traced", task, app=app)("task-1", (), {}, {"ignore_result": True})
 
 
 def test_a_soft_limit_is_raised_in_the_task_that_is_over_its_time(soft_limit: SoftLimit) -> None:
     soft_limit.arm(0.01)
     time.sleep(0.01)
 
-    with pytest.raises(SoftTimeLimitExceeded) as raised:
-        _tell()
+    ended = _trace(_tell)
 
-    assert raised.value.args == (0.01,)
+    assert isinstance(ended.info.retval, SoftTimeLimitExceeded)
+    assert ended.info.retval.args == (0.01,)
 
 
 def test_a_soft_limit_is_raised_once(soft_limit: SoftLimit) -> None:
     soft_limit.arm(0.0)
-    with pytest.raises(SoftTimeLimitExceeded):
-        _tell()
+    _trace(_tell)
 
-    _tell()
+    assert _trace(_tell).info is None
+
+
+def test_a_soft_limit_leaves_alone_what_writes_down_a_tasks_end(soft_limit: SoftLimit) -> None:
+    soft_limit.arm(0.0)
+    told: list[int] = []
+
+    ended = _trace(lambda: 1, after=lambda: told.append(_tell()))
+    # The tracer has returned, and nobody knows yet that the task has ended.
+    told.append(_tell())
+
+    assert (ended.retval, ended.info) == (1, None)
+    assert len(told) == 2
+
+
+def test_a_soft_limit_waits_until_a_frame_is_written(
+    ends: tuple[Parent, Channel], soft_limit: SoftLimit, asking: Callable[..., Future[Any]]
+) -> None:
+    parent, channel = ends
+    big = "x" * 3_000_000
+
+    def hear_when_told() -> Any:
+        # With something to read the main thread sits in the write: no socket takes all of this.
+        parent._socket.recv(1, socket.MSG_PEEK)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.05)
+        return [parent.hear(), parent.hear()]
+
+    heard = asking(hear_when_told)
+
+    def body() -> None:
+        soft_limit.arm(0.0)
+        channel.tell("progress", "a", "lease", big)
+        time.sleep(5)
+
+    ended = _trace(body)
+    channel.tell("done", "a")
+
+    assert isinstance(ended.info.retval, SoftTimeLimitExceeded)
+    assert heard.result(5.0) == [["progress", "a", "lease", big], ["done", "a"]]
 
 
 @pytest.mark.parametrize(

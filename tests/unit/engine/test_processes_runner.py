@@ -89,6 +89,11 @@ class TinyChild:
             signal.signal(signal.SIGUSR1, lambda *_: self.tell("progress", claimed.id, "", "soft"))
             self.tell("progress", claimed.id, "", "waiting")
             signal.pause()
+        if claimed.name == "garble":
+            whole = wire.pack(["progress", claimed.id, "", "{}"])
+            self._socket.sendall(whole[: len(whole) // 2] + whole)
+        if claimed.name == "nonsense":
+            self.tell("done", claimed.id, {"ending": "blue"}, {})
         if claimed.name == "shout":
             self.tell("progress", claimed.id, claimed.lease_token, BIG)
         if claimed.name == "ask":
@@ -249,6 +254,24 @@ def test_there_is_no_room_before_a_child_says_that_it_is_ready() -> None:
     assert room == 0
     rig.runner.stop()
     rig.selector.close()
+
+
+@pytest.mark.parametrize("name", ["garble", "nonsense"])
+def test_a_child_that_makes_no_sense_costs_its_own_task_alone(rig: Rig, name: str) -> None:
+    rig.make_fast()
+    before = rig.pids()
+    rig.hand(name, "bad")
+    rig.hand("hang", "behind")
+
+    outcome = rig.outcome("bad")
+
+    assert outcome.ending is Ending.LOST
+    assert outcome.is_suspect
+    rig.until(lambda: rig.events.back == ["behind"], "the next one comes back")
+    rig.until(lambda: {*rig.pids()} - {*before}, "another child takes its place")
+    rig.ready()
+    rig.hand("add", "after")
+    assert rig.outcome("after").ending is Ending.COMPLETED
 
 
 def test_a_task_runs_in_a_child_and_its_outcome_comes_back(rig: Rig) -> None:

@@ -273,6 +273,38 @@ def test_a_task_that_would_end_its_process_counts_as_a_crash(
     assert report.state == "FAILURE"
 
 
+def test_a_soft_limit_that_comes_at_the_very_end_is_no_crash(rig: Rig) -> None:
+    rig.hand("late", soft_seconds=1)
+    rig.executor.bodies["late"] = _raise(SoftTimeLimitExceeded(1))
+
+    rig.run()
+
+    outcome, _ = rig.end()
+    assert outcome.error is not None
+    assert (outcome.ending, outcome.error.kind) == (Ending.FAILED, ErrorKind.TIMEOUT)
+
+
+def test_a_signal_between_two_steps_of_the_runner_takes_no_end_along(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.hand()
+    run = rig.runner._run
+
+    def run_and_be_told(job: Job) -> Any:
+        ended = run(job)
+        rig.runner._pending = SoftTimeLimitExceeded(1)
+        signal.raise_signal(signal.SIGVTALRM)
+        return ended
+
+    monkeypatch.setattr(rig.runner, "_run", run_and_be_told)
+
+    rig.run()
+    # Put off, it comes again.
+    time.sleep(0.05)
+
+    assert rig.end()[0].ending is Ending.COMPLETED
+
+
 @pytest.mark.parametrize("error", [WorkerShutdown(0), WorkerTerminate(1)])
 def test_a_worker_that_is_told_to_end_in_the_middle_of_a_task_gives_it_back(
     rig: Rig, error: BaseException

@@ -93,6 +93,17 @@ def test_what_no_thread_has_taken_comes_back(rig: Rig) -> None:
     assert [rig.ending_of(job) for job in running] == [Ending.COMPLETED] * 2
 
 
+def test_a_soft_limit_that_comes_at_the_very_end_is_a_timeout(rig: Rig) -> None:
+    def late() -> None:
+        raise SoftTimeLimitExceeded
+
+    rig.does("late", late)
+    job = rig.hand("late", "a", soft=50)
+    job.is_soft_told = True
+
+    assert rig.ending_of(job) is Ending.FAILED
+
+
 def test_a_running_task_is_stopped_at_its_next_step(rig: Rig) -> None:
     rig.does("spin", spin)
     job = rig.hand("spin", "a")

@@ -136,3 +136,18 @@ def test_messages_that_come_byte_by_byte_are_whole_when_their_last_byte_is_there
 
     assert [each for each in arrived if each] == [[["one"]], [["two"]]]
     assert arrived[-1] == [["two"]]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # The rest of a frame whose beginning nobody wrote.
+        b'"progress","task-1"]',
+        # Half a frame, and a whole one after it.
+        wire.pack(["done", "x"])[:8] + wire.pack(["done", "x"]),
+        wire._LENGTH.pack(2) + b"\xff\xff",
+    ],
+)
+def test_what_is_no_frame_is_told(data: bytes) -> None:
+    with pytest.raises(wire.GarbledError):
+        wire.Unpacker().feed(data)
