@@ -36,6 +36,7 @@ from celeriac.ledger.incoming import (
     matched,
     words,
 )
+from celeriac.ledger.insertion import Insertion
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import NEW_TASK_COLUMNS, doorbell_of, row_from_new_task
 from celeriac.ledger.statement import Batch, Given, Statement
@@ -139,8 +140,7 @@ class Arrivals:
         self._dialect = dialect
         taken = select(tasks.c.id).where(among(dialect, tasks.c.id, "ids"))
         self._taken = Statement(database, lambda: taken)
-        self._insert = Statement(database, lambda: _insert_set_statement(dialect))
-        self._insert_new = Batch(
+        self._insert = Insertion(
             database, _BORN_COLUMNS, lambda rows: _insert_statement(dialect, rows)
         )
         self._continue = Statement(database, lambda: _continue_statement(dialect))
@@ -199,13 +199,13 @@ class Arrivals:
     def _insert_unknown(self, connection: Connection, rows: Sequence[Row]) -> set[str]:
         """Insert the rows whose id is not known yet, and return these ids."""
         if self._dialect == "postgresql":
-            return {row[0] for row in self._insert.rows(connection, rows=encode(rows))}
+            return {row[0] for row in self._insert.rows(connection, rows)}
         # Nobody can insert between the two: SQLite has one writer, and this is it.
         ids = words(self._dialect, [str(row["id"]) for row in rows])
         known = {row[0] for row in self._taken.rows(connection, ids=ids)}
         fresh = [row for row in rows if row["id"] not in known] if known else rows
         if fresh:
-            self._insert_new.run(connection, fresh)
+            self._insert.count(connection, fresh)
         return {str(row["id"]) for row in fresh}
 
 
@@ -234,12 +234,6 @@ def _row(task: NewTask, timing: Timing) -> Row:
     )
 
 
-def _insert_set_statement(dialect: str) -> Insert:
-    rows = incoming(dialect, _BORN_COLUMNS)
-    columns = Given({name: rows.c[name] for name in _BORN_COLUMNS}, are_many=True)
-    return _insert_statement(dialect, columns).returning(tasks.c.id)
-
-
 def _insert_statement(dialect: str, rows: Given) -> Insert:
     born: dict[str, ColumnElement[Any]] = {
         "version": literal_column("1"),
@@ -252,7 +246,9 @@ def _insert_statement(dialect: str, rows: Given) -> Insert:
     # Without its WHERE, SQLite would take ON CONFLICT for the ON of a join.
     chosen = select(*rows.values(), *born.values()).where(true())
     statement = insert_into(dialect, tasks).from_select([*rows, *born], chosen)
-    return statement.on_conflict_do_nothing()
+    statement = statement.on_conflict_do_nothing()
+    # SQLite gives what it returns row by row, and the interpreter away with each.
+    return statement.returning(tasks.c.id) if dialect == "postgresql" else statement
 
 
 def _continue_statement(dialect: str) -> Update:

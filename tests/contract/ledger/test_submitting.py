@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 
 import pytest
 
 from celeriac.core.state import TaskState
-from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, TaskId
+from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskIdTakenError, TaskNotFoundError
 from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import Desk, new, new_chord, waiting
 from tests.fakes import Clock
+
+
+def to_new(task: Task) -> NewTask:
+    """Return a kept task as it was put in, as far as it was not left to a default."""
+    facts = {each.name for each in fields(NewTask)} & {each.name for each in fields(Task)}
+    return NewTask(**{name: getattr(task, name) for name in facts})
 
 
 def test_a_task_comes_back_as_it_was_put_in(ledger: Ledger, clock: Clock) -> None:
@@ -42,6 +49,22 @@ def test_a_task_comes_back_as_it_was_put_in(ledger: Ledger, clock: Clock) -> Non
     assert (found.root_id, found.parent_id, found.group_id) == ("root", "parent", "group")
     assert (found.retry_of, found.submitted_by, found.tags) == ("before", "ada", ("red", "green"))
     assert (found.state, found.created_at) == (TaskState.QUEUED, clock())
+
+
+def test_tasks_put_in_together_come_back_as_each_was_put_in(ledger: Ledger, clock: Clock) -> None:
+    text = '[["grüß 🙂\\"","\\u0000 is six letters"],{"n":1e400}]'
+    tasks = [
+        new("a"),
+        new("b", priority=0, tags=("red",), timeout_seconds=2.0, at_most_once=True),
+        new("c", arguments=Arguments(codec=Codec.TYPED, text=text), root_id="c"),
+        new("d", not_before=clock() + timedelta(hours=1), max_attempts=2, queue="other"),
+        new("e", name="sample.subtract", submitted_by="ada", timeout_seconds=0.5),
+    ]
+    alike = [new(f"f-{number}", submitted_by="ada") for number in range(5)]
+
+    ledger.tasks.insert([*tasks, *alike])
+
+    assert [to_new(ledger.tasks.get(each.id)) for each in [*tasks, *alike]] == [*tasks, *alike]
 
 
 def test_only_what_is_ready_has_a_doorbell(ledger: Ledger, clock: Clock) -> None:
