@@ -16,6 +16,7 @@ from typing import Any
 from kombu.exceptions import KombuError
 
 from celeriac.core.task import Doorbell, NewTask
+from celeriac.engine.broker import broker_errors
 from celeriac.engine.messages import chain_placeholders, task_of_message
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport.element import READING_ERRORS
@@ -44,6 +45,7 @@ class Adoption:
         self._app = app
         self._engine = engine
         self._post = post
+        self._broker_errors = broker_errors(app.connection_for_write())
         self._queue: queue.SimpleQueue[Adopted | None] = queue.SimpleQueue()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="celeriac-adoption", daemon=True)
@@ -69,7 +71,7 @@ class Adoption:
             self._thread.join(seconds)
 
     def _rows_of(self, message: Any) -> tuple[NewTask, ...]:
-        headers, delivery = message.headers, message.delivery_info
+        headers = message.headers
         args, kwargs, embed = message.payload
         name = headers["task"]
         if embed.get("chord"):
@@ -83,7 +85,7 @@ class Adoption:
             headers,
             message.properties,
             (args, kwargs, embed),
-            queue=self._app.amqp.queue_of(delivery.get("exchange"), delivery.get("routing_key")),
+            queue=self._app.amqp.queue_of(message.delivery_info),
             is_zero_first=self._engine.is_zero_first_for(name),
             at_most_once=self._engine.is_at_most_once(name),
         )
@@ -118,7 +120,7 @@ class Adoption:
                 logger.exception("messages were not taken in", extra={"count": len(batch)})
                 return
             self._engine.counters.add("messages_adopted", len(batch))
-            self._post(_acknowledge, [message for message, _ in batch])
+            self._post(self._acknowledge, [message for message, _ in batch])
             self._ring(doorbells)
             return
 
@@ -147,8 +149,7 @@ class Adoption:
             return self._insert(batch[:middle]) + self._insert(batch[middle:])
         return [bell for bell in found if bell is not None]
 
-
-def _acknowledge(messages: list[Any]) -> None:
-    for message in messages:
-        if not message.acknowledged:
-            message.ack_log_error(logger, message.channel.connection_errors)
+    def _acknowledge(self, messages: list[Any]) -> None:
+        for message in messages:
+            if not message.acknowledged:
+                message.ack_log_error(logger, self._broker_errors)

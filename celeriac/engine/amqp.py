@@ -7,13 +7,15 @@ a running task, what belongs to the task's end is collected and written with its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from celery import signals
 from celery.app.amqp import AMQP, _callback_publish_retry
 from kombu.common import Broadcast
 from kombu.entity import Queue
+from kombu.messaging import Consumer
 
 from celeriac.core.task import NewTask
 from celeriac.engine.collector import Collector, current_collector
@@ -21,8 +23,39 @@ from celeriac.engine.messages import chain_placeholders, task_of_message
 from celeriac.errors import InvalidOptionError
 
 
+class QueueConsumer(Consumer):
+    """Kombu's consumer, which says of each message in which queue it lay.
+
+    Its exchange and its routing key do not say so: an exchange of topics puts one message into many
+    queues, whatever these are called.
+    """
+
+    def _basic_consume(
+        self,
+        queue: Any,
+        consumer_tag: str | None = None,
+        no_ack: Any = None,
+        nowait: bool = True,  # noqa: FBT001, FBT002 - kombu's signature
+    ) -> Any:
+        # As kombu's own (5.7, messaging.py), but for the callback.
+        tag = self._active_tags.get(queue.name)
+        if tag is None:
+            no_ack = queue.no_ack if no_ack is None else no_ack
+            tag = self._add_tag(queue, consumer_tag)
+            self._active_queue_no_ack[queue.name] = no_ack
+            receive = partial(self._receive_from, queue.name)
+            queue.consume(tag, receive, no_ack=no_ack, nowait=nowait)
+        return tag
+
+    def _receive_from(self, queue: str, message: Any) -> Any:
+        message.delivery_info["queue"] = queue
+        return self._receive_callback(message)
+
+
 class LedgerAMQP(AMQP):
     """Celery's AMQP, sending rows."""
+
+    Consumer = QueueConsumer
 
     def _create_task_sender(self) -> Callable[..., Any]:
         app = self.app
@@ -76,9 +109,12 @@ class LedgerAMQP(AMQP):
 
         return send_task_message
 
-    def queue_of(self, exchange: str | None, routing_key: str | None) -> str:
-        """Return the queue in which a message lay, by what its sender wrote on it."""
-        return self._queue_name(None, exchange, routing_key)
+    def queue_of(self, delivery: Mapping[str, Any]) -> str:
+        """Return the queue in which a message lay: what our consumer, or its sender, says of it."""
+        known = delivery.get("queue")
+        if known is not None:
+            return str(known)
+        return self._queue_name(None, delivery.get("exchange"), delivery.get("routing_key"))
 
     def _queue_name(self, queue: Any, exchange: Any, routing_key: str | None) -> str:
         """Return the queue that a task is sent to, however the caller named it."""

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 from celery import Celery
+from kombu.entity import Exchange, Queue
 
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
@@ -33,7 +34,6 @@ class Message:
         self.delivery_info = {"exchange": "", "routing_key": "default"}
         self.payload: Any = (list(args), {}, {"callbacks": None, "chain": None, "chord": None})
         self.acknowledged = False
-        self.channel = type("Channel", (), {"connection_errors": ()})()
 
     def ack_log_error(self, *_: Any) -> None:
         self.acknowledged = True
@@ -65,6 +65,27 @@ def test_message_is_acknowledged_when_its_row_is_there(app: Celery, adoption: Ad
     task = app.celeriac.ledger.tasks.get(TaskId(message.headers["id"]))
     assert (task.name, task.queue, task.state) == ("shop.charge", "default", TaskState.QUEUED)
     assert json.loads(task.arguments.text) == [[7], {}]
+
+
+def test_message_that_came_by_its_topic_belongs_to_the_queue_it_lay_in(
+    app: Celery, adoption: Adoption
+) -> None:
+    events = Exchange("shop", type="topic")
+    with app.connection_for_write() as connection:
+        queue = Queue("orders", events, routing_key="order.#")
+        consumer = app.amqp.TaskConsumer(connection.default_channel, queues=[queue])
+        came: list[Any] = []
+        consumer.on_message = came.append
+        consumer.consume()
+        with connection.Producer(exchange=events) as producer:
+            headers = {"task": "shop.charge", "id": "by-topic", "lang": "py"}
+            producer.publish([[7], {}, {}], routing_key="order.new.eu", headers=headers)
+        connection.drain_events(timeout=5)
+
+        assert adoption.take(came[0])
+        wait_until(lambda: came[0].acknowledged, "it is acknowledged")
+
+    assert app.celeriac.ledger.tasks.get(TaskId("by-topic")).queue == "orders"
 
 
 def test_message_that_comes_again_is_acknowledged_and_changes_nothing(
