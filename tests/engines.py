@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from kombu.transport import memory
 from celeriac.core.task import Arguments, ClaimedTask, NewTask, TaskId
 from celeriac.engine import codec
 from celeriac.engine.app import create_celery
+from celeriac.ledger.moments import to_micros
 from celeriac.settings import Settings
 
 
@@ -46,10 +46,17 @@ def make_arguments(*args: Any, **kwargs: Any) -> Arguments:
 
 def claim_of(task: NewTask, **changes: Any) -> ClaimedTask:
     """Return what a worker would get by claiming a task for the first time."""
-    facts: dict[str, Any] = {"lease_token": "lease", "attempt": 1, "crashes": 0}
-    for field in fields(ClaimedTask):
-        if hasattr(task, field.name):
-            facts[field.name] = getattr(task, field.name)
+    facts: dict[str, Any] = {
+        "lease_token": "lease",
+        "attempt": 1,
+        "crashes": 0,
+        "arguments_codec": task.arguments.codec,
+        "arguments_text": task.arguments.text,
+        "expires_micros": to_micros(task.expires_at),
+    }
+    for name in ClaimedTask._fields:
+        if hasattr(task, name):
+            facts[name] = getattr(task, name)
     return ClaimedTask(**{**facts, **changes})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from celeriac.core.task import Codec, NewTask, TaskError, TaskId
 
@@ -40,12 +41,14 @@ class NewChord:
     queue: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The end of one attempt with everything that becomes true together with it.
 
     The ledger writes all of it or nothing: nothing when the lease is no longer held.
     """
+
+    # A tuple, as one is made in the child and again in its parent for each task: a frozen
+    # dataclass takes four times as long.
 
     task_id: TaskId
     lease_token: str
@@ -68,8 +71,7 @@ class Outcome:
     needs_errbacks: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(NamedTuple):
     """A task that became final, for those who wait for it."""
 
     task_id: TaskId

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from celeriac.core.state import ErrorKind, TaskState
 
@@ -14,6 +14,8 @@ TaskId = NewType("TaskId", str)
 DEFAULT_PRIORITY = 5
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_CRASHES = 3
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Codec(StrEnum):
@@ -165,15 +167,19 @@ class Attempt:
     error: TaskError | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedTask:
-    """What a worker gets when its claim is granted: all it needs to run the task."""
+class ClaimedTask(NamedTuple):
+    """What a worker gets when its claim is granted: all it needs to run the task.
+
+    A tuple of what JSON has, as the row says it: so it goes from the row to the process that runs
+    it, through several hands, and none of them has to take it apart and put it together again.
+    """
 
     id: TaskId
     name: str
     queue: str
     priority: int
-    arguments: Arguments
+    arguments_codec: str
+    arguments_text: str
     headers: str
     # The right to complete it: random, and never issued twice.
     lease_token: str
@@ -184,16 +190,25 @@ class ClaimedTask:
     max_crashes: int
     timeout_seconds: float | None
     soft_timeout_seconds: float | None
-    expires_at: datetime | None
-    at_most_once: bool
+    # Microseconds since 1970, UTC.
+    expires_micros: int | None
     ignore_result: bool
     root_id: str | None
     parent_id: str | None
     group_id: str | None
     group_index: int | None
-    chord_id: str | None
-    submitted_by: str | None
-    tags: tuple[str, ...] = field(default=())
+
+    @property
+    def arguments(self) -> Arguments:
+        """What its function is called with."""
+        return Arguments(codec=Codec(self.arguments_codec), text=self.arguments_text)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The moment before which it has to begin."""
+        if self.expires_micros is None:
+            return None
+        return _EPOCH + timedelta(microseconds=self.expires_micros)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

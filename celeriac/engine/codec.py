@@ -17,9 +17,6 @@ from celeriac.files.file import File
 
 Json = Any
 
-# Made once: `json.dumps` makes an encoder for each call that wants no spaces.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
 
 def dump(value: Json) -> tuple[Codec, str]:
     """Write a value as plain JSON, or as typed JSON where plain JSON cannot carry it.
@@ -28,7 +25,7 @@ def dump(value: Json) -> tuple[Codec, str]:
         TypeError: Neither of them can.
     """
     try:
-        return Codec.JSON, json.dumps(value, separators=(",", ":"), default=_reference)
+        return Codec.JSON, _encode(value)
     except TypeError:
         return Codec.TYPED, dump_typed(value)
 
@@ -39,9 +36,13 @@ def _reference(value: Any) -> Json:
     raise TypeError(f"{type(value).__qualname__} is no plain JSON")
 
 
-def load(codec: Codec, text: str) -> Json:
-    """Read what `dump` wrote."""
-    return json.loads(text) if codec is Codec.JSON else load_typed(text)
+# Made once: `json.dumps` makes an encoder for each call that wants no spaces.
+_encode = json.JSONEncoder(separators=(",", ":"), default=_reference).encode
+
+
+def load(codec: str, text: str) -> Json:
+    """Read what `dump` wrote, with the word for how."""
+    return json.loads(text) if codec == Codec.JSON else load_typed(text)
 
 
 def dump_typed(value: Json) -> str:

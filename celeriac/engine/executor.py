@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import states
 from celery.app import trace as celery_trace
@@ -28,8 +27,7 @@ logger = logging.getLogger(__name__)
 _LARGEST_SHOWN = 10**18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """What Celery's events tell of one run, beside its outcome."""
 
     # Celery's word: SUCCESS, FAILURE, RETRY, REVOKED, IGNORED, REJECTED.
@@ -41,7 +39,7 @@ class Report:
 
     def took(self, seconds: float) -> Report:
         """Return the same with a runtime, where the tracer could not tell it."""
-        return replace(self, runtime_seconds=seconds)
+        return self._replace(runtime_seconds=seconds)
 
 
 class Executor:
@@ -76,7 +74,7 @@ class Executor:
         if task is None:
             return self._unknown(claimed)
         try:
-            args, kwargs = codec.load_arguments(claimed.arguments)
+            args, kwargs = codec.load(claimed.arguments_codec, claimed.arguments_text)
             request = request_of(
                 claimed,
                 args,

@@ -22,12 +22,12 @@ from sqlalchemy import (
     update,
 )
 
-from celeriac.core.task import TaskId
+from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.exchange import Settled
 from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
-from celeriac.ledger.records import CLAIMED_COLUMNS, claimed_from_row
+from celeriac.ledger.records import CLAIMED_COLUMNS
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import by_id, paused_queues, tasks, workers
 
@@ -76,7 +76,7 @@ class Claims:
             found = orjson.loads(self._granted.first(connection, rows=rows)[0])
         else:
             found = ()
-        granted = {row[0]: claimed_from_row(row) for row in found}
+        granted = {row[0]: ClaimedTask._make(row) for row in found}
         settled.claimed += [granted[task_id] for task_id in wish.tokens if task_id in granted]
         if not granted:
             known = self._known_worker.first(connection, worker=wish.worker_id)

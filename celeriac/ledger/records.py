@@ -12,7 +12,6 @@ from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import (
     Arguments,
     Attempt,
-    ClaimedTask,
     Codec,
     Doorbell,
     NewTask,
@@ -236,47 +235,13 @@ def task_from_row(row: Any) -> Task:
     )
 
 
-# In the order of `claimed_from_row`.
+# In the order of `ClaimedTask`.
 CLAIMED_COLUMNS = _columns(
     tasks,
     "id name queue priority codec arguments headers lease_token attempt max_attempts retries"
-    " crashes max_crashes timeout_seconds soft_timeout_seconds expires_at at_most_once"
-    " ignore_result root_id parent_id group_id group_index chord_id submitted_by tags",
+    " crashes max_crashes timeout_seconds soft_timeout_seconds expires_at ignore_result"
+    " root_id parent_id group_id group_index",
 )
-
-
-# To call an enumeration takes four times as long as to look its member up.
-_CODECS: dict[str, Codec] = {each.value: each for each in Codec}
-
-
-def claimed_from_row(row: Any) -> ClaimedTask:
-    """Return what a worker gets of a row of `CLAIMED_COLUMNS`."""
-    return ClaimedTask(
-        id=row[0],
-        name=row[1],
-        queue=row[2],
-        priority=row[3],
-        arguments=Arguments(codec=_CODECS[row[4]], text=row[5]),
-        headers=row[6],
-        lease_token=row[7],
-        attempt=row[8],
-        max_attempts=row[9],
-        retries=row[10],
-        crashes=row[11],
-        max_crashes=row[12],
-        timeout_seconds=row[13],
-        soft_timeout_seconds=row[14],
-        expires_at=from_micros(row[15]),
-        at_most_once=bool(row[16]),
-        ignore_result=bool(row[17]),
-        root_id=row[18],
-        parent_id=row[19],
-        group_id=row[20],
-        group_index=row[21],
-        chord_id=row[22],
-        submitted_by=row[23],
-        tags=words_from_text(row[24]),
-    )
 
 
 # In the order of `attempt_from_row`.

@@ -12,7 +12,7 @@ from typing import Any
 
 from celeriac import errors
 from celeriac.core.outcome import NewChord
-from celeriac.core.task import NewTask, Task, TaskId
+from celeriac.core.task import ClaimedTask, NewTask, Task, TaskId
 from celeriac.engine.pool import wire
 from celeriac.engine.pool.async_slots import AsyncSlots
 from celeriac.engine.pool.job import Job
@@ -106,7 +106,7 @@ class Channel:
 
     def _begin(self, message: Any) -> None:
         _, given, soft_seconds, hard_seconds = message
-        claimed = wire.claimed_task(given)
+        claimed = ClaimedTask._make(given)
         if self.async_slots is None or self._is_full:
             self.tell("recalled", [claimed.id])
             return
@@ -129,7 +129,7 @@ class Channel:
             if job is None:
                 is_over = True
             else:
-                recalled.append(job[1]["id"])
+                recalled.append(ClaimedTask._make(job[1]).id)
         if is_over:
             self._jobs.put(None)
         self.tell("recalled", recalled)

@@ -28,7 +28,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery.worker import state as worker_state
 
 from celeriac.core.outcome import Ending, Outcome
-from celeriac.core.task import ClaimedTask
+from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.executor import Executor, Report
 from celeriac.engine.pool import wire
 from celeriac.engine.pool.async_slots import AsyncSlots
@@ -94,7 +94,7 @@ class _Child:
         """Run tasks until there are no more."""
         while (job := self._channel.next_job()) is not None:
             _, given, soft_seconds = job
-            self._run(wire.claimed_task(given), soft_seconds)
+            self._run(ClaimedTask._make(given), soft_seconds)
 
     def _run(self, claimed: ClaimedTask, soft_seconds: float | None) -> None:
         self._soft_limit.arm(soft_seconds)
@@ -108,10 +108,10 @@ class _Child:
         self._channel.tell("begun", [job.id for job in jobs])
 
     def _ended(self, job: Job, outcome: Outcome, report: Report) -> None:
-        self._told(job.id, outcome, report)
+        self._told(job.claimed.id, outcome, report)
 
-    def _told(self, task_id: str, outcome: Outcome, report: Report) -> None:
-        self._channel.tell("done", task_id, outcome, report)
+    def _told(self, task_id: TaskId, outcome: Outcome, report: Report) -> None:
+        self._channel.tell(*wire.ending(task_id, outcome, report))
         # A task that was lost here and left the process alive has not left it well.
         if not self._is_full and (outcome.ending is Ending.LOST or self._is_heavy()):
             self._is_full = True

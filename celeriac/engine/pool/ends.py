@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from celery import states
@@ -27,7 +26,7 @@ def ended(job: Job, ending: Ending) -> Outcome:
 
 def cut_off(job: Job) -> Outcome:
     """Return the end of a task that was cut off by its worker's end: no task is to blame."""
-    return replace(ended(job, Ending.LOST), is_suspect=False)
+    return ended(job, Ending.LOST)._replace(is_suspect=False)
 
 
 def timed_out(job: Job, *, is_soft: bool = False) -> tuple[Outcome, Report]:
@@ -43,6 +42,6 @@ def timed_out(job: Job, *, is_soft: bool = False) -> tuple[Outcome, Report]:
         arguments=json.dumps([seconds]),
     )
     # The function was cut off: nothing of its own could call its errbacks.
-    outcome = replace(ended(job, Ending.FAILED), error=error, needs_errbacks=True)
+    outcome = ended(job, Ending.FAILED)._replace(error=error, needs_errbacks=True)
     report = Report(state=states.FAILURE, runtime_seconds=seconds or 0.0, shown=message)
     return outcome, report

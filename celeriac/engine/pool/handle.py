@@ -177,7 +177,7 @@ class PlainChild(Child):
     def take(self, job: Job) -> None:
         """Have it run a job when it has run those before; written with the next `flush`."""
         super().take(job)
-        self.put("run", job.claimed, job.soft_seconds)
+        self.put("run", job.claimed[:], job.soft_seconds)
 
     def interrupt(self, job: Job) -> None:
         """Kill it, if it runs the job; else have back what waits."""
@@ -225,7 +225,7 @@ class AsyncChild(Child):
         """Have it begin a job as soon as its event loop is free; written with the next `flush`."""
         super().take(job)
         job.handed = time.monotonic()
-        self.put("begin", job.claimed, job.soft_seconds, job.hard_seconds)
+        self.put("begin", job.claimed[:], job.soft_seconds, job.hard_seconds)
 
     def recalled(self, task_ids: list[str]) -> list[Job]:
         """Take note of what it gave back, and return that."""

@@ -87,7 +87,7 @@ class Holding:
         """Take a job that was claimed."""
         self._jobs[job.id] = job
         self._appetite.took(job)
-        self._expiring += job.claimed.expires_at is not None
+        self._expiring += job.claimed.expires_micros is not None
         if _is_revoked(job):
             self._end(job, Ending.CANCELLED, states.REVOKED)
         else:
@@ -197,7 +197,7 @@ class Holding:
         """Let go of a job whose end is written."""
         if self._jobs.pop(end.job.id, None) is not None:
             self._appetite.gave(end.job)
-            self._expiring -= end.job.claimed.expires_at is not None
+            self._expiring -= end.job.claimed.expires_micros is not None
 
     # ---- how much, and when
 

@@ -175,12 +175,8 @@ class ProcessRunner:
 
     def _take(self, child: Child, message: Any) -> None:
         kind = message[0]
-        if kind == "done":
-            try:
-                outcome, report = wire.outcome(message[2]), Report(**message[3])
-            except wire.MISREADINGS as error:
-                raise wire.GarbledError("an end cannot be read") from error
-            self._end(child, message[1], outcome, report)
+        if kind in ("did", "done"):
+            self._hear_end(child, message)
         elif kind == "call":
             try:
                 reply = self._answers.answer(message[1], message[2], message[3])
@@ -209,11 +205,19 @@ class ProcessRunner:
                 job.slot = self._numbers.take()
                 self._events.began(job, child.pid, job.slot)
 
-    def _end(self, child: Child, task_id: str, outcome: Outcome, report: Report) -> None:
-        job = child.jobs.pop(task_id, None)
-        if job is None:
-            # Killed: its task was given back before this word of it was heard.
-            return
+    def _hear_end(self, child: Child, message: Any) -> None:
+        try:
+            job = child.jobs.get(message[1])
+            if job is None:
+                # Killed: its task was given back before this word of it was heard.
+                return
+            outcome, report = wire.read_ending(job.claimed, message)
+        except wire.MISREADINGS as error:
+            raise wire.GarbledError("an end cannot be read") from error
+        self._end(child, job, outcome, report)
+
+    def _end(self, child: Child, job: Job, outcome: Outcome, report: Report) -> None:
+        del child.jobs[job.id]
         if job.is_async:
             self._numbers.give_back(job.slot)
         else:

@@ -11,10 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+from celery import states
 
 from celeriac.core.outcome import Ending, NewChord, Outcome
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Arguments, ClaimedTask, Codec, NewTask, Task, TaskError, TaskId
+from celeriac.engine.executor import Report
 
 Json = Any
 
@@ -38,10 +40,16 @@ def pack(message: Json) -> bytes:
     Raises:
         ValueError: It is larger than half a gigabyte.
     """
-    body = orjson.dumps(message)
+    body = orjson.dumps(message, default=_by_name)
     if len(body) > _MOST_BYTES:
         raise ValueError("a message between a worker and its child is too large")
     return _LENGTH.pack(len(body)) + body
+
+
+def _by_name(value: Any) -> dict[str, Any]:
+    # Those values of the core that are tuples go out like those that are dataclasses.
+    named: dict[str, Any] = value._asdict()
+    return named
 
 
 class Unpacker:
@@ -89,14 +97,6 @@ def _error(given: Json) -> TaskError | None:
     return TaskError(**{**given, "kind": ErrorKind(given["kind"])}) if given else None
 
 
-def claimed_task(given: Json) -> ClaimedTask:
-    """Build a claimed task again."""
-    given["arguments"] = _arguments(given["arguments"])
-    given["expires_at"] = _moment(given["expires_at"])
-    given["tags"] = tuple(given["tags"])
-    return ClaimedTask(**given)
-
-
 def new_task(given: Json) -> NewTask:
     """Build a new task again."""
     given["arguments"] = _arguments(given["arguments"])
@@ -121,6 +121,38 @@ def outcome(given: Json) -> Outcome:
     given["continuations"] = tuple(map(new_task, given["continuations"]))
     given["chords"] = tuple(map(new_chord, given["chords"]))
     return Outcome(**given)
+
+
+def ending(task_id: TaskId, end: Outcome, report: Report) -> Json:
+    """Return the message of how an attempt ended.
+
+    Most attempts complete and nothing follows but their end: that is told in a few words.
+    """
+    is_plain = (
+        end.ending is Ending.COMPLETED
+        and report.state == states.SUCCESS
+        and not (end.is_ignored or end.continuations or end.chords)
+    )
+    if not is_plain:
+        return "done", task_id, end, report
+    kept = end.result, end.result_codec, end.finished_at
+    return "did", task_id, *kept, report.runtime_seconds, report.shown
+
+
+def read_ending(claimed: ClaimedTask, message: Json) -> tuple[Outcome, Report]:
+    """Return how a task ended that was handed over, by the message of it."""
+    if message[0] == "done":
+        return outcome(message[2]), Report(**message[3])
+    _, _, result, result_codec, finished_at, runtime_seconds, shown = message
+    completed = Outcome(
+        task_id=claimed.id,
+        lease_token=claimed.lease_token,
+        ending=Ending.COMPLETED,
+        finished_at=datetime.fromisoformat(finished_at),
+        result=result,
+        result_codec=_CODECS[result_codec],
+    )
+    return completed, Report(states.SUCCESS, runtime_seconds, shown)
 
 
 _MOMENTS = (

@@ -40,8 +40,7 @@ def test_a_worker_gets_all_it_needs_to_run_a_task(desk: Desk) -> None:
 
     same = (
         "id name arguments queue priority headers max_attempts retries max_crashes timeout_seconds"
-        " soft_timeout_seconds expires_at at_most_once ignore_result root_id parent_id group_id"
-        " group_index chord_id submitted_by tags"
+        " soft_timeout_seconds expires_at ignore_result root_id parent_id group_id group_index"
     )
     for name in same.split():
         assert getattr(claimed, name) == getattr(task, name), name

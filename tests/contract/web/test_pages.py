@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -62,7 +61,8 @@ def finish(service: Service, path: str, **changes: object) -> None:
         ending=Ending.COMPLETED,
         finished_at=service.clock() + timedelta(seconds=1),
     )
-    leases.exchange(worker.id, outcomes=(replace(outcome, **changes),), wanted=(), queues=())  # type: ignore[arg-type]
+    changed = outcome._replace(**changes)  # type: ignore[arg-type]
+    leases.exchange(worker.id, outcomes=(changed,), wanted=(), queues=())
 
 
 def every_page(service: Service, ada: Browser) -> dict[str, Page]:

@@ -16,7 +16,7 @@ from celery.worker import state as worker_state
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
-from celeriac.core.task import TaskId
+from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.executor import Report
 from celeriac.engine.pool import forkserver, wire
 from celeriac.engine.pool.answers import Answers
@@ -72,11 +72,11 @@ class TinyChild:
         self.tell("ready")
         while (message := self.next())[0] != "stop":
             if message[0] == "recall":
-                waiting = [each[1]["id"] for each in self._messages if each[0] == "run"]
+                waiting = [each[1][0] for each in self._messages if each[0] == "run"]
                 self._messages = [each for each in self._messages if each[0] != "run"]
                 self.tell("recalled", waiting)
             else:
-                self.run(wire.claimed_task(message[1]), message[2])
+                self.run(ClaimedTask._make(message[1]), message[2])
 
     def run(self, claimed: Any, soft_seconds: float | None) -> None:
         if claimed.name == "die":
@@ -117,7 +117,7 @@ class TinyChild:
         while True:
             message = self.next()
             if message[0] == "recall":
-                waiting = [each[1]["id"] for each in self._messages if each[0] == "run"]
+                waiting = [each[1][0] for each in self._messages if each[0] == "run"]
                 self._messages.clear()
                 self.tell("recalled", waiting)
             else:

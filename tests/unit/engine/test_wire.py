@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from celeriac.core.outcome import Ending, NewChord, Outcome
 from celeriac.core.state import ErrorKind
-from celeriac.core.task import ClaimedTask, NewTask, Task, TaskError, TaskId
+from celeriac.core.task import NewTask, Task, TaskError, TaskId
 from celeriac.engine.pool import wire
 
 # The edges of the app let no lone surrogate in: no JSON on the wire could carry one.
@@ -42,7 +42,6 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 BUILDERS: list[tuple[type[Any], Callable[[Any], Any]]] = [
-    (ClaimedTask, wire.claimed_task),
     (NewTask, wire.new_task),
     (NewChord, wire.new_chord),
     (Outcome, wire.outcome),
