@@ -73,12 +73,12 @@ class Workers:
         self._database.write(lambda connection: self._join.count(connection, **row))
 
     def leave(self, worker_id: str) -> None:
-        """Forget a worker. What it still held goes back as if it had been lost with it."""
+        """Forget a worker. What it still held goes back, and none of it is to blame."""
 
         def act(connection: Connection) -> None:
             if self._remove.count(connection, worker=worker_id, sequence=None):
                 timing = Timing.rung_by_janitor(self._clock())
-                self.give_back(connection, worker_id, timing, crashed=None)
+                self.give_back(connection, worker_id, timing, crashed=frozenset())
 
         self._database.write(act)
 

@@ -67,8 +67,12 @@ class Membership:
             try:
                 self._engine.ledger.leases.leave(self._worker.id)
             except UnavailableError:
-                # The janitor finds the worker gone and gives back what it held: nothing.
+                # The janitor finds the worker gone and gives back what it held. It shall find, too,
+                # that none of that is to blame: this worker ends because it was told to.
                 logger.warning("the ledger is unavailable; this worker leaves without a word")
+                if self._slots is not None:
+                    self._slots.empty()
+                return
         if self._slots is not None:
             self._slots.remove()
 

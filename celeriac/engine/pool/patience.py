@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +18,11 @@ _MOST_FAILURES_AT_THE_END = 5
 class Patience:
     """Counts failures in a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._failures = 0
+        # When to try again, by the monotonic clock: not before, whatever comes in meanwhile.
+        self.again_at = 0.0
 
     @property
     def is_tried(self) -> bool:
@@ -32,6 +37,7 @@ class Patience:
     def failed(self, error: Exception, *, held: int) -> None:
         """Take note of a failure."""
         self._failures += 1
+        self.again_at = self._monotonic() + self.pause_seconds()
         # Told at the 1st, 2nd, 4th, 8th … failure: an outage shall not fill the log.
         if self._failures.bit_count() == 1:
             logger.warning(
@@ -42,6 +48,11 @@ class Patience:
     def succeeded(self) -> None:
         """Take note that the ledger is there."""
         self._failures = 0
+        self.again_at = 0.0
+
+    def hurry(self) -> None:
+        """Have the next attempt made at once; callable from any thread."""
+        self.again_at = 0.0
 
     def pause_seconds(self) -> float:
         """Return how long to wait before the next attempt."""

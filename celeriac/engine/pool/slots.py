@@ -55,6 +55,11 @@ class SlotFile:
         start = slot * _SLOT_BYTES
         self._map[start : start + len(text) + 1] = text + b"\0"
 
+    def empty(self) -> None:
+        """Say for good that no slot runs anything, and leave the file to whoever looks for it."""
+        self._map.close()
+        self._path.write_bytes(b"")
+
     def remove(self) -> None:
         """Delete the file: the worker left in order."""
         self._map.close()

@@ -115,6 +115,7 @@ class PoolThread:
         if kill:
             self._is_killed = True
         self._is_stopping = True
+        self._patience.hurry()
         self.wake()
 
     def join(self, seconds: float | None = None) -> bool:
@@ -193,17 +194,15 @@ class PoolThread:
             latest = min(latest, now + 0.1)
         if self._holding:
             latest = min(latest, self._look_at)
-        limit = self._runner.tick(now)
-        if limit is not None:
-            latest = min(latest, limit)
         if self._intake.has_news:
             latest = now
         elif self._holding.has_ends:
             latest = min(latest, self._due_at(now))
-        if self._patience.is_tried:
-            # The ledger is away: what is held back is tried again after a pause, not at once.
-            latest = max(latest, now + self._patience.pause_seconds())
-        return max(0.0, latest - now)
+        # The ledger is away: what is held back is tried again after a pause, not at once.
+        latest = max(latest, self._patience.again_at)
+        # Nor do the limits of what runs wait for a ledger.
+        limit = self._runner.tick(now)
+        return max(0.0, (latest if limit is None else min(latest, limit)) - now)
 
     def _take_in(self) -> None:
         if not self._is_stopping:
@@ -267,9 +266,10 @@ class PoolThread:
             raise
 
     def _due_at(self, now: float) -> float:
+        again_at = self._patience.again_at
         if self._is_stopping:
-            return now
-        return self._holding.due_at(now, is_more=self._intake.has_waiting)
+            return max(now, again_at)
+        return max(again_at, self._holding.due_at(now, is_more=self._intake.has_waiting))
 
     def _exchange(self, ledger: Ledger, worker_id: str) -> None:
         now = time.monotonic()

@@ -204,7 +204,7 @@ def test_what_a_leaving_worker_still_holds_goes_back(desk: Desk, ledger: Ledger)
     ledger.leases.leave("w1")
 
     task = desk.get("a")
-    assert (task.state, task.crashes) == (TaskState.QUEUED, 1)
+    assert (task.state, task.crashes) == (TaskState.QUEUED, 0)
     # Nobody got its doorbell, so that the janitor finds it at once.
     (bell,) = ledger.sweeps.due_to_ring("default", limit=9, again=timedelta(seconds=30))
     assert bell.task_id == "a"

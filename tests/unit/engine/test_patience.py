@@ -21,6 +21,16 @@ def test_pauses_grow_up_to_a_bound() -> None:
     assert pauses == [0.2, 0.4, 0.8, 5.0]
 
 
+def test_whatever_comes_in_meanwhile_waits_for_the_next_try() -> None:
+    patience = Patience(lambda: 100.0)
+
+    patience.failed(LedgerUnavailableError("away"), held=1)
+
+    assert patience.again_at == 100.2
+    patience.hurry()
+    assert patience.again_at == 0.0
+
+
 def test_a_ledger_that_is_back_is_trusted_again() -> None:
     patience = _tried(9)
 

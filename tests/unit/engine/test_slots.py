@@ -61,6 +61,15 @@ def test_the_slots_are_gone_when_a_worker_leaves_in_order(path: Path) -> None:
     assert read_slots(path) is None
 
 
+def test_a_worker_that_was_told_to_end_blames_nobody(path: Path) -> None:
+    slots = SlotFile(path)
+    slots.set(0, "cut-off")
+
+    slots.empty()
+
+    assert read_slots(path) == frozenset()
+
+
 def test_the_slots_can_be_removed_when_the_file_is_gone_already(path: Path) -> None:
     slots = SlotFile(path)
     path.unlink()

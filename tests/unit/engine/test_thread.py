@@ -47,6 +47,8 @@ class HandRunner:
         self.ran: list[str] = []
         self.interrupted: list[str] = []
         self.is_stopped = False
+        self.ticks = 0
+        self.tick_every: float | None = None
         self._events: Events
         self._wakeup = Wakeup()
         self._calls: deque[Callable[[], None]] = deque()
@@ -76,7 +78,8 @@ class HandRunner:
         self._end(task_id, Ending.CANCELLED, {})
 
     def tick(self, now: float) -> float | None:
-        return None
+        self.ticks += 1
+        return None if self.tick_every is None else now + self.tick_every
 
     def give_back(self) -> list[Job]:
         return []
@@ -493,6 +496,37 @@ def test_outcomes_are_kept_while_the_ledger_is_away(rig: Rig, where: str) -> Non
     rig.engine.away_at = ""
 
     assert rig.wait_for("a", TaskState.COMPLETED).result == "1"
+
+
+def test_limits_are_kept_in_time_while_the_ledger_is_away(rig: Rig) -> None:
+    rig.worker()
+    rig.engine.away_at = "connect"
+    wait_until(lambda: rig.engine.refused >= 2, "two turns failed", pause=0.005)
+    before = rig.engine.refused
+
+    rig.runner.tick_every = 0.01
+    rig.thread.wake()
+    ticks = rig.runner.ticks
+    wait_until(lambda: rig.runner.ticks > ticks + 20, "the runner looks at its limits", pause=0.005)
+
+    # And nobody asks the ledger any sooner for it.
+    assert rig.engine.refused <= before + 2
+
+
+def test_nobody_is_blamed_for_a_cold_shutdown_while_the_ledger_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.engine.pool.patience._FIRST_PAUSE_SECONDS", 0.001)
+    with _open_rig(tmp_path) as rig:
+        rig.submit("a", "b")
+        rig.wait_for_run("a")
+        slots = slot_path(rig.engine, rig.worker().id)
+        rig.engine.away_at = "connect"
+
+        rig.thread.stop(kill=True)
+        assert rig.thread.join(20.0)
+
+        assert read_slots(slots) == frozenset()
 
 
 def test_an_outage_is_told_of_ever_more_rarely(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
