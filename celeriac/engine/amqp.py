@@ -19,6 +19,7 @@ from kombu.messaging import Consumer
 
 from celeriac.core.task import NewTask
 from celeriac.engine.collector import Collector, current_collector
+from celeriac.engine.lots import current_lot
 from celeriac.engine.messages import chain_placeholders, task_of_message
 from celeriac.errors import InvalidOptionError
 
@@ -94,18 +95,21 @@ class LedgerAMQP(AMQP):
                 is_zero_first=app.celeriac.is_zero_first_for(name),
                 at_most_once=app.celeriac.is_at_most_once(name),
             )
-            self._accept(task)
-            after.send(
-                sender=name,
-                body=body,
-                exchange="",
-                routing_key=queue_name,
-                headers=message_headers,
-            )
-            if sent_event:
-                self._send_sent_event(
-                    event_dispatcher or self._event_dispatcher, producer, message, queue_name
+
+            def tell() -> None:
+                after.send(
+                    sender=name,
+                    body=body,
+                    exchange="",
+                    routing_key=queue_name,
+                    headers=message_headers,
                 )
+                if sent_event:
+                    self._send_sent_event(
+                        event_dispatcher or self._event_dispatcher, producer, message, queue_name
+                    )
+
+            self._accept(task, tell)
 
         return send_task_message
 
@@ -136,14 +140,19 @@ class LedgerAMQP(AMQP):
         # The default exchange delivers to the queue that is called like the routing key.
         return routing_key or str(self.default_queue.name)
 
-    def _accept(self, task: NewTask) -> None:
+    def _accept(self, task: NewTask, tell: Callable[[], None]) -> None:
         """Collect a task that belongs to the end of the one that runs here; commit any other."""
         rows = chain_placeholders(task)
         collector = current_collector()
+        lot = current_lot()
         if collector is not None and belongs_to_end(collector, (task, *rows)):
             collector.add(task, rows)
+        elif lot is not None:
+            lot.add((task, *rows), tell)
             return
-        self.app.celeriac.road.submit((task, *rows))
+        else:
+            self.app.celeriac.road.submit((task, *rows))
+        tell()
 
     def _send_sent_event(
         self, dispatcher: Any, producer: Any, message: Any, queue_name: str

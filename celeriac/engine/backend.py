@@ -332,7 +332,7 @@ class LedgerBackend(BaseBackend):
         looks = itertools.count(1)
         with self._engine.notices.listening(*left) as notice:
             while left:
-                for task_id, meta in self._metas(left).items():
+                for task_id, meta in self.get_metas(left).items():
                     if meta["status"] in READY_STATES:
                         left.discard(task_id)
                         if on_message:
@@ -347,7 +347,12 @@ class LedgerBackend(BaseBackend):
                     raise CeleryTimeoutError("The operation timed out.")
                 notice.wait(rest)
 
-    def _metas(self, task_ids: Iterable[TaskId]) -> dict[TaskId, Any]:
+    def get_metas(self, task_ids: Iterable[TaskId]) -> dict[TaskId, Any]:
+        """Return the metas of many tasks, out of the ledger, by id.
+
+        Raises:
+            TaskNotFoundError: No task has one of the ids.
+        """
         wanted = sorted(task_ids)
         metas = {each: self._cache[each] for each in wanted if each in self._cache}
         unread = [each for each in wanted if each not in metas]
