@@ -12,6 +12,7 @@ import pytest
 
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
+from celeriac.errors import UnavailableError
 from tests.faults.conftest import QUICK
 from tests.faults.history import Reader
 from tests.servers.postgres import PostgresServer
@@ -41,6 +42,24 @@ def wait_for_lines(stage: Stage, more: int) -> None:
     """Wait until the tasks have left some more lines than there are now."""
     wanted = len(stage.effects.all()) + more
     wait_until(lambda: len(stage.effects.all()) >= wanted, f"{more} more lines")
+
+
+def stop_between_writes(stage: Stage) -> list[int]:
+    """Stop the worker's processes while it has no lock of the ledger's; return which they are.
+
+    A SQLite file has one writer: while that one is stopped amid its transaction, nobody writes.
+    """
+    pids = [stage.worker.pid, *stage.worker.descendants()]
+    while True:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            stage.ledger.queues.resume("elsewhere")
+        except UnavailableError:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        else:
+            return pids
 
 
 def test_every_task_completes_once_while_its_workers_are_killed(
@@ -124,9 +143,7 @@ def test_late_word_of_a_worker_that_was_given_up_is_not_heard(stage: Stage, key:
     stage.wait_for_effect(f"{key}:start")
     other = stage.add_worker("other")
     other.start_ready()
-    stopped = [stage.worker.pid, *stage.worker.descendants()]
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+    stopped = stop_between_writes(stage)
 
     # The other one takes over, and is through before the first one wakes.
     stage.wait_for_effect(f"{key}:start", count=2, seconds=30)

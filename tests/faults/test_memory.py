@@ -23,23 +23,24 @@ _MOST_GROWTH_MIB = 2.0
 
 def test_a_long_backlog_stays_out_of_the_worker_s_memory(stage: Stage, key: str) -> None:
     stage.worker.start_ready()
-    with stage.all_slots_taken(key):
-        arguments = Arguments(codec=Codec.JSON, text="[[1, 2], {}]")
-        name = stage.client.add.name
-        for first in range(0, _BACKLOG, _AT_ONCE):
-            stage.ledger.tasks.insert(
-                [
-                    NewTask(id=TaskId(f"{key}-{n}"), name=name, arguments=arguments)
-                    for n in range(first, first + _AT_ONCE)
-                ]
-            )
-        stage.ledger.sweeps.ring_all_due()
-        wait_until(lambda: stage.doorbells() >= _DOORBELLS, "the backlog is rung", seconds=60)
+    for _ in range(stage.concurrency):
+        stage.client.wait_for.delay(key)
+    stage.wait_for_effect(f"{key}:start", count=stage.concurrency)
+    arguments = Arguments(codec=Codec.JSON, text="[[1, 2], {}]")
+    name = stage.client.add.name
+    for first in range(0, _BACKLOG, _AT_ONCE):
+        stage.ledger.tasks.insert(
+            [
+                NewTask(id=TaskId(f"{key}-{n}"), name=name, arguments=arguments)
+                for n in range(first, first + _AT_ONCE)
+            ]
+        )
+    stage.ledger.sweeps.ring_all_due()
+    wait_until(lambda: stage.doorbells() >= _DOORBELLS, "the backlog is rung", seconds=60)
 
-        assert _resident_mib(stage.worker.pid) < _MOST_MIB
-
-        # Nobody waits for these: the test's worker ends with what it has.
-        stage.ledger.queues.pause("default", by=None)
+    assert _resident_mib(stage.worker.pid) < _MOST_MIB
+    # Nobody waits for these.
+    stage.worker.kill()
 
 
 @pytest.mark.parametrize(("name", "arguments"), [("add", "[[1, 2], {}]"), ("nap", "[[0.0], {}]")])
