@@ -18,6 +18,8 @@ from celeriac.service.tokens import AccessToken, Claims, Tokens
 
 logger = logging.getLogger(__name__)
 
+# Keys whose owners are remembered, so that requests are counted before the ledger is asked.
+_MOST_OWNERS = 10_000
 # No word about which of the two was wrong: that would tell who has an account.
 _WRONG = "the user name or the password is wrong"
 _RIGHT = "check both; an admin gives another password with `celeriac user set-password NAME`"
@@ -74,11 +76,13 @@ class KeyClaims:
     """What a key says by itself: nothing; the ledger knows the rest."""
 
     key_hash: str
+    # Whose it is, if it was good before in this process; whether it still is, is asked later.
+    owner: str | None = None
 
     @property
     def counted_as(self) -> str:
-        """Under which name requests with it are counted."""
-        return f"key {self.key_hash[:32]}"
+        """Under which name requests with it are counted: its owner's, with all of their keys."""
+        return self.owner or f"key {self.key_hash[:32]}"
 
 
 Bearer = Claims | KeyClaims
@@ -99,6 +103,8 @@ class AccessService:
         self._hasher = hasher
         self._tokens = tokens
         self._now = now
+        # By the keys' hashes. A key never changes its owner.
+        self._owners: dict[str, str] = {}
 
     def warm_up(self) -> None:
         """Import what reading tokens needs, so that the first request does not wait for it."""
@@ -138,7 +144,8 @@ class AccessService:
             NotAuthenticatedError: It is a token that is not good.
         """
         if is_key(text):
-            return KeyClaims(key_hash=hash_key(text))
+            key_hash = hash_key(text)
+            return KeyClaims(key_hash=key_hash, owner=self._owners.get(key_hash))
         return self._tokens.read(text)
 
     def admit(self, claims: Bearer) -> Caller:
@@ -168,7 +175,11 @@ class AccessService:
             for key_hash, key in keys.items()
             if is_good(key, now=self._now()) and is_welcome(users.get(key.user))
         }
-        for key in good.values():
+        for key_hash in hashes - good.keys():
+            # Whoever has found a key that was taken back shall not use up its owner's share.
+            self._owners.pop(key_hash, None)
+        for key_hash, key in good.items():
+            self._remember_owner(key_hash, key.user)
             self._note_use(key)
         return [_caller_of(each, users, good) for each in bearers]
 
@@ -180,6 +191,12 @@ class AccessService:
         """
         self._ledger.users.sign_out(name)
         logger.info("a user signed out", extra={"user": name})
+
+    def _remember_owner(self, key_hash: str, owner: str) -> None:
+        if len(self._owners) >= _MOST_OWNERS:
+            # Each is found again with its next request.
+            self._owners.clear()
+        self._owners[key_hash] = owner
 
     def _note_use(self, key: ApiKey) -> None:
         try:

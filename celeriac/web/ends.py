@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Those who may wait at a time: each looks into the ledger once a second in any case.
+MOST_WAITING = 500
 # How long a waiter trusts that it would have been told.
 TRUST_SECONDS = 1.0
 # How long it sleeps when nobody tells it.
@@ -39,6 +41,7 @@ class Ends:
     def __init__(self, broker_url: str) -> None:
         self._url = broker_url if is_redis_url(broker_url) else ""
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changing: asyncio.Lock | None = None
         self._pool: ConnectionPool | None = None
@@ -47,6 +50,11 @@ class Ends:
         self._away_until = 0.0
         # The service is to end: nobody waits any longer.
         self.is_over = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may wait; whoever may not is answered at once."""
+        return self._count < MOST_WAITING
 
     @asynccontextmanager
     async def listening(self, task_id: TaskId) -> AsyncIterator[asyncio.Event]:
@@ -60,11 +68,13 @@ class Ends:
         event = asyncio.Event()
         waiters = self._waiting.setdefault(channel, set())
         waiters.add(event)
+        self._count += 1
         try:
             if len(waiters) == 1:
                 await self._subscribe(channel)
             yield event
         finally:
+            self._count -= 1
             waiters.discard(event)
             if not waiters and self._waiting.get(channel) is waiters:
                 del self._waiting[channel]

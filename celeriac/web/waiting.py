@@ -46,7 +46,7 @@ async def read_and_wait(
 ) -> TaskReport:
     """Return a task that is there once it has ended, or as it is when the time is over."""
     report = await run_in_threadpool(read)
-    if report.task.state.is_final or not seconds:
+    if report.task.state.is_final or not seconds or not ends.has_room:
         return report
     async with ends.listening(task_id) as event:
         return await wait_for_end(ends, event, read, seconds=seconds)

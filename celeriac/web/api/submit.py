@@ -112,9 +112,12 @@ async def submit_task(request: Request) -> Response:
     """
     bearer = await bearer_of(request)
     seconds = wait_of(request.headers.getlist(PREFER))
-    if seconds:
+    if seconds and parts_of(request).ends.has_room:
         return await _submit_and_wait(request, bearer, seconds)
-    return accepted_task(await _submit(request, bearer))
+    answer = accepted_task(await _submit(request, bearer))
+    if seconds:
+        answer.headers[APPLIED] = RESPOND_ASYNC
+    return answer
 
 
 async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = None) -> Accepted:

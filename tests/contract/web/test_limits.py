@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from celeriac.core.user import Role
+from celeriac.core.user import Role, Scope
+from celeriac.service.keys import KeyRequest, KeyService
 from tests.contract.web.problem import assert_problem
 from tests.contract.web.service import PASSWORD, Server, Service
 from tests.servers.ports import free_port
@@ -100,6 +101,19 @@ def test_two_tokens_of_one_user_share_one_count(service: Service, ada: httpx.Cli
     statuses(ada, 5)
 
     assert_problem(other.get("/task-types"), 429, "rate_limited")
+
+
+def test_all_keys_of_a_user_share_one_count(service: Service, ada: httpx.Client) -> None:
+    keys = KeyService(service.ledger, now=service.clock)
+    wish = KeyRequest(user="ada", label="ci", scopes=frozenset({Scope.READ}))
+    first, second = (service.client(keys.create_key(wish).text) for _ in range(2))
+    # Whose a key is, is known when it was let in once.
+    statuses(first, 1)
+    statuses(second, 1)
+
+    left = [each.get("/task-types").headers["ratelimit"] for each in (first, second, ada)]
+
+    assert [each.partition(";t")[0] for each in left] == [f'"user";r={n}' for n in (4, 3, 2)]
 
 
 def test_guessing_tokens_counts_too(stranger: httpx.Client, ada: httpx.Client) -> None:

@@ -138,6 +138,24 @@ def test_what_does_not_end_in_time_is_accepted(service: Service, ada: httpx.Clie
     assert answer.json()["status"] == "pending"
 
 
+def test_whoever_finds_all_places_taken_is_answered_at_once(
+    service: Service, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ends, "MOST_WAITING", 1)
+    waiting = submit(ada)
+    service.publisher.wait_for(1)
+
+    submitted = ada.post("/tasks/process", json={"data": "y"}, headers=WAIT)
+    read = ada.get(submitted.headers["location"], headers=WAIT)
+
+    assert [each.status_code for each in (submitted, read)] == [202, 202]
+    applied = {each.headers["preference-applied"] for each in (submitted, read)}
+    assert applied == {"respond-async"}
+    assert not waiting.is_answered
+    service.app.state.parts.ends.end()
+    assert waiting.answer().status_code == 202
+
+
 def test_without_a_preference_nobody_waits(service: Service, ada: httpx.Client) -> None:
     for headers in ({}, {"Prefer": "wait=0"}, {"Prefer": "wait=soon"}):
         answer = ada.post("/tasks/process", json={"data": "x"}, headers=headers)
