@@ -26,7 +26,7 @@ from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.exchange import Settled
-from celeriac.ledger.incoming import TEXT, WHOLE, among, encode, incoming, matched, words
+from celeriac.ledger.incoming import FLAG, TEXT, WHOLE, among, encode, incoming, matched, words
 from celeriac.ledger.records import CLAIMED_COLUMNS
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import by_id, paused_queues, tasks, workers
@@ -73,7 +73,9 @@ class Claims:
         if self._dialect == "postgresql":
             found = self._claim.rows(connection, **values)
         elif self._claim.count(connection, **values):
-            found = orjson.loads(self._granted.first(connection, rows=rows)[0])
+            text, is_any_at_most_once = self._granted.first(connection, rows=rows)
+            found = orjson.loads(text)
+            settled.is_any_at_most_once |= bool(is_any_at_most_once)
         else:
             found = ()
         granted = {row[0]: ClaimedTask._make(row) for row in found}
@@ -159,6 +161,7 @@ def _claim_on_sqlite() -> Update:
 def _granted_on_sqlite() -> Select[Any]:
     # All rows in one, as a JSON text. Tokens are random: whose lease has this one was granted now.
     rows = incoming("sqlite", {"id": TEXT, "token": TEXT})
-    return select(func.json_group_array(func.json_array(*CLAIMED_COLUMNS))).where(
-        tasks.c.id == rows.c.id, tasks.c.lease_token == rows.c.token
-    )
+    return select(
+        func.json_group_array(func.json_array(*CLAIMED_COLUMNS)),
+        func.max(tasks.c.at_most_once, type_=FLAG),
+    ).where(tasks.c.id == rows.c.id, tasks.c.lease_token == rows.c.token)

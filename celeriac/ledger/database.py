@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
+from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
 from celeriac.ledger.line import LineTooLongError, WritersLine
 
@@ -92,13 +93,54 @@ class Database:
             LedgerUnavailableError: The database did not answer; nothing was written.
             RefusedRowError: A row breaks a rule of the tables; nothing was written.
         """
+        return self._write(lambda doubt: self._write_once(act, doubt))
+
+    def write_ahead(self, act: Callable[[Connection], T], seen: Callable[[T], bool]) -> T:
+        """Run something in one transaction that others may see before it is on the disk.
+
+        A power cut may take it back although others have seen it. So it is for what promises
+        nothing to anybody before this returns.
+
+        Args:
+            act: What is run.
+            seen: Called once when others see what was written; returns whether to wait for the
+                disk. If not, it is there by the next write that waits.
+
+        Raises:
+            CommitInDoubtError: As `write`; or the disk did not take what others see.
+            LedgerUnavailableError: As `write`.
+            RefusedRowError: As `write`.
+        """
+        return self._write(lambda doubt: self._write_ahead_once(act, seen, doubt))
+
+    def _write_once(self, act: Callable[[Connection], T], doubt: _Doubt) -> T:
+        with self._turn():
+            self._check_file()
+            with self._engine.connect() as connection:
+                return self._transact(connection, act, doubt)
+
+    def _write_ahead_once(
+        self, act: Callable[[Connection], T], seen: Callable[[T], bool], doubt: _Doubt
+    ) -> T:
+        if self.file is None or not IS_POSSIBLE:
+            value = self._write_once(act, doubt)
+            seen(value)
+            return value
+        with Ahead(self.file) as ahead:
+            with self._turn():
+                self._check_file()
+                with self._engine.connect() as connection:
+                    value = self._transact(connection, act, doubt, ahead)
+            # The turn is another one's by now.
+            if seen(value):
+                ahead.sync()
+            return value
+
+    def _write(self, attempt: Callable[[_Doubt], T]) -> T:
         for left in range(_TRIES - 1, -1, -1):
             doubt = _Doubt()
             try:
-                with self._turn():
-                    self._check_file()
-                    with self._engine.connect() as connection:
-                        return self._transact(connection, act, doubt)
+                return attempt(doubt)
             except _REFUSALS as error:
                 raise RefusedRowError(_sentence(error)) from error
             except LineTooLongError as error:
@@ -187,17 +229,31 @@ class Database:
         where = "" if self.file is None else f"{self.file}: "
         return LedgerUnavailableError(where + _sentence(error))
 
-    def _transact(self, connection: Connection, act: Callable[[Connection], T], doubt: _Doubt) -> T:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
+    def _transact(
+        self,
+        connection: Connection,
+        act: Callable[[Connection], T],
+        doubt: _Doubt,
+        ahead: Ahead | None = None,
+    ) -> T:
+        if ahead is not None:
+            ahead.before(connection)
         try:
-            value = act(connection)
-            doubt.is_commit_sent = True
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            if not connection.invalidated:
-                with contextlib.suppress(SQLAlchemyError):
-                    connection.exec_driver_sql("ROLLBACK")
-            raise
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
+            try:
+                if ahead is not None:
+                    ahead.begun()
+                value = act(connection)
+                doubt.is_commit_sent = True
+                connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                if not connection.invalidated:
+                    with contextlib.suppress(SQLAlchemyError):
+                        connection.exec_driver_sql("ROLLBACK")
+                raise
+        finally:
+            if ahead is not None and not connection.invalidated:
+                ahead.after(connection)
         return value
 
 

@@ -38,6 +38,8 @@ class Settled:
     ended: list[Ended] = field(default_factory=list)
     doorbells: list[Doorbell] = field(default_factory=list)
     is_reaped: bool = False
+    # Among the claimed is one that must not run again if it ran at all; told of on SQLite alone.
+    is_any_at_most_once: bool = False
 
     def add(self, other: Settled) -> None:
         """Take what another transaction of the same exchange made true."""
@@ -46,3 +48,4 @@ class Settled:
         self.ended += other.ended
         self.doorbells += other.doorbells
         self.is_reaped = self.is_reaped or other.is_reaped
+        self.is_any_at_most_once |= other.is_any_at_most_once

@@ -82,11 +82,12 @@ class Leadership:
 
     def keep_leadership(self, name: str, holder: str) -> bool:
         """Show that the leader lives; False when somebody else leads by now."""
-        return bool(
-            self._database.write(
-                lambda connection: self._keep.count(connection, lease=name, by=holder)
-            )
+        # No leader outlives the power cut that would take it back.
+        count = self._database.write_ahead(
+            lambda connection: self._keep.count(connection, lease=name, by=holder),
+            lambda _: False,
         )
+        return bool(count)
 
     def leave_leadership(self, name: str, holder: str) -> None:
         """Stop leading, so that another one need not wait; no effect for whoever does not lead."""

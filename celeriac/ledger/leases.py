@@ -134,6 +134,13 @@ class Leases(Workers):
     def _settle(self, outcomes: Sequence[Outcome], wish: Wish) -> Settled:
         """Write a batch in one transaction, or in halves when something in it is refused."""
         try:
+            if not outcomes:
+                # A claim promises nobody anything: what a power cut takes back was held by a
+                # worker that it took as well. But for what must not run again if it ran at all.
+                return self._database.write_ahead(
+                    lambda connection: self._step(connection, outcomes, wish),
+                    lambda settled: settled.is_any_at_most_once,
+                )
             return self._database.write(lambda connection: self._step(connection, outcomes, wish))
         except RefusedRowError as error:
             if not outcomes:

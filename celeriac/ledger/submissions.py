@@ -47,18 +47,28 @@ class Submissions:
         known = select(*TASK_COLUMNS).where(among(database.dialect, tasks.c.id, "ids"))
         self._known = Statement(database, lambda: known)
 
-    def accept(self, submissions: Sequence[Submission]) -> list[Accepted | Refusal]:
+    def accept(
+        self,
+        submissions: Sequence[Submission],
+        seen: Callable[[Sequence[Accepted | Refusal]], None] = lambda _: None,
+    ) -> list[Accepted | Refusal]:
         """Accept submissions in one transaction; what is bad in one harms none of the others.
 
         A submission that came before under its reservation is not accepted again: its first answer
         comes back. A task whose id is there already, with the same name and arguments, is the one
         that is there.
 
+        Args:
+            submissions: What is handed in.
+            seen: Called with what is returned as soon as workers see the tasks. What it says may
+                be acted upon, and is not to be promised before this returns.
+
         Returns:
             For each, in order, what became of it. An error stands for one of which nothing was
             accepted; an error among the outcomes of one stands for that task alone.
 
         Raises:
+            CommitInDoubtError: Nobody knows whether it is kept.
             LedgerUnavailableError: The database did not answer or would not commit: nothing of
                 all this was accepted.
         """
@@ -75,13 +85,17 @@ class Submissions:
             self._reservations.keep(connection, rows)
             return answers
 
+        def tell(answers: list[Accepted | Refusal]) -> bool:
+            seen(answers)
+            return True
+
         put_groups = self._put_together
         try:
-            return self._database.write(act)
+            return self._database.write_ahead(act, tell)
         except (RefusedRowError, _RefusedGroupError):
             # Nothing was written. Once more, and this time it is found out which of them it is.
             put_groups = self._put_each_group
-            return self._database.write(act)
+            return self._database.write_ahead(act, tell)
 
     def forget_reservations(self, limit: int = 5000) -> int:
         """Give up reservations whose time is over, at most so many; return how many there were."""

@@ -85,11 +85,12 @@ class Workers:
     def beat(self, worker_id: str) -> bool:
         """Raise a worker's sequence number; False when it is no longer known: it was reaped."""
         now = to_micros(self._clock())
-        return bool(
-            self._database.write(
-                lambda connection: self._beat.count(connection, worker=worker_id, now=now)
-            )
+        # No worker outlives the power cut that would take it back.
+        count = self._database.write_ahead(
+            lambda connection: self._beat.count(connection, worker=worker_id, now=now),
+            lambda _: False,
         )
+        return bool(count)
 
     def workers(self) -> tuple[Worker, ...]:
         """Return every worker that has joined and not left."""

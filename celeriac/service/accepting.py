@@ -40,15 +40,19 @@ _MOST_BELLS = 1000
 _ROOM_FOR_BELLS = 50_000
 
 Make = Callable[[Caller], Submission]
+Answer = Accepted | InvalidRequestError | ConflictError
 
 
 class SubmissionLedger(Protocol):
     """What is used of the ledger's submissions."""
 
     def accept(
-        self, submissions: Sequence[Submission]
-    ) -> Sequence[Accepted | InvalidRequestError | ConflictError]:
-        """Accept submissions in one transaction, each answered for itself."""
+        self, submissions: Sequence[Submission], seen: Callable[[Sequence[Answer]], None]
+    ) -> Sequence[Answer]:
+        """Accept submissions in one transaction, each answered for itself.
+
+        `seen` is called with the answers as soon as workers see the tasks.
+        """
         ...
 
 
@@ -135,9 +139,11 @@ class Accepting:
             _make(wish, caller) for wish, caller in zip(wishes, self._admit(wishes), strict=True)
         ]
         submissions = [each for each in made if isinstance(each, Submission)]
-        accepted = iter(self._ledger.submissions.accept(submissions)) if submissions else iter(())
+        # Rung for while the disk takes it: a worker may begin, and nobody is answered yet.
+        accepted = iter(
+            self._ledger.submissions.accept(submissions, self._ring_soon) if submissions else ()
+        )
         answers = [next(accepted) if isinstance(each, Submission) else each for each in made]
-        self._ring_soon([bell for each in answers for bell in getattr(each, "doorbells", ())])
         return self._have_patience(wishes, answers)
 
     def _have_patience(
@@ -160,7 +166,10 @@ class Accepting:
         admitted = iter(self._doorman.admit_many(bearers) if bearers else ())
         return [wish.by if isinstance(wish.by, Caller) else next(admitted) for wish in wishes]
 
-    def _ring_soon(self, doorbells: Sequence[Doorbell]) -> None:
+    def _ring_soon(self, answers: Sequence[Answer]) -> None:
+        doorbells = [
+            bell for each in answers if isinstance(each, Accepted) for bell in each.doorbells
+        ]
         if not doorbells:
             return
         try:

@@ -58,11 +58,11 @@ def test_a_thousand_are_one_commit(service: Service, ada: httpx.Client) -> None:
     sizes: list[int] = []
     accept = service.ledger.submissions.accept
 
-    def counted(submissions: Any) -> Any:
+    def counted(submissions: Any, *given: Any) -> Any:
         sizes.append(sum(len(each.tasks) for each in submissions))
-        return accept(submissions)
+        return accept(submissions, *given)
 
-    service.ledger.submissions.accept = counted  # type: ignore[method-assign]
+    service.ledger.submissions.accept = counted  # type: ignore[method-assign, assignment]
 
     body = send(ada, *[GOOD] * 1000).json()
 

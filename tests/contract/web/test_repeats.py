@@ -188,7 +188,7 @@ def test_a_key_that_stays_in_flight_is_a_conflict(
     service: Service, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("celeriac.service.accepting._PATIENCE_SECONDS", 0.05)
-    service.ledger.submissions.accept = lambda submissions: [  # type: ignore[method-assign]
+    service.ledger.submissions.accept = lambda submissions, _: [  # type: ignore[method-assign, misc, assignment]
         IdempotencyKeyInFlightError() for _ in submissions
     ]
 

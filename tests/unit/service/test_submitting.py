@@ -138,11 +138,11 @@ class SlowLedger:
     def submissions(self) -> SlowLedger:
         return self
 
-    def accept(self, submissions: Sequence[Submission]) -> Sequence[Any]:
+    def accept(self, submissions: Sequence[Submission], seen: Any) -> Sequence[Any]:
         self.sizes.append(len(submissions))
         self.began.release()
         assert self.gate.acquire(timeout=20)
-        return self._ledger.submissions.accept(submissions)
+        return self._ledger.submissions.accept(submissions, seen)
 
 
 @pytest.fixture
@@ -355,10 +355,10 @@ class BusyLedger:
     def submissions(self) -> BusyLedger:
         return self
 
-    def accept(self, submissions: Sequence[Submission]) -> Sequence[Any]:
+    def accept(self, submissions: Sequence[Submission], seen: Any) -> Sequence[Any]:
         self.turns -= 1
         if self.turns < 0:
-            return self._ledger.submissions.accept(submissions)
+            return self._ledger.submissions.accept(submissions, seen)
         return [IdempotencyKeyInFlightError()] * len(submissions)
 
 
