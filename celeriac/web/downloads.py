@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from starlette.responses import FileResponse, Response
+from starlette.responses import (
+    FileResponse,
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    Response,
+)
 
 from celeriac.core.file_names import UNKNOWN_TYPE, clean_name
 from celeriac.core.file_reference import MARK, FileReference, read_reference
 from celeriac.errors import FileNotKeptError
 from celeriac.files.store import FileStore
+from celeriac.web.refusals import BrokenHeaderError, RangeError
 
 Json = Any
 
@@ -113,7 +119,25 @@ def with_files(value: Json, show: Callable[[FileReference], Json]) -> Json:
     return value
 
 
+class _KeptFile(FileResponse):
+    """A file, or the parts of it that are asked for."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        # Starlette's own refusals are plain texts.
+        unit, _, _ = http_range.partition("=")
+        if unit.strip().lower() != "bytes":
+            # RFC 9110: a unit that is not known is as if nothing of the kind were asked for.
+            return []
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            raise BrokenHeaderError("Range", "is no range of bytes") from None
+        except RangeNotSatisfiable:
+            raise RangeError(file_size) from None
+
+
 def _respond(path: Path, content_type: str, said: str) -> Response:
-    return FileResponse(
+    return _KeptFile(
         path, headers={**_HEADERS, "Content-Disposition": said}, media_type=content_type
     )

@@ -30,6 +30,7 @@ _MEANINGS = {
     409: "It has already ended, or has not ended yet.",
     413: "The body is too large; it was not read to its end.",
     415: "The body's content type or encoding is not one this path takes.",
+    416: "`Range` begins behind the file's end.",
     422: "What was asked makes no sense; each field that is wrong is named.",
     429: "Too many requests.",
     503: "The ledger is away; nothing was done. Only with the code `commit_in_doubt` it may have"
@@ -43,6 +44,7 @@ _HEADERS: dict[int, dict[str, Json]] = {
     401: _CHALLENGE,
     403: _CHALLENGE,
     405: {"Allow": {"schema": _TEXT, "description": "The methods the path takes."}},
+    416: {"Content-Range": {"schema": _TEXT, "description": "How long the file is."}},
     429: _PAUSE,
     503: _PAUSE,
 }
@@ -55,6 +57,21 @@ DOWNLOAD_HEADERS: dict[str, Json] = {
 }
 # The bytes themselves; OpenAPI 3.1 says no more of them.
 FILE_SCHEMA: dict[str, Json] = file_schema("application/octet-stream")
+# What a download answers to `Range` beside its 200.
+PART_OF_FILE: dict[str, Json] = {
+    "headers": {
+        **DOWNLOAD_HEADERS,
+        "Content-Range": {
+            "schema": _TEXT,
+            # Not where several parts come as `multipart/byteranges`.
+            "required": False,
+            "description": "Which bytes of how many.",
+        },
+        **LIMIT_HEADERS,
+    },
+    "description": "The part of the file that `Range` asks for.",
+    "content": {"*/*": {"schema": FILE_SCHEMA}},
+}
 _APPLIED: dict[str, Json] = {
     "Preference-Applied": {
         "schema": _TEXT,
@@ -133,8 +150,6 @@ def _operation(
     own["description"] = task_type.description or f"Submit the task {task_type.name}."
     own["parameters"] = [each for each in own["parameters"] if each["in"] != "path"]
     own.update(body_of(_bodies(schema)))
-    # The name is part of the path, so there is nothing that could not be found.
-    own["responses"].pop("404")
     return own
 
 

@@ -36,6 +36,7 @@ from celeriac.web.refusals import (
     FlowerRefusedError,
     FormRefusedError,
     MediaTypeError,
+    RangeError,
     RequestRefusedError,
 )
 
@@ -50,6 +51,7 @@ _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
     (RateLimitedError, 429),
     (BodyTooLargeError, 413),
     (MediaTypeError, 415),
+    (RangeError, 416),
     (RequestRefusedError, 400),
     (InvalidRequestError, 422),
     (NotFoundError, 404),
@@ -62,7 +64,7 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _DETAILS = {404: "there is nothing at this path", 405: "this path does not take this method"}
 _FIXES = {401: "POST /token gives a token; send it as Authorization: Bearer TOKEN"}
 # As RFC 9110 names them; Python 3.11 still has the names of before.
-_PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+_PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 RETRY_AFTER_SECONDS = 2
 _REALM = 'Bearer realm="celeriac"'
 
@@ -165,6 +167,8 @@ def headers_of(request: Request, error: CeleriacError) -> dict[str, str]:
     if isinstance(error, NotPermittedError):
         challenge = f'{_REALM}, error="insufficient_scope", scope="{error.scope}"'
         return {"WWW-Authenticate": challenge}
+    if isinstance(error, RangeError):
+        return {"Content-Range": f"bytes */{error.size_bytes}"}
     if isinstance(error, RateLimitedError):
         return {"Retry-After": str(math.ceil(error.retry_after.total_seconds()))}
     if status == 401:

@@ -61,6 +61,16 @@ class MediaTypeError(RequestRefusedError):
         self.fix = f"send {header}: {wanted}"
 
 
+class RangeError(RequestRefusedError):
+    """A part of a file is asked for that begins behind its end."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the file has {size_bytes} bytes, and the range begins behind them")
+        self.size_bytes = size_bytes
+
+
 class InvalidBodyError(InvalidRequestError):
     """The body can be read, but holds what no task can take."""
 

@@ -18,6 +18,7 @@ from celeriac.errors import CeleriacError
 from celeriac.service.access import Bearer
 from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitOptions, SubmitRequest
+from celeriac.service.submitting import Once
 from celeriac.service.task_ids import new_task_id
 from celeriac.web.accepted import accepted_task, task_text
 from celeriac.web.auth import SCHEME, bearer_of
@@ -130,11 +131,12 @@ async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = 
         wanted = SubmitRequest(
             name=request.path_params["task_id"], kwargs=parse_object(body), options=options
         )
+        once = once_of(request, body, task_text)
     except (CeleriacError, RequestValidationError):
         # What is wrong with it is told to those who may come in.
         await run_in_threadpool(parts_of(request).access.admit, bearer)
         raise
-    return await _accept(request, wanted, bearer, body, task_id=task_id)
+    return await _accept(request, wanted, bearer, once, task_id=task_id)
 
 
 @router.post(
@@ -184,7 +186,8 @@ async def _submit_form(
     # Here and not before: what stands in the query is good by now, and no file is kept for nothing.
     with await read_sent(request, name=name, by=by) as sent:
         wanted = SubmitRequest(name=name, kwargs=sent.kwargs, files=sent.files, options=options)
-        accepted = await _accept(request, wanted, bearer, sent.content, task_id=task_id)
+        once = once_of(request, sent.content, task_text)
+        accepted = await _accept(request, wanted, bearer, once, task_id=task_id)
         sent.task = next((each for each in accepted.outcomes if isinstance(each, Task)), None)
         return accepted
 
@@ -193,12 +196,11 @@ async def _accept(
     request: Request,
     wanted: SubmitRequest,
     bearer: Bearer,
-    content: bytes,
+    once: Once | None,
     *,
     task_id: TaskId | None,
 ) -> Accepted:
     parts = parts_of(request)
-    once = once_of(request, content, task_text)
     accepted = parts.submitting.submit_soon(wanted, by=bearer, task_id=task_id, once=once)
     return await parts.landing.wait_for(accepted)
 

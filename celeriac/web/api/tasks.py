@@ -23,6 +23,7 @@ from celeriac.web.openapi import (
     DOWNLOAD_HEADERS,
     FILE_SCHEMA,
     LIMIT_HEADERS,
+    PART_OF_FILE,
     WAITED_HEADERS,
     refusals,
 )
@@ -108,7 +109,8 @@ def list_tasks(
             "description": "The file that the function returned, or its result as JSON.",
             "content": {"*/*": {"schema": FILE_SCHEMA}, JSON_TYPE: {"schema": {}}},
         },
-        **refusals(401, 403, 404, 409, 429, 503),
+        206: PART_OF_FILE,
+        **refusals(400, 401, 403, 404, 409, 416, 429, 503),
     },
 )
 def get_result(
@@ -136,7 +138,8 @@ def get_result(
             "description": "The file.",
             "content": {"*/*": {"schema": FILE_SCHEMA}},
         },
-        **refusals(401, 403, 404, 429, 503),
+        206: PART_OF_FILE,
+        **refusals(400, 401, 403, 404, 416, 429, 503),
     },
 )
 def get_file(

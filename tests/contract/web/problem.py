@@ -24,7 +24,7 @@ _SECRETS = (
 )
 
 # RFC 9110's words, which Python has since 3.13.
-_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+_TITLES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

@@ -227,3 +227,26 @@ def test_a_part_of_a_file_can_be_asked_for(service: Service, ada: httpx.Client) 
     response = ada.get(f"/tasks/{task_id}/result", headers={"Range": "bytes=2-4"})
 
     assert (response.status_code, response.content) == (206, b"234")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [("bytes=10-", 416, "range_not_satisfiable"), ("bytes=4-2", 400, "broken_header")],
+)
+def test_a_part_that_is_not_there_is_refused_as_a_problem(
+    service: Service, ada: httpx.Client, asked: str, status: int, code: str
+) -> None:
+    task_id = completed(service, ada, keep(service, "cat.txt", b"0123456789"))
+
+    response = ada.get(f"/tasks/{task_id}/result", headers={"Range": asked})
+
+    assert_problem(response, status, code)
+    assert response.headers.get("content-range") == ("bytes */10" if status == 416 else None)
+
+
+def test_a_range_of_something_else_than_bytes_is_none(service: Service, ada: httpx.Client) -> None:
+    task_id = completed(service, ada, keep(service, "cat.txt", b"0123456789"))
+
+    response = ada.get(f"/tasks/{task_id}/result", headers={"Range": "lines=1-2"})
+
+    assert (response.status_code, response.content) == (200, b"0123456789")

@@ -76,7 +76,7 @@ def test_every_refusal_is_a_problem(document: Json) -> None:
     for _, _, operation in operations(document):
         for status, response in operation["responses"].items():
             # A download is whatever was stored.
-            media = set(response.get("content", ())) - ({"*/*"} if status == "200" else set())
+            media = set(response.get("content", ())) - ({"*/*"} if status < "300" else set())
             if status >= "400":
                 assert media == {"application/problem+json"}
             elif media:
@@ -98,6 +98,16 @@ def test_each_task_has_a_path_with_the_schema_of_its_arguments(document: Json) -
     assert schema["properties"] == {"data": {"type": "string"}}
     assert own["summary"] == "Process some text"
     assert "/tasks/report" in document["paths"]
+
+
+def test_a_tasks_own_path_may_have_nothing_for_a_caller(document: Json) -> None:
+    # As for a key that has to do with other tasks.
+    assert "404" in document["paths"]["/tasks/process"]["post"]["responses"]
+
+
+def test_a_download_says_that_it_comes_in_parts(document: Json) -> None:
+    for path in ("/tasks/{task_id}/result", "/tasks/{task_id}/files/{file_id}"):
+        assert {"206", "400", "416"} <= document["paths"][path]["get"]["responses"].keys()
 
 
 def test_parameters_offer_no_null(document: Json) -> None:

@@ -176,6 +176,16 @@ def test_a_key_that_is_none_is_refused(service: Service, ada: httpx.Client, key:
     assert kept(service) == []
 
 
+def test_who_may_not_come_in_is_told_that_before_anything_of_the_key(
+    service: Service, ada: httpx.Client
+) -> None:
+    service.ledger.users.sign_out("ada")
+
+    response = ada.post("/tasks/process", json={"data": "x"}, headers={"Idempotency-Key": "a\tb"})
+
+    assert_problem(response, 401, "not_authenticated")
+
+
 def test_two_keys_are_none(service: Service, ada: httpx.Client) -> None:
     keys = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
 
