@@ -163,14 +163,17 @@ class OurWorker:
         return Counting(self.database_url)
 
 
-# Rung by a process that has Celery, which this one need not.
+# Rung by a process that has Celery, which this one need not; and by the janitor's own look, which
+# writes down which broker it was: the worker's janitor would take an unknown one for a wiped one,
+# and write to every queued row in the middle of what is measured.
 _RING = """
-from datetime import timedelta
+import time
 from benchmarks.apps.ours import app
-engine = app.celeriac
-engine.ledger.sweeps.ring_all_due()
-while bells := engine.ledger.sweeps.due_to_ring("default", limit=20000, again=timedelta(minutes=5)):
-    engine.publisher.ring(bells)
+from celeriac.engine.broker import BrokerView
+from celeriac.engine.ringer import Ringer
+engine, view = app.celeriac, BrokerView(app)
+Ringer(engine, view, time.monotonic).ring(engine.ledger)
+view.close()
 engine.close()
 """
 

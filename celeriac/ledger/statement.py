@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, CursorResult, and_, bindparam
 from sqlalchemy.sql.elements import CompilerElement
 
 from celeriac.ledger.database import Database
-from celeriac.ledger.incoming import Columns, among, check_text, dump, encode, incoming
+from celeriac.ledger.incoming import Columns, among, check_text, dump, encode, incoming, words
 
 
 class Given(dict[str, ColumnElement[Any]]):
@@ -108,8 +108,10 @@ class Batch:
             ValueError: A text among the rows cannot be kept.
         """
         if self._database.dialect == "postgresql":
-            ids = [row["id"] for row in rows] if "id" in self._columns else None
-            self._statement.count(connection, rows=encode(rows), ids=ids)
+            ids = [str(row["id"]) for row in rows] if "id" in self._columns else []
+            self._statement.count(
+                connection, rows=encode(rows), ids=words(self._database.dialect, ids)
+            )
             return
         if not self._text:
             self._compile_single()

@@ -209,3 +209,13 @@ def test_what_a_leaving_worker_still_holds_goes_back(desk: Desk, ledger: Ledger)
     (bell,) = ledger.sweeps.due_to_ring("default", limit=9, again=timedelta(seconds=30))
     assert bell.task_id == "a"
     assert desk.complete(held).lost == ("a",)
+
+
+@pytest.mark.parametrize("said", ["NULL", "a,b", "{a}", " a ", 'a"b', "a\\b", "a\nb", "\u00e9'"])
+def test_an_id_may_be_any_text(desk: Desk, said: str) -> None:
+    desk.put(new(said), new("other"))
+
+    claimed = desk.claim("other", said)
+
+    assert [task.id for task in claimed] == ["other", said]
+    assert desk.complete(claimed[1]).lost == ()
