@@ -122,6 +122,24 @@ class Leases(Workers):
             is_reaped=settled.is_reaped,
         )
 
+    def leave(self, worker_id: str) -> None:
+        """Forget a worker. What it still held goes back, and none of it is to blame."""
+        super().leave(worker_id)
+        self._forget(worker_id)
+
+    def beat(self, worker_id: str) -> bool:
+        """Raise a worker's sequence number; False when it is no longer known: it was reaped."""
+        is_known = super().beat(worker_id)
+        if not is_known:
+            self._forget(worker_id)
+        return is_known
+
+    def _forget(self, worker_id: str) -> None:
+        """Let go of a worker that is no more: one that joins again has another id."""
+        with self._lock:
+            self._told_at.pop(worker_id, None)
+            self._in_doubt.pop(worker_id, None)
+
     def _take_doubted(self, worker_id: str) -> dict[str, TaskId]:
         with self._lock:
             return self._in_doubt.pop(worker_id, {})

@@ -149,7 +149,7 @@ class Holding:
             self._end(job, Ending.UNBEGUN, states.IGNORED)
         if self.is_stuck():
             # Every slot has a long task: another worker may be free.
-            for job in self._line.clear_ordinary():
+            for job in self._line.clear_held_up():
                 self._end(job, Ending.UNBEGUN, states.IGNORED)
 
     def disown(self) -> None:

@@ -65,11 +65,12 @@ class Line:
             lane.clear()
         return jobs
 
-    def clear_ordinary(self) -> list[Job]:
-        """Take out every job that is no suspect."""
-        jobs = [*self._plain, *self._async]
-        self._plain.clear()
-        self._async.clear()
+    def clear_held_up(self) -> list[Job]:
+        """Take out every job but a suspect whose turn is next: another worker may run them now."""
+        first = [] if self._alone is not None else list(self._suspects)[:1]
+        jobs = [job for job in self if job not in first]
+        self.clear()
+        self._suspects.extend(first)
         return jobs
 
     def ended(self, job: Job) -> None:

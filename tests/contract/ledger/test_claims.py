@@ -198,6 +198,22 @@ def test_a_worker_joins_beats_and_leaves(desk: Desk, ledger: Ledger) -> None:
     assert not ledger.leases.beat("w1")
 
 
+@pytest.mark.parametrize("is_reaped", [False, True])
+def test_nothing_is_remembered_of_a_worker_that_is_gone(
+    desk: Desk, ledger: Ledger, *, is_reaped: bool
+) -> None:
+    desk.begin("a")
+    ledger.leases._keep_doubted("w1", {"token": TaskId("b")})
+
+    if is_reaped:
+        ledger.sweeps.reap("w1", 1)
+        assert not ledger.leases.beat("w1")
+    else:
+        ledger.leases.leave("w1")
+
+    assert (ledger.leases._told_at, ledger.leases._in_doubt) == ({}, {})
+
+
 def test_what_a_leaving_worker_still_holds_goes_back(desk: Desk, ledger: Ledger) -> None:
     held = desk.begin("a")
 

@@ -130,13 +130,21 @@ def test_a_suspect_is_whoever_would_not_survive_another_charge(
     assert make_job("a", crashes=crashes, max_crashes=most).is_suspect is is_suspect
 
 
-def test_ordinary_jobs_are_cleared_without_the_suspects() -> None:
-    line = line_of(make_job("a"), make_job("b", crashes=2), make_job("c", is_async=True))
+def test_what_is_held_up_is_cleared_but_for_the_suspect_that_is_next() -> None:
+    first, second = make_job("first", crashes=2), make_job("second", crashes=2)
+    line = line_of(make_job("a"), first, make_job("c", is_async=True), second)
 
-    assert [job.id for job in line.clear_ordinary()] == ["a", "c"]
-    assert [job.id for job in line] == ["b"]
-    assert [job.id for job in line.clear()] == ["b"]
-    assert len(line) == 0
+    assert [job.id for job in line.clear_held_up()] == ["second", "a", "c"]
+    assert take(line, Rooms(2, 2)) == ["first"]
+
+
+def test_a_suspect_waits_for_another_one_at_some_other_worker() -> None:
+    first, second = make_job("first", crashes=2), make_job("second", crashes=2)
+    line = line_of(first, second)
+    take(line, Rooms(2, 2))
+
+    assert [job.id for job in line.clear_held_up()] == ["second"]
+    assert line.is_quarantine
 
 
 def test_a_job_is_taken_out_once() -> None:
