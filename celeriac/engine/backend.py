@@ -12,6 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from celery import states
@@ -52,6 +53,11 @@ class LedgerBackend(BaseBackend):
     @property
     def _engine(self) -> Any:
         return self.app.celeriac
+
+    @cached_property
+    def _tasks(self) -> Any:
+        # Asked for each result: Celery takes a lock to say what it is.
+        return self.app.tasks
 
     # ---- what the tracer tells while a task runs
 
@@ -152,7 +158,7 @@ class LedgerBackend(BaseBackend):
         Raises:
             EncodeError: No JSON carries it; the tracer makes a failure of that.
         """
-        task = self.app.tasks.get(request.task) if request is not None else None
+        task = self._tasks.get(request.task) if request is not None else None
         dump_result = getattr(task, "dump_result", None)
         value = dump_result(result) if dump_result is not None else self.prepare_value(result)
         try:

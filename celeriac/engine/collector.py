@@ -6,9 +6,7 @@ here; the executor makes one outcome of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 
 from celeriac.core.outcome import NewChord
@@ -76,12 +74,18 @@ def current_collector() -> Collector | None:
     return _current.get()
 
 
-@contextmanager
-def collecting(claimed: ClaimedTask) -> Iterator[Collector]:
+class collecting:  # noqa: N801 - used like a function
     """Collect for one claimed task while its body runs."""
-    collector = Collector(claimed)
-    token = _current.set(collector)
-    try:
-        yield collector
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_collector", "_token")
+
+    def __init__(self, claimed: ClaimedTask) -> None:
+        self._collector = Collector(claimed)
+        self._token: Token[Collector | None]
+
+    def __enter__(self) -> Collector:
+        self._token = _current.set(self._collector)
+        return self._collector
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

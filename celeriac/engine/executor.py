@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from kombu.utils.encoding import safe_repr
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
-from celeriac.core.task import ClaimedTask, TaskError
+from celeriac.core.task import ClaimedTask, NewTask, TaskError, TaskId
 from celeriac.engine import codec, context_stack, strand
 from celeriac.engine.collector import Collector, collecting
 from celeriac.engine.messages import request_of
@@ -47,13 +47,16 @@ class Executor:
 
     def __init__(self, app: Any, *, hostname: str, now: Callable[[], datetime] | None = None):
         self._app = app
+        self._engine = app.celeriac
+        # Asked for each task: Celery takes a lock to say what it is.
+        self._tasks = app.tasks
         self._hostname = hostname
         self._now = now or (lambda: datetime.now(UTC))
 
     def prepare(self) -> None:
         """Build the tracer of every task, so that the first run of each is as fast as the next."""
         celery_trace.saferepr = shown_result
-        for name, task in self._app.tasks.items():
+        for name, task in self._tasks.items():
             self._build(name, task)
 
     def _build(self, name: str, task: Any) -> Any:
@@ -70,7 +73,7 @@ class Executor:
             BaseException: What no task may keep to itself: SystemExit, KeyboardInterrupt and
                 the like leave through here, and end the process.
         """
-        task = self._app.tasks.get(claimed.name)
+        task = self._tasks.get(claimed.name)
         if task is None:
             return self._unknown(claimed)
         try:
@@ -80,7 +83,7 @@ class Executor:
                 args,
                 kwargs,
                 hostname=self._hostname,
-                is_zero_first=self._app.celeriac.is_zero_first_for(claimed.name),
+                is_zero_first=self._engine.is_zero_first_for(claimed.name),
             )
         except (ValueError, TypeError) as error:
             return self._rejected(claimed, f"the task cannot be read: {error}")
@@ -200,7 +203,7 @@ class Executor:
             lease_token=collector.claimed.lease_token,
             ending=ending,
             finished_at=self._now(),
-            continuations=tuple(each for each in collector.continuations if each.id != own),
+            continuations=_others(collector.continuations, own) if collector.continuations else (),
             chords=tuple(collector.chords),
             **facts,
         )
@@ -225,6 +228,10 @@ class Executor:
             needs_errbacks=True,
         )
         return outcome, Report(state=states.FAILURE, shown=reason)
+
+
+def _others(tasks: Iterable[NewTask], own: TaskId) -> tuple[NewTask, ...]:
+    return tuple(task for task in tasks if task.id != own)
 
 
 def shown_result(result: Any, *args: Any, **kwargs: Any) -> str:

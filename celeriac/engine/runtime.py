@@ -62,8 +62,9 @@ class Engine:
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None
         self._background: Any = None
-        # Asked for every doorbell.
+        # Asked for every task: Celery takes a lock to say which tasks there are.
         self._is_async: dict[str, bool] = {}
+        self._is_nine_first: dict[str, bool] = {}
         self._to_cancel: deque[TaskId] = deque()
         # Called when a task is to be cancelled soon; a worker's pool hangs its thread here.
         self.on_cancel: Callable[[], None] = lambda: None
@@ -87,7 +88,15 @@ class Engine:
 
         A plain Celery task means what its broker means; a typed one always has 9 first.
         """
-        return self.is_zero_first and not getattr(self._app.tasks.get(name), "is_nine_first", False)
+        if not self.is_zero_first:
+            return False
+        found = self._is_nine_first.get(name)
+        if found is None:
+            task = self._app.tasks.get(name)
+            if task is None:
+                return True
+            found = self._is_nine_first[name] = getattr(task, "is_nine_first", False)
+        return not found
 
     def is_async(self, name: str) -> bool:
         """Whether a task function is an `async def`, so that many run at a time."""

@@ -7,6 +7,7 @@ in one statement. For all others it is first looked up what their rows say, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -66,23 +67,22 @@ class Completions:
         self, connection: Connection, outcomes: Sequence[Outcome], settled: Settled
     ) -> Sequence[Outcome]:
         """Finish what can be finished in one statement; return what is still to be written."""
-        if len({outcome.task_id for outcome in outcomes}) < len(outcomes):
-            # The first outcome of a lease counts, of whatever kind it is.
-            return outcomes
-        plain = sorted(filter(_is_plain, outcomes), key=lambda outcome: outcome.task_id)
-        if not plain:
-            return outcomes
-        rows = encode([_plain_row(outcome) for outcome in plain])
-        ids = words(self._dialect, [outcome.task_id for outcome in plain])
-        is_all = self._finish.count(connection, rows=rows, ids=ids) == len(plain)
-        # Some are not held any more, or are parts of a chord: the long way tells which.
-        done = None if is_all else self._find_recorded(connection, plain).keys()
+        plain: list[Outcome] = []
         rest: list[Outcome] = []
         for outcome in outcomes:
-            if _is_plain(outcome) and (done is None or _key_of(outcome) in done):
-                settled.ended.append(_ended_plainly(outcome))
-            else:
-                rest.append(outcome)
+            (plain if _is_plain(outcome) else rest).append(outcome)
+        if not plain or len({outcome.task_id for outcome in outcomes}) < len(outcomes):
+            # The first outcome of a lease counts, of whatever kind it is.
+            return outcomes
+        plain.sort(key=_id_of)
+        rows = encode([_plain_row(outcome) for outcome in plain])
+        ids = words(self._dialect, [outcome.task_id for outcome in plain])
+        if self._finish.count(connection, rows=rows, ids=ids) < len(plain):
+            # Some are not held any more, or are parts of a chord: the long way tells which.
+            done = self._find_recorded(connection, plain).keys()
+            rest += [outcome for outcome in plain if _key_of(outcome) not in done]
+            plain = [outcome for outcome in plain if _key_of(outcome) in done]
+        settled.ended += map(_ended_plainly, plain)
         return rest
 
     # ---- what has consequences
@@ -144,6 +144,10 @@ class Completions:
         }
 
 
+_COMPLETED = Ending.COMPLETED.value
+_id_of = attrgetter("task_id")
+
+
 def _is_plain(outcome: Outcome) -> bool:
     return (
         outcome.ending is Ending.COMPLETED
@@ -172,7 +176,7 @@ def _plain_row(outcome: Outcome) -> dict[str, object]:
 def _ended_plainly(outcome: Outcome) -> Ended:
     return Ended(
         task_id=outcome.task_id,
-        state=outcome.ending.value,
+        state=_COMPLETED,
         result=outcome.result,
         result_codec=outcome.result_codec,
     )

@@ -90,7 +90,8 @@ class Channel:
     def _take(self, message: Any) -> None:
         kind = message[0]
         if kind == "run":
-            self._jobs.put(message)
+            for job in message[1]:
+                self._jobs.put(job)
             if self._is_full:
                 self._recall()
         elif kind == "begin":
@@ -129,7 +130,7 @@ class Channel:
             if job is None:
                 is_over = True
             else:
-                recalled.append(ClaimedTask._make(job[1]).id)
+                recalled.append(ClaimedTask._make(job[0]).id)
         if is_over:
             self._jobs.put(None)
         self.tell("recalled", recalled)

@@ -93,7 +93,7 @@ class _Child:
     def run_all(self) -> None:
         """Run tasks until there are no more."""
         while (job := self._channel.next_job()) is not None:
-            _, given, soft_seconds = job
+            given, soft_seconds = job
             self._run(ClaimedTask._make(given), soft_seconds)
 
     def _run(self, claimed: ClaimedTask, soft_seconds: float | None) -> None:

@@ -60,6 +60,10 @@ class Child:
         """Look after the limits of its tasks, and yield when to look again at the latest."""
         raise NotImplementedError
 
+    def room(self, most: int) -> int:
+        """Return how many more jobs it takes, if so many are the most it may have."""
+        raise NotImplementedError
+
     def interrupt(self, job: Job) -> None:
         """Have one of its tasks ended."""
         raise NotImplementedError
@@ -162,22 +166,43 @@ class PlainChild(Child):
 
     is_async = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # What goes to it with the next message.
+        self._taken: list[tuple[Any, ...]] = []
+
     @property
     def head(self) -> Job | None:
         """What it runs."""
         return next(iter(self.jobs.values()), None)
 
-    def room(self, handed: int) -> int:
-        """Return how many more jobs it takes, so that it has no more than are worth a trip."""
+    def room(self, most: int) -> int:
+        """Return how many more jobs it takes."""
         head = self.head
         if self.is_recalling or (head is not None and _is_long(head)):
             return 0
-        return min(max(0, handed - len(self.jobs)), self._left())
+        return min(max(0, most - len(self.jobs)), self._left())
 
     def take(self, job: Job) -> None:
         """Have it run a job when it has run those before; written with the next `flush`."""
         super().take(job)
-        self.put("run", job.claimed[:], job.soft_seconds)
+        self._taken.append((job.claimed[:], job.soft_seconds))
+
+    def put(self, *message: Any) -> None:
+        """Have something written to it with the next `flush`, after the jobs that it took."""
+        self._put_taken()
+        super().put(*message)
+
+    def flush(self) -> bool:
+        """Write what is left; whether nothing is."""
+        self._put_taken()
+        return super().flush()
+
+    def _put_taken(self) -> None:
+        if self._taken:
+            # In one message: it costs hardly more than one job.
+            super().put("run", self._taken)
+            self._taken = []
 
     def interrupt(self, job: Job) -> None:
         """Kill it, if it runs the job; else have back what waits."""
@@ -215,11 +240,11 @@ class AsyncChild(Child):
     # A task of its keeps its event loop from the others.
     is_blocked = False
 
-    def room(self, slots: int) -> int:
+    def room(self, most: int) -> int:
         """Return how many more jobs it takes."""
         if self.is_recalling or self.is_blocked:
             return 0
-        return min(slots - len(self.jobs), self._left())
+        return min(most - len(self.jobs), self._left())
 
     def take(self, job: Job) -> None:
         """Have it begin a job as soon as its event loop is free; written with the next `flush`."""

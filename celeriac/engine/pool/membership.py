@@ -28,6 +28,8 @@ class Membership:
         self._describe = describe
         self._worker: NewWorker | None = None
         self._slots: SlotFile | None = None
+        # Not written down at once: most slots have their next task in the same moment.
+        self._resting: set[int] = set()
         # By the monotonic clock.
         self.beat_at = 0.0
 
@@ -58,8 +60,20 @@ class Membership:
 
     def runs(self, slot: int, task_id: str) -> None:
         """Write down which task a slot runs, for whoever finds this worker dead."""
+        self._resting.discard(slot)
         if self._slots is not None:
             self._slots.set(slot, task_id)
+
+    def rests(self, slot: int) -> None:
+        """Note that a slot runs nothing; written down with the next `record`."""
+        self._resting.add(slot)
+
+    def record(self) -> None:
+        """Write down which slots run nothing."""
+        if self._resting and self._slots is not None:
+            for slot in self._resting:
+                self._slots.set(slot, "")
+            self._resting.clear()
 
     def leave(self) -> None:
         """Leave in order."""

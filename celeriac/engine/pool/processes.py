@@ -27,6 +27,7 @@ from celeriac.engine.pool.handle import AsyncChild, Child, PlainChild
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.nursery import Nursery
 from celeriac.engine.pool.pacer import Pacer
+from celeriac.engine.pool.places import Places
 from celeriac.engine.pool.runner import Events, Runner
 from celeriac.engine.pool.slots import Numbers
 
@@ -100,21 +101,18 @@ class ProcessRunner:
 
     def hand(self, jobs: Iterable[Job]) -> None:
         """Give each job to the child that has the fewest."""
-        handed, slots = self._pacer.handed(), self._slots_per_async_child
-        rooms: dict[bool, dict[Child, int]] = {
-            False: {child: child.room(handed) for child in self._nursery.plain()},
-            True: {child: child.room(slots) for child in self._nursery.interleaving()},
+        plain, interleaving = self._nursery.plain(), self._nursery.interleaving()
+        places = {
+            False: Places(plain, self._pacer.handed()),
+            True: Places(interleaving, self._slots_per_async_child),
         }
         for job in jobs:
-            room = rooms[job.is_async]
-            # Those with no room last: there is always one that has some.
-            child = min(room, key=lambda each: (room[each] < 1, len(each.jobs)))
-            room[child] -= 1
+            child = places[job.is_async].take()
             child.take(job)
-            if isinstance(child, PlainChild) and child.head is job:
+            if not job.is_async and len(child.jobs) == 1:
                 self._events.began(job, child.pid, child.slot)
-        for child in (*rooms[False], *rooms[True]):
-            self._nursery.flush(child)
+        for each in (*plain, *interleaving):
+            self._nursery.flush(each)
 
     def interrupt(self, task_id: str) -> None:
         """Kill the child that runs a task; what waits behind it goes to others.
@@ -183,6 +181,7 @@ class ProcessRunner:
             except wire.MISREADINGS as error:
                 raise wire.GarbledError("a question cannot be read") from error
             child.send(*reply)
+            self._events.asked()
         elif kind == "progress":
             self._events.progressed(TaskId(message[1]), message[2], message[3])
         elif kind == "begun":
@@ -223,8 +222,8 @@ class ProcessRunner:
         else:
             self._pacer.saw(report.runtime_seconds)
         self._events.ended(job, outcome, report)
-        if isinstance(child, PlainChild) and child.head is not None:
-            self._events.began(child.head, child.pid, child.slot)
+        if isinstance(child, PlainChild) and (head := child.head) is not None:
+            self._events.began(head, child.pid, child.slot)
         self._let_go(child)
 
     # ---- children go

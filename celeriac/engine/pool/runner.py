@@ -27,6 +27,9 @@ class Events(Protocol):
     def returned(self, jobs: Iterable[Job]) -> None:
         """Jobs that were handed over and have not begun are to be handed over again."""
 
+    def asked(self) -> None:
+        """A running job asked something and was answered; it may ask again at once."""
+
 
 class Runner(Protocol):
     """Runs claimed tasks. Every method is called in the pool's thread unless it says otherwise."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from celery.worker import state as worker_state
@@ -23,6 +24,7 @@ from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.core.worker import NewWorker
 from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
+from celeriac.engine.pool.doze import Doze
 from celeriac.engine.pool.holding import End, Holding
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
@@ -63,7 +65,11 @@ class PoolThread:
         self._told = told
         self._membership = Membership(engine, describe)
         self._intake = Intake(
-            told, engine.counters, is_async=engine.is_async, is_at_most_once=engine.is_at_most_once
+            told,
+            engine.counters,
+            is_async=engine.is_async,
+            # Asked for each doorbell; a worker that has tasks of a function knows what it is.
+            is_at_most_once=cache(engine.is_at_most_once),
         )
         self._queues = queues
         self._limits = limits
@@ -83,6 +89,7 @@ class PoolThread:
         self._holding = Holding(runner, told.now)
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
         self._look_at = 0.0
+        self._doze = Doze()
         # The id under which it claimed what it holds.
         self._worker_id = ""
         self._patience = Patience()
@@ -146,6 +153,10 @@ class PoolThread:
             self._forget_slot(job)
         self._holding.returned(returned)
 
+    def asked(self) -> None:
+        """Take note that a task has asked for something, and may ask for more."""
+        self._doze.disturbed(time.monotonic())
+
     def ended(self, job: Job, outcome: Outcome, report: Report) -> None:
         """Take a job's outcome for the next transaction."""
         self._forget_slot(job)
@@ -154,7 +165,7 @@ class PoolThread:
     def _forget_slot(self, job: Job) -> None:
         if job.slot >= 0:
             # Claimed again and not begun, it would be charged with this worker's death.
-            self._membership.runs(job.slot, "")
+            self._membership.rests(job.slot)
 
     # ---- the loop
 
@@ -182,6 +193,9 @@ class PoolThread:
         return self._is_stopping and self._holding.is_empty
 
     def _wait(self) -> None:
+        now = time.monotonic()
+        if self._holding.has_ends and (pause := self._doze.seconds(now, due_at=self._due_at(now))):
+            time.sleep(pause)
         for key, _ in self._selector.select(self._pause()):
             key.data()
 
@@ -217,6 +231,7 @@ class PoolThread:
 
     def _turn(self) -> None:
         """Write one transaction, if it is time: what ended, what follows, what is claimed next."""
+        self._membership.record()
         now = time.monotonic()
         is_due = now >= self._due_at(now)
         if is_due:

@@ -92,7 +92,7 @@ def asking() -> Iterator[Callable[..., Future[Any]]]:
 
 
 def _run(task_id: str) -> list[Any]:
-    return ["run", make_claimed("add", task_id=task_id)[:], None]
+    return ["run", [[make_claimed("add", task_id=task_id)[:], None]]]
 
 
 def test_jobs_come_in_the_order_of_sending(ends: tuple[Parent, Channel]) -> None:
@@ -101,7 +101,7 @@ def test_jobs_come_in_the_order_of_sending(ends: tuple[Parent, Channel]) -> None
 
     jobs = [channel.next_job(), channel.next_job()]
 
-    assert [job[1][0] for job in jobs if job] == ["a", "b"]
+    assert [job[0][0] for job in jobs if job] == ["a", "b"]
 
 
 def test_there_are_no_more_jobs_after_the_word_to_stop(ends: tuple[Parent, Channel]) -> None:
@@ -203,7 +203,7 @@ def test_jobs_that_come_while_a_task_asks_are_kept(
     assert asked.result(5.0) is None
     job = channel.next_job()
     assert job is not None
-    assert job[1][0] == "next"
+    assert job[0][0] == "next"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class Recorder:
         self.reports: dict[str, Report] = {}
         self.progress: list[tuple[str, str, str]] = []
         self.back: list[str] = []
+        self.questions = 0
 
     def began(self, job: Job, pid: int, slot: int) -> None:
         job.began = time.monotonic()
@@ -58,6 +59,9 @@ class Recorder:
 
     def returned(self, jobs: Iterable[Job]) -> None:
         self.back += [job.id for job in jobs]
+
+    def asked(self) -> None:
+        self.questions += 1
 
 
 class TinyChild:
@@ -143,7 +147,12 @@ class TinyChild:
             data = b""
         if not data:
             os._exit(0)
-        return self._unpacker.feed(data)
+        return [single for each in self._unpacker.feed(data) for single in _singly(each)]
+
+
+def _singly(message: Any) -> Any:
+    """Return a message that hands over many jobs as one for each of them."""
+    return [["run", *job] for job in message[1]] if message[0] == "run" else [message]
 
 
 def _run_child(sock: socket.socket, number: int) -> None:
@@ -422,6 +431,7 @@ def test_a_child_is_answered_out_of_the_ledger(tmp_path: Path) -> None:
         rig.outcome("a")
 
         assert rig.events.progress == [("a", "", "7 ['task-1']")]
+        assert rig.events.questions == 1
     ledger.close()
 
 

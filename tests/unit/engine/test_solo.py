@@ -58,6 +58,8 @@ class Recorder:
 
     def returned(self, jobs: Iterable[Job]) -> None: ...
 
+    def asked(self) -> None: ...
+
 
 class Rig:
     """A solo runner: this thread is the main one, and `beside` acts as the pool's."""
