@@ -4,6 +4,7 @@
     python run.py up --port 8001      with options; `python run.py up --help` lists them
     python run.py check               the quick gate: format, lint, types, imports, fast tests
     python run.py test [PYTEST ARGS]  everything that must be green before a change lands
+    python run.py coverage            which lines and branches the fast tests do not reach
     python run.py bench [OPTIONS]     ours beside the others; `bench --help` lists the rows
     python run.py docs                build the pages into build/docs; a warning is an error
     python run.py lock [--upgrade]    write requirements*.txt again (needs uv)
@@ -52,7 +53,6 @@ DOCS = ("-m", "sphinx", "--fail-on-warning", "--keep-going", "docs", "build/docs
 FAST_TESTS = ("tests/unit", "tests/contract")
 # More than there are cores at the least: half of the time a test waits for something.
 SIDE_BY_SIDE = ("-n", "4")
-COVERAGE = ("--cov", "--cov-report=")
 
 
 def main(words: Sequence[str]) -> int:
@@ -65,7 +65,7 @@ def main(words: Sequence[str]) -> int:
     word, *rest = words
     if word == "lock":
         return lock_requirements(rest)
-    if word not in ("bench", "check", "docs", "test"):
+    if word not in ("bench", "check", "coverage", "docs", "test"):
         install(RUNTIME)
         return hand_over([str(PYTHON), "-m", "celeriac", *words])
     install(WITH_TOOLS)
@@ -73,6 +73,8 @@ def main(words: Sequence[str]) -> int:
         return run([str(PYTHON), "-m", "benchmarks", *rest])
     if word == "docs":
         return run([str(PYTHON), *DOCS])
+    if word == "coverage":
+        return run_gates(coverage_gates())
     return run_gates(check_gates() if word == "check" else test_gates(rest))
 
 
@@ -216,13 +218,20 @@ def test_gates(arguments: Sequence[str]) -> list[Gate]:
     """Return what decides whether a change lands; with arguments, those tests alone."""
     if arguments:
         return [*TEXT_GATES, ("tests", pytest(*arguments))]
-    # Those of one file stay together: they share their servers.
-    with_servers = ["-n", "3", "--dist", "loadfile", *(f"--ignore={each}" for each in FAST_TESTS)]
+    # In groups that share their servers, in the order in which they stand.
+    with_servers = ["-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    with_servers += [f"--ignore={each}" for each in FAST_TESTS]
     return [
         *TEXT_GATES,
-        ("fast tests", pytest(*SIDE_BY_SIDE, *COVERAGE, *FAST_TESTS)),
-        # Most of what these run is in other processes, which are not measured.
+        ("fast tests", pytest(*SIDE_BY_SIDE, *FAST_TESTS)),
         ("tests with servers", pytest(*with_servers)),
+    ]
+
+
+def coverage_gates() -> list[Gate]:
+    """Return what measures the tests: the fast ones, as most others run in other processes."""
+    return [
+        ("fast tests", pytest(*SIDE_BY_SIDE, "--cov", "--cov-report=", *FAST_TESTS)),
         ("coverage", ("-m", "coverage", "report", "--skip-covered", "--skip-empty")),
     ]
 

@@ -149,7 +149,7 @@ def test_words_are_passed_on_to_celeriac(
     ("words", "names"),
     [
         (["check"], ["fast tests"]),
-        (["test"], ["fast tests", "tests with servers", "coverage"]),
+        (["test"], ["fast tests", "tests with servers"]),
         (["test", "-k", "one"], ["tests"]),
     ],
 )
