@@ -31,6 +31,7 @@ from celeriac.errors import (
 from celeriac.files.file import SentFiles, refuse_strangers
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.service.callers import SCOPES, Caller
+from celeriac.service.task_types import Catalogue
 
 Json = Any
 
@@ -85,6 +86,12 @@ class ListedCatalogue:
             raise InvalidArgumentsError(name, tuple(problems))
         return Arguments(codec=Codec.JSON, text=json.dumps([[], kwargs]))
 
+    def validate_many(
+        self, name: str, many: Sequence[dict[str, Json]]
+    ) -> list[Arguments | InvalidArgumentsError]:
+        """Return the same of many."""
+        return validate_each(self, name, many)
+
 
 class FunctionCatalogue:
     """A catalogue of functions, each with the contract that its hints make."""
@@ -113,6 +120,25 @@ class FunctionCatalogue:
         text = json.dumps([[], kwargs])
         refuse_strangers(name, text, files)
         return Arguments(codec=Codec.JSON, text=text)
+
+    def validate_many(
+        self, name: str, many: Sequence[dict[str, Json]]
+    ) -> list[Arguments | InvalidArgumentsError]:
+        """Return the same of many."""
+        return validate_each(self, name, many)
+
+
+def validate_each(
+    catalogue: Catalogue, name: str, many: Sequence[dict[str, Json]]
+) -> list[Arguments | InvalidArgumentsError]:
+    """Return what a catalogue says of the arguments of each call."""
+    found: list[Arguments | InvalidArgumentsError] = []
+    for kwargs in many:
+        try:
+            found.append(catalogue.validate(name, kwargs))
+        except InvalidArgumentsError as error:
+            found.append(error)
+    return found
 
 
 class RecordingPublisher:

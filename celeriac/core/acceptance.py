@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from celeriac.core.task import Doorbell, NewTask, Task
+from celeriac.core.state import TaskState
+from celeriac.core.task import Doorbell, NewTask, Task, TaskId, Twin
 from celeriac.errors import (
     CeleriacError,
     FieldProblem,
@@ -15,8 +16,17 @@ from celeriac.errors import (
     InvalidOptionError,
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A twin that was accepted, as far as anybody asks."""
+
+    id: TaskId
+    state: TaskState
+
+
 # What became of one task: as it was accepted, as it had been accepted before, or why not.
-TaskOutcome = Task | CeleriacError
+TaskOutcome = Task | Begun | CeleriacError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +54,15 @@ class WantedTask:
     unique: Reservation | None = None
 
 
+Wanted = WantedTask | Twin
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """Tasks that one request hands in."""
 
     # Each of them, or why it cannot be one.
-    tasks: Sequence[WantedTask | CeleriacError]
+    tasks: Sequence[Wanted | CeleriacError]
     # The request comes again under the same name, when its answer was lost.
     once: Reservation | None = None
     # Makes the answer out of what became of each task; kept under `once`, and given again.
@@ -70,12 +83,12 @@ class Accepted:
     answer: str | None = None
 
 
-def invalid_batch(outcomes: Sequence[TaskOutcome | WantedTask]) -> InvalidBatchError:
+def invalid_batch(outcomes: Sequence[TaskOutcome | Wanted]) -> InvalidBatchError:
     """Return the refusal of a batch that was to be all or nothing, of which some are refused."""
     problems: list[FieldProblem] = []
     for place, error in enumerate(outcomes):
         # Others were good, and are left out because of these.
-        if isinstance(error, Task | WantedTask | InvalidBatchError):
+        if not isinstance(error, CeleriacError) or isinstance(error, InvalidBatchError):
             continue
         named = problems_of(error) or (FieldProblem(pointer="", detail=str(error)),)
         problems += [

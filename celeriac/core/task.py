@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, NewType
@@ -98,6 +98,28 @@ class NewTask:
     # The user's name; None when a program with access to the ledger submitted it.
     submitted_by: str | None = None
     tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A new task that is like another one in all but its id and its arguments.
+
+    A batch holds many of them: to say thirty facts of each again takes longer than to keep it.
+    """
+
+    id: TaskId
+    arguments: Arguments
+    # If this one is its own root, so is the twin.
+    like: NewTask
+
+    @property
+    def root_id(self) -> str | None:
+        """The first task of the canvas that it belongs to."""
+        return self.id if self.like.root_id == self.like.id else self.like.root_id
+
+    def to_new_task(self) -> NewTask:
+        """Return the same task with every fact of its own."""
+        return replace(self.like, id=self.id, arguments=self.arguments, root_id=self.root_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.core.file_reference import FileId
+import orjson
+
+from celeriac.core.file_reference import MARK, FileId
 from celeriac.core.task import DEFAULT_QUEUE, Arguments, Codec
 from celeriac.core.task_type import TaskType
 from celeriac.engine.contract import Contract
 from celeriac.engine.typed_task import TypedTask
-from celeriac.errors import TaskNameNotFoundError
+from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
 from celeriac.files.file import SentFiles, refuse_strangers
 
 Json = Any
@@ -21,6 +23,7 @@ Json = Any
 _INTERNAL = ("celery.", "celeriac.")
 # Made once: `json.dumps` makes another each time that it is to leave the blanks out.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+_MARK = MARK.encode()
 
 
 class Catalogue:
@@ -80,6 +83,39 @@ class Catalogue:
         refuse_strangers(name, text, files)
         return Arguments(codec=Codec.JSON, text=text)
 
+    def validate_many(
+        self, name: str, many: Sequence[Mapping[str, Json]]
+    ) -> list[Arguments | InvalidArgumentsError]:
+        """Return the named arguments of many calls as they are kept, or why they do not fit.
+
+        Args:
+            name: The task name.
+            many: The arguments of each, out of JSON; none of them takes a file.
+
+        Raises:
+            TaskNameNotFoundError: There is no such task that may be submitted.
+        """
+        contract = self._contract(self._find(name))
+        texts = [_text_of(kwargs) for kwargs in many]
+        if not contract.is_named or None in texts:
+            return [self._validated(name, kwargs) for kwargs in many]
+        written = [text for text in texts if text is not None]
+        misfits = contract.misfits(written)
+        return [
+            self._validated(name, many[place])
+            if place in misfits or _MARK in text
+            else Arguments(codec=Codec.JSON, text=f"[[],{text.decode()}]")
+            for place, text in enumerate(written)
+        ]
+
+    def _validated(
+        self, name: str, kwargs: Mapping[str, Json]
+    ) -> Arguments | InvalidArgumentsError:
+        try:
+            return self.validate(name, kwargs)
+        except InvalidArgumentsError as error:
+            return error
+
     def _read(self, name: str, task: Any) -> TaskType:
         title, _, description = inspect.cleandoc(task.__doc__ or "").partition("\n")
         return TaskType(
@@ -119,6 +155,14 @@ class Catalogue:
             return DEFAULT_QUEUE
         queue = route.get("queue", DEFAULT_QUEUE)
         return str(getattr(queue, "name", queue))
+
+
+def _text_of(kwargs: Mapping[str, Json]) -> bytes | None:
+    try:
+        return orjson.dumps(kwargs)
+    # It knows no number of more than 64 bits.
+    except TypeError:
+        return None
 
 
 def _max_attempts(task: Any) -> int | None:

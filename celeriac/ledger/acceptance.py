@@ -11,10 +11,11 @@ from celeriac.core.acceptance import (
     Reservation,
     Submission,
     TaskOutcome,
+    Wanted,
     WantedTask,
     invalid_batch,
 )
-from celeriac.core.task import Doorbell, NewTask, Task
+from celeriac.core.task import Doorbell, NewTask, Task, Twin
 from celeriac.errors import (
     CeleriacError,
     ConflictError,
@@ -53,7 +54,7 @@ class Names:
 class Group:
     """What one submission puts in."""
 
-    tasks: list[NewTask]
+    tasks: list[NewTask | Twin]
     is_atomic: bool
 
 
@@ -145,25 +146,25 @@ class Acceptance:
         return _Same(first) if is_same else IdempotencyKeyReusedError()
 
     def _gather(self, index: int, each: Submission) -> None:
-        tasks: list[NewTask] = []
+        tasks: list[NewTask | Twin] = []
         begin = self._count
         self._members[index] = [self._stand_for(wanted, tasks) for wanted in each.tasks]
         self._own[index] = range(begin, self._count)
         self.groups.append(Group(tasks, each.is_atomic))
 
     def _stand_for(
-        self, wanted: WantedTask | CeleriacError, tasks: list[NewTask]
+        self, wanted: Wanted | CeleriacError, tasks: list[NewTask | Twin]
     ) -> TaskOutcome | int:
-        if not isinstance(wanted, WantedTask):
+        if isinstance(wanted, CeleriacError):
             return wanted
-        if wanted.unique is not None:
+        if isinstance(wanted, WantedTask) and wanted.unique is not None:
             taken = self._names.taken.get(wanted.unique.id)
             if taken is not None and taken.task is not None:
                 return taken.task
             if wanted.unique.id in self._standing:
                 return self._standing[wanted.unique.id]
             self._standing[wanted.unique.id] = self._count
-        tasks.append(wanted.task)
+        tasks.append(wanted.task if isinstance(wanted, WantedTask) else wanted)
         self._count += 1
         return self._count - 1
 
@@ -172,16 +173,15 @@ class Acceptance:
     ) -> Accepted | Refusal:
         members = self._members[index]
         outcomes = [put[each][0] if isinstance(each, int) else each for each in members]
-        is_any_refused = not all(isinstance(outcome, Task) for outcome in outcomes)
-        if is_any_refused and submission.is_atomic:
+        refused = sum(isinstance(outcome, CeleriacError) for outcome in outcomes)
+        if refused and submission.is_atomic:
             return invalid_batch(outcomes)
         bells = [put[place][1] for place in self._own[index]]
-        is_any_accepted = any(isinstance(outcome, Task) for outcome in outcomes)
         return Accepted(
             outcomes=outcomes,
             doorbells=[bell for bell in bells if bell is not None],
             answer=submission.to_answer(outcomes)
-            if submission.once is not None and is_any_accepted
+            if submission.once is not None and refused < len(outcomes)
             else None,
         )
 
@@ -194,7 +194,7 @@ def _again(first: Accepted | Refusal) -> Accepted | Refusal:
 
 
 def _is_all_refused(answer: Accepted) -> bool:
-    return not any(isinstance(outcome, Task) for outcome in answer.outcomes)
+    return all(isinstance(outcome, CeleriacError) for outcome in answer.outcomes)
 
 
 def _row(

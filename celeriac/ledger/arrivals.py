@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,7 @@ from sqlalchemy import (
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
-from celeriac.core.task import Codec, Doorbell, NewTask, TaskId
+from celeriac.core.task import Codec, Doorbell, NewTask, TaskId, Twin
 from celeriac.ledger.database import Database
 from celeriac.ledger.file_holders import FileHolders
 from celeriac.ledger.incoming import (
@@ -174,10 +175,46 @@ class Arrivals:
         known += [task for task in wanted if task.id not in done]
         return Arrived(doorbells, tuple(known))
 
-    def hold_files(self, connection: Connection, tasks: Iterable[NewTask]) -> None:
+    def put_twins(
+        self, connection: Connection, twins: Sequence[Twin], timing: Timing
+    ) -> list[Doorbell | None] | None:
+        """Insert twins of new tasks that wait for no other.
+
+        Returns:
+            For each, in order, its doorbell when it is queued by this; None for all when the id of
+            one was known, and it was left out.
+        """
+        likes = {id(twin.like): twin.like for twin in twins}
+        rows = {key: _row(like, timing) for key, like in likes.items()}
+        shared, *others = rows.values()
+        own = [name for name in shared if any(row[name] != shared[name] for row in others)]
+        apart = {key: {name: row[name] for name in own} for key, row in rows.items()}
+        parts: list[Row] = [
+            {
+                **apart[id(twin.like)],
+                "id": twin.id,
+                "arguments": twin.arguments.text,
+                "root_id": twin.root_id,
+            }
+            for twin in sorted(twins, key=attrgetter("id"))
+        ]
+        if self._insert.count_alike(connection, shared, parts) < len(parts):
+            return None
+        self.hold_files(connection, twins)
+        ready = {key for key, row in rows.items() if row["state"] == TaskState.QUEUED.value}
+        return [doorbell_of(twin) if id(twin.like) in ready else None for twin in twins]
+
+    def hold_files(self, connection: Connection, tasks: Iterable[NewTask | Twin]) -> None:
         """Have tasks hold on to the files that they were given."""
         # Links and the rest of a chain stand in the headers with their arguments.
-        texts = ((task.id, text) for task in tasks for text in (task.arguments.text, task.headers))
+        texts = (
+            (task.id, text)
+            for task in tasks
+            for text in (
+                task.arguments.text,
+                task.like.headers if isinstance(task, Twin) else task.headers,
+            )
+        )
         self.files.hold(connection, texts)
 
     def put_chords(self, connection: Connection, new: Sequence[NewChord], now: int) -> None:

@@ -18,6 +18,7 @@ from celeriac.core.task import (
     Task,
     TaskError,
     TaskId,
+    Twin,
 )
 from celeriac.ledger.incoming import FLAG, REAL, TEXT, WHOLE, Columns
 from celeriac.ledger.moments import from_micros, to_micros
@@ -128,9 +129,10 @@ def task_as_accepted(task: NewTask, *, state: TaskState, created_at: datetime) -
     )
 
 
-def doorbell_of(task: NewTask) -> Doorbell:
+def doorbell_of(task: NewTask | Twin) -> Doorbell:
     """Return the doorbell of a task that has just been queued."""
-    return Doorbell(task_id=task.id, name=task.name, queue=task.queue, priority=task.priority)
+    facts = task.like if isinstance(task, Twin) else task
+    return Doorbell(task_id=task.id, name=facts.name, queue=facts.queue, priority=facts.priority)
 
 
 def text_from_words(words: tuple[str, ...]) -> str:

@@ -7,9 +7,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from celeriac.core.acceptance import Accepted, Submission, TaskOutcome
-from celeriac.core.task import NewTask, Task
-from celeriac.errors import InvalidBatchError, InvalidOptionError, TaskIdTakenError
+from celeriac.core.acceptance import Accepted, Begun, Submission, TaskOutcome
+from celeriac.core.state import TaskState
+from celeriac.core.task import NewTask, Task, Twin
+from celeriac.errors import (
+    CeleriacError,
+    InvalidBatchError,
+    InvalidOptionError,
+    TaskIdTakenError,
+)
 from celeriac.ledger.acceptance import Acceptance, Group, Put, Refusal, reserved
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
@@ -104,7 +110,7 @@ class Submissions:
     def _put_together(
         self, connection: Connection, groups: Sequence[Group], timing: Timing
     ) -> list[Put]:
-        put = self._put(connection, [task for group in groups for task in group.tasks], timing)
+        put = self._put_all(connection, [task for group in groups for task in group.tasks], timing)
         place = 0
         for group in groups:
             own = put[place : place + len(group.tasks)]
@@ -119,11 +125,12 @@ class Submissions:
         return [each for group in groups for each in self._put_group(connection, group, timing)]
 
     def _put_group(self, connection: Connection, group: Group, timing: Timing) -> list[Put]:
+        new = [each.to_new_task() if isinstance(each, Twin) else each for each in group.tasks]
         if not group.is_atomic:
-            return self._put_good_ones(connection, group.tasks, timing)
+            return self._put_good_ones(connection, new, timing)
 
         def act() -> list[Put]:
-            put = self._put_good_ones(connection, group.tasks, timing)
+            put = self._put_good_ones(connection, new, timing)
             if _is_any_refused(put):
                 raise _RefusedGroupError(_none_of(put))
             return put
@@ -146,6 +153,32 @@ class Submissions:
         return [
             *self._put_good_ones(connection, new[:middle], timing),
             *self._put_good_ones(connection, new[middle:], timing),
+        ]
+
+    def _put_all(
+        self, connection: Connection, new: Sequence[NewTask | Twin], timing: Timing
+    ) -> list[Put]:
+        twins = [each for each in new if isinstance(each, Twin)]
+        others = [each for each in new if not isinstance(each, Twin)]
+        put_twins = self._put_twins(connection, twins, timing)
+        put = self._put(connection, others, timing)
+        if not twins or not others:
+            return put_twins or put
+        in_order = iter(put_twins), iter(put)
+        return [next(in_order[not isinstance(each, Twin)]) for each in new]
+
+    def _put_twins(
+        self, connection: Connection, twins: Sequence[Twin], timing: Timing
+    ) -> list[Put]:
+        if not twins:
+            return []
+        doorbells = self._arrivals.put_twins(connection, twins, timing)
+        if doorbells is None:
+            # Somebody has an id of theirs; the slow way finds out who.
+            raise _RefusedGroupError([])
+        return [
+            (Begun(twin.id, TaskState.SCHEDULED if bell is None else TaskState.QUEUED), bell)
+            for twin, bell in zip(twins, doorbells, strict=True)
         ]
 
     def _put(self, connection: Connection, new: Sequence[NewTask], timing: Timing) -> list[Put]:
@@ -182,10 +215,12 @@ def _same_or_taken(task: NewTask, there: Task | None) -> TaskOutcome:
 
 
 def _is_any_refused(put: Sequence[Put]) -> bool:
-    return any(not isinstance(outcome, Task) for outcome, _ in put)
+    return any(isinstance(outcome, CeleriacError) for outcome, _ in put)
 
 
 def _none_of(put: Sequence[Put]) -> list[Put]:
     """Return what became of tasks that were taken back because of others among them."""
     taken_back = InvalidBatchError(())
-    return [(taken_back if isinstance(outcome, Task) else outcome, None) for outcome, _ in put]
+    return [
+        (outcome if isinstance(outcome, CeleriacError) else taken_back, None) for outcome, _ in put
+    ]

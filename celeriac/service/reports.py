@@ -9,7 +9,7 @@ from typing import Protocol
 from celeriac.core.acceptance import TaskOutcome
 from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
-from celeriac.errors import TaskNotFoundError
+from celeriac.errors import CeleriacError, TaskNotFoundError
 from celeriac.service.callers import Caller
 from celeriac.service.waiting import WaitingBecause
 
@@ -50,7 +50,9 @@ def report_at_first(outcomes: Sequence[TaskOutcome]) -> TaskReport:
         CeleriacError: It was not accepted.
     """
     (outcome,) = outcomes
-    if not isinstance(outcome, Task):
+    if isinstance(outcome, CeleriacError):
         raise outcome
+    if not isinstance(outcome, Task):
+        raise AssertionError("what comes alone is nobody's twin")
     is_later = outcome.state is TaskState.SCHEDULED
     return TaskReport(task=outcome, waiting_because=WaitingBecause.SCHEDULED if is_later else None)

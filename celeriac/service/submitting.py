@@ -15,11 +15,12 @@ from celeriac.core.acceptance import (
     Reservation,
     Submission,
     TaskOutcome,
+    Wanted,
     WantedTask,
     invalid_batch,
 )
 from celeriac.core.file_reference import find_file_ids, without_file_ids
-from celeriac.core.task import Arguments, NewTask, TaskId
+from celeriac.core.task import NewTask, TaskId, Twin
 from celeriac.errors import (
     CeleriacError,
     InvalidBatchError,
@@ -38,9 +39,10 @@ from celeriac.service.accepting import (
 )
 from celeriac.service.access import Bearer
 from celeriac.service.callers import Caller, Scope
+from celeriac.service.checking import Alike, Checked, Checking
 from celeriac.service.reports import FindsTasks, TaskReport, report_at_first, visible_task
 from celeriac.service.retrying import changed_arguments, task_again
-from celeriac.service.submission import SubmitRequest, check_options, new_task
+from celeriac.service.submission import SubmitRequest, new_task
 from celeriac.service.task_ids import new_task_id
 from celeriac.service.task_types import Catalogue
 
@@ -73,16 +75,6 @@ class Once:
     to_answer: Callable[[Sequence[TaskOutcome]], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """A request of which all is known but who asks."""
-
-    request: SubmitRequest
-    arguments: Arguments
-    queue: str
-    at: datetime
-
-
 class SubmitService:
     """Everything by which a caller makes new tasks."""
 
@@ -108,7 +100,7 @@ class SubmitService:
         """
         self._ledger = ledger
         self._catalogue = catalogue
-        self._now = now
+        self._checking = Checking(catalogue, now=now)
         self._accepting = Accepting(ledger, publisher, doorman, room=room)
 
     def close(self) -> None:
@@ -158,7 +150,7 @@ class SubmitService:
         Raises:
             AcceptQueueFullError: Too much waits already.
         """
-        checked = self._check(request)
+        checked = self._checking.check(request)
 
         its_id = task_id or new_task_id()
 
@@ -197,14 +189,12 @@ class SubmitService:
         Raises:
             AcceptQueueFullError: Too much waits already.
         """
-        checked = [
-            (each, "") if isinstance(each, CeleriacError) else (self._check(each), each.name)
-            for each in requests
-        ]
+        checked = self._checking.check_many(requests)
+        names = [each.name if isinstance(each, SubmitRequest) else "" for each in requests]
 
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
-            wanted = [_wanted(each, name, caller, new_task_id()) for each, name in checked]
+            wanted = _all_wanted(checked, names, caller)
             if is_atomic and any(isinstance(each, CeleriacError) for each in wanted):
                 if once is None:
                     raise invalid_batch(wanted)
@@ -250,27 +240,31 @@ class SubmitService:
         again = WantedTask(task=task_again(task, new_task_id(), arguments, submitted_by=by.name))
         return self._accepting.put(by, lambda _: _submission([again], once, by)).result()
 
-    def _check(self, request: SubmitRequest) -> _Checked | CeleriacError:
-        """Check what can be checked before it is known who asks.
 
-        What is wrong is told only to those who may ask.
-        """
-        try:
-            at = self._now()
-            arguments = self._catalogue.validate(request.name, request.kwargs, files=request.files)
-            check_options(request.options, now=at)
-            queue = request.options.queue or self._catalogue.describe(request.name).queue
-        except (InvalidRequestError, TaskNameNotFoundError) as error:
-            return error
-        return _Checked(request=request, arguments=arguments, queue=queue, at=at)
+def _all_wanted(
+    checked: Sequence[Checked | Alike | CeleriacError], names: Sequence[str], caller: Caller
+) -> list[Wanted | CeleriacError]:
+    likes: dict[int, WantedTask | CeleriacError] = {}
+    found: list[Wanted | CeleriacError] = []
+    for each, name in zip(checked, names, strict=True):
+        if not isinstance(each, Alike):
+            found.append(_wanted(each, name, caller, new_task_id()))
+            continue
+        like = likes.get(id(each.other))
+        if like is None:
+            like = likes[id(each.other)] = _wanted(each.other, name, caller, new_task_id())
+        found.append(
+            Twin(new_task_id(), each.arguments, like.task) if isinstance(like, WantedTask) else like
+        )
+    return found
 
 
 def _wanted(
-    checked: _Checked | CeleriacError, name: str, caller: Caller, task_id: TaskId
+    checked: Checked | CeleriacError, name: str, caller: Caller, task_id: TaskId
 ) -> WantedTask | CeleriacError:
     if not caller.knows(name):
         return TaskNameNotFoundError(name)
-    if not isinstance(checked, _Checked):
+    if not isinstance(checked, Checked):
         return checked
     task = new_task(
         task_id,
@@ -283,7 +277,7 @@ def _wanted(
     return WantedTask(task=task, unique=_unique(checked, task))
 
 
-def _unique(checked: _Checked, task: NewTask) -> Reservation | None:
+def _unique(checked: Checked, task: NewTask) -> Reservation | None:
     lifetime = checked.request.options.unique_for
     if lifetime is None:
         return None
@@ -294,7 +288,7 @@ def _unique(checked: _Checked, task: NewTask) -> Reservation | None:
 
 
 def _submission(
-    wanted: Sequence[WantedTask | CeleriacError],
+    wanted: Sequence[Wanted | CeleriacError],
     once: Once | None,
     caller: Caller,
     *,

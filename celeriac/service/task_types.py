@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from celeriac.core.file_reference import FileId
 from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
-from celeriac.errors import TaskNameNotFoundError
+from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
 from celeriac.service.callers import Caller, Scope
 
 Json = Any
@@ -31,6 +31,15 @@ class Catalogue(Protocol):
         """Return the arguments as they are stored; InvalidArgumentsError when they do not fit.
 
         Only the given files may be referred to.
+        """
+        ...
+
+    def validate_many(
+        self, name: str, many: Sequence[dict[str, Json]]
+    ) -> Sequence[Arguments | InvalidArgumentsError]:
+        """Return the same of many calls, in order; TaskNameNotFoundError when there is none.
+
+        No file may be referred to.
         """
         ...
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from celeriac.core.acceptance import TaskOutcome, problems_of
 from celeriac.core.state import TaskState
-from celeriac.core.task import Task
 from celeriac.errors import CeleriacError, FieldProblem, InvalidRequestError
 from celeriac.service.submission import SubmitOptions, SubmitRequest
 from celeriac.web.bodies import parse_object
@@ -28,6 +27,7 @@ MOST_TASKS = 1000
 _NO_OPTIONS = SubmitOptions()
 _NOTHING: dict[str, Json] = {}
 _FIELDS = {"name", "arguments", "options"}
+_WORDS = {each: (status_word(each), each.value) for each in TaskState}
 
 # What a batch is, for the document; each task is read by hand below.
 SCHEMA: dict[str, Json] = {
@@ -99,10 +99,10 @@ def requests_of(body: bytes) -> list[SubmitRequest | InvalidRequestError]:
 def batch_text(outcomes: Sequence[TaskOutcome]) -> str:
     """Return the body that answers a batch."""
     listed = [_outcome(each) for each in outcomes]
-    accepted = sum(isinstance(each, Task) for each in outcomes)
+    refused = sum(isinstance(each, CeleriacError) for each in outcomes)
     answer = {
-        "accepted": accepted,
-        "refused": len(outcomes) - accepted,
+        "accepted": len(outcomes) - refused,
+        "refused": refused,
         "outcomes": listed,
     }
     return orjson.dumps(answer).decode()
@@ -116,7 +116,7 @@ def _request_of(value: Json) -> SubmitRequest | InvalidRequestError:
         return InvalidBodyError(*problems)
     given = value.get("options")
     try:
-        options = _options_of(json.dumps(given)) if given else _NO_OPTIONS
+        options = _options_of(_written(given)) if given else _NO_OPTIONS
     except InvalidBodyError as error:
         return error
     return SubmitRequest(name=value["name"], kwargs=value.get("arguments", {}), options=options)
@@ -138,9 +138,17 @@ def _problems_in(value: dict[str, Json]) -> list[FieldProblem]:
     return problems
 
 
+def _written(options: dict[str, Json]) -> bytes:
+    try:
+        return orjson.dumps(options)
+    # It knows no number of more than 64 bits.
+    except TypeError:
+        return json.dumps(options).encode()
+
+
 # Most tasks of a batch are to be run in the same way.
 @lru_cache(maxsize=256)
-def _options_of(text: str) -> SubmitOptions:
+def _options_of(text: bytes) -> SubmitOptions:
     try:
         return BatchOptions.model_validate_json(text, strict=True).to_options()
     except ValidationError as error:
@@ -150,14 +158,10 @@ def _options_of(text: str) -> SubmitOptions:
 
 
 def _outcome(outcome: TaskOutcome) -> dict[str, Json]:
-    if isinstance(outcome, Task):
-        return {
-            "task_id": outcome.id,
-            "status": status_word(outcome.state),
-            "state": outcome.state.value,
-            "problem": None,
-        }
-    return {"task_id": None, "status": None, "state": None, "problem": _problem(outcome)}
+    if isinstance(outcome, CeleriacError):
+        return {"task_id": None, "status": None, "state": None, "problem": _problem(outcome)}
+    status, state = _WORDS[outcome.state]
+    return {"task_id": outcome.id, "status": status, "state": state, "problem": None}
 
 
 def _problem(error: CeleriacError) -> dict[str, Json]:

@@ -8,11 +8,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from celeriac.core.acceptance import Accepted, Reservation, Submission, TaskOutcome, WantedTask
+from celeriac.core.acceptance import (
+    Accepted,
+    Reservation,
+    Submission,
+    TaskOutcome,
+    Wanted,
+    WantedTask,
+)
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
-from celeriac.core.task import Arguments, Codec, Task
+from celeriac.core.task import Arguments, Codec, NewTask, Task, TaskId, Twin
 from celeriac.errors import (
+    CeleriacError,
     IdempotencyKeyInFlightError,
     IdempotencyKeyReusedError,
     InvalidBatchError,
@@ -20,6 +28,7 @@ from celeriac.errors import (
     TaskIdTakenError,
 )
 from celeriac.ledger.open import Ledger, open_ledger
+from celeriac.ledger.records import task_as_accepted
 from tests.contract.ledger.desk import Desk, new
 from tests.contract.ledger.test_submitting import BAD as BAD_TASKS
 from tests.fakes import Clock
@@ -36,7 +45,7 @@ def name(word: str, *, fingerprint: str = "", lifetime: timedelta = DAY) -> Rese
 
 
 def listed(outcomes: Sequence[TaskOutcome]) -> str:
-    return ",".join(each.id if isinstance(each, Task) else each.code for each in outcomes)
+    return ",".join(each.code if isinstance(each, CeleriacError) else each.id for each in outcomes)
 
 
 def one(
@@ -161,6 +170,62 @@ def test_all_or_nothing_is_all_when_all_are_good(ledger: Ledger) -> None:
     (answer,) = ledger.submissions.accept([many("a", "b", is_atomic=True)])
 
     assert listed(accepted(answer).outcomes) == "a,b"
+
+
+def twins(*ids: str, bad: Sequence[str] = (), like: NewTask) -> list[Twin]:
+    """Return tasks like another one, of which some cannot be kept."""
+    return [
+        Twin(
+            TaskId(each),
+            BAD if each in bad else replace(like.arguments, text=f'[["{each}"],{{}}]'),
+            like,
+        )
+        for each in ids
+    ]
+
+
+OWN_ROOT = new("x", root_id="x", submitted_by="ada", tags=("red",), timeout_seconds=1.5)
+
+
+def test_twins_are_kept_as_what_they_are_like(ledger: Ledger, clock: Clock) -> None:
+    later = new("y", queue="q", root_id="y", not_before=clock() + timedelta(hours=1))
+    wanted = [*twins("a", "b", like=OWN_ROOT), *twins("c", like=later), *twins("d", like=OWN_ROOT)]
+    mixed: list[Wanted] = [wanted[0], WantedTask(task=new("e")), *wanted[1:]]
+
+    (answer,) = ledger.submissions.accept([Submission(tasks=mixed)])
+
+    outcomes = accepted(answer).outcomes
+    assert listed(outcomes) == "a,e,b,c,d"
+    kept = [ledger.tasks.get(each) for each in ("a", "b", "c", "d")]
+    states = [getattr(each, "state", None) for each in outcomes]
+    assert [states[0], *states[2:]] == [task.state for task in kept]
+    for task, twin in zip(kept, wanted, strict=True):
+        assert task == task_as_accepted(twin.to_new_task(), state=task.state, created_at=clock())
+    assert [task.root_id for task in kept] == ["a", "b", "c", "d"]
+    ready = [(bell.task_id, bell.queue) for bell in accepted(answer).doorbells]
+    assert sorted(ready) == [(each, "default") for each in "abde"]
+
+
+def test_a_bad_twin_fails_alone(ledger: Ledger) -> None:
+    ledger.tasks.insert([new("taken", name="sample.other")])
+    wanted = twins("a", "bad", "b", "taken", "b", bad=["bad"], like=OWN_ROOT)
+
+    answer, beside = ledger.submissions.accept([Submission(tasks=wanted), one("c")])
+
+    assert listed(accepted(answer).outcomes) == "a,invalid_option,b,task_id_taken,b"
+    assert isinstance(outcome(beside), Task)
+    assert ids_in(ledger) == ["a", "b", "c", "taken"]
+    assert ledger.tasks.get("a").root_id == "a"
+    assert [bell.task_id for bell in accepted(answer).doorbells] == ["a", "b"]
+
+
+def test_all_or_nothing_holds_for_twins(ledger: Ledger) -> None:
+    wanted = Submission(tasks=twins("a", "bad", bad=["bad"], like=OWN_ROOT), is_atomic=True)
+
+    (refusal,) = ledger.submissions.accept([wanted])
+
+    assert isinstance(refusal, InvalidBatchError)
+    assert ids_in(ledger) == []
 
 
 def test_the_same_task_twice_is_one_task(ledger: Ledger) -> None:

@@ -130,6 +130,47 @@ def test_arguments_that_do_not_fit_are_refused(catalogue: Catalogue) -> None:
     assert [each.pointer for each in caught.value.problems] == ["/x", "/y"]
 
 
+def test_many_are_checked_as_each_alone_is(catalogue: Catalogue) -> None:
+    file = {"celeriac_file": "0" * 32}
+    for name in ("catalogue.plain", "catalogue.typed", "catalogue.picky"):
+        given: list[dict[str, Any]] = [
+            {"x": 1},
+            {"x": "1"},
+            {"x": 1, "y": 2**70},
+            {"x": 1, "y": 1.5, "z": None},
+            {"x": 1, "rest": [2]},
+            {"queue": ["grüß 🙂", {"deep": [1e300, True]}]},
+            {"queue": [file]},
+            {},
+        ]
+
+        # One that is too long for a quick look sends all of them the other way.
+        for many in (given, [each for each in given if each.get("y") != 2**70]):
+            assert list(map(told, catalogue.validate_many(name, many))) == [
+                told(alone(catalogue, name, each)) for each in many
+            ]
+
+
+def alone(
+    catalogue: Catalogue, name: str, kwargs: dict[str, Any]
+) -> Arguments | InvalidArgumentsError:
+    try:
+        return catalogue.validate(name, kwargs)
+    except InvalidArgumentsError as error:
+        return error
+
+
+def told(checked: Arguments | InvalidArgumentsError) -> Any:
+    if isinstance(checked, InvalidArgumentsError):
+        return str(checked), checked.problems
+    return checked.codec, json.loads(checked.text)
+
+
+def test_many_of_a_name_that_may_not_be_submitted_are_not_found(catalogue: Catalogue) -> None:
+    with pytest.raises(TaskNameNotFoundError):
+        catalogue.validate_many("celeriac.inside", [{}])
+
+
 @pytest.mark.parametrize("name", ["nobody", "celery.backend_cleanup", "celeriac.inside", ""])
 def test_a_name_that_may_not_be_submitted_is_not_found(catalogue: Catalogue, name: str) -> None:
     with pytest.raises(TaskNameNotFoundError):

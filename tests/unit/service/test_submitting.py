@@ -16,6 +16,7 @@ from celeriac.core.task import Task, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
     AcceptQueueFullError,
+    CeleriacError,
     IdempotencyKeyInFlightError,
     IdempotencyKeyReusedError,
     InvalidArgumentsError,
@@ -328,7 +329,7 @@ def once(key: str = "k", fingerprint: str = "f") -> Once:
 
 
 def listed(outcomes: Sequence[TaskOutcome]) -> str:
-    return ",".join(each.id if isinstance(each, Task) else each.code for each in outcomes)
+    return ",".join(each.code if isinstance(each, CeleriacError) else each.id for each in outcomes)
 
 
 def test_a_key_belongs_to_its_caller(submitting: SubmitService, ledger: Ledger) -> None:
@@ -421,6 +422,35 @@ def test_each_of_a_batch_is_answered_in_order(
     assert codes == ["", "invalid_option", "invalid_arguments", "task_name_not_found", ""]
     assert len(kept(ledger)) == 2
     assert len(publisher.wait_for(2)) == 2
+
+
+def test_those_that_are_alike_are_answered_as_each_alone(
+    submitting: SubmitService, ledger: Ledger
+) -> None:
+    own, late = SubmitOptions(tags=("a",)), SubmitOptions(expires_at=NOON - timedelta(hours=1))
+    requests = [
+        SubmitRequest(name=name, kwargs={"data": data}, options=options)
+        for data in ("x", 7, "y")
+        for name in ("process", "report", "nothing")
+        for options in (own, late)
+    ]
+    key = replace(ADA, task_patterns=("process", "nothing"), key_id="k")
+
+    batch = submitting.submit_batch_soon(requests, by=key).result(timeout=20).outcomes
+
+    assert [getattr(each, "code", "") for each in batch] == [
+        code
+        for first in ("", "invalid_arguments", "")
+        for code in (first, first or "invalid_option", *["task_name_not_found"] * 4)
+    ]
+    tasks = [ledger.tasks.get(task_id) for task_id in kept(ledger)]
+    assert {task.arguments.text for task in tasks} == {
+        '[[], {"data": "x"}]',
+        '[[], {"data": "y"}]',
+    }
+    assert {(task.name, task.tags, task.root_id == task.id) for task in tasks} == {
+        ("process", ("a",), True)
+    }
 
 
 def test_all_or_nothing_names_what_is_wrong(submitting: SubmitService, ledger: Ledger) -> None:
