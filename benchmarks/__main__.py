@@ -15,6 +15,7 @@ from benchmarks.environments import MissingProgramError
 from benchmarks.report import table
 from benchmarks.rows import ROWS, Row
 from benchmarks.stand import Stand
+from benchmarks.starts import Helps, Starts
 from benchmarks.submits import Batches, Busy, Submits
 from benchmarks.waits import Asks, Naps, Waits
 from tests.servers.processes import ProcessFailedError
@@ -37,6 +38,8 @@ def measurements(stand: Stand, *, tasks: int, seconds: float) -> Mapping[str, Me
         "busy": Busy(stand, seconds=seconds, tasks=tasks * 2),
         "ask": Asks(stand, count=min(300, tasks)),
         "wait": Waits(stand, count=min(300, tasks)),
+        "start": Starts(stand),
+        "help": Helps(count=10),
         "nap": Naps(stand, count=min(1000, tasks), seconds=1),
     }
 

@@ -76,6 +76,8 @@ UNITS = {
     "p50_ms": "ms",
     "p99_ms": "ms",
     "seconds": "s",
+    "cpu_seconds": "CPU s",
+    "megabytes": "MB",
 }
 
 
@@ -145,5 +147,22 @@ ROWS: tuple[Row, ...] = (
         must=4,
         goal=2,
         bound=Bound.MOST,
+    ),
+    *(
+        Row(
+            name=name,
+            measurement=measurement,
+            ours="ours-sqlite",
+            figure=figure,
+            must=must,
+            goal=goal,
+            bound=Bound.MOST,
+        )
+        for name, measurement, figure, must, goal in (
+            ("start", "start", "seconds", 4, 2.5),
+            ("start-cpu", "start", "cpu_seconds", None, None),
+            ("memory", "start", "megabytes", 450, 300),
+            ("help", "help", "p50_ms", 200, 100),
+        )
     ),
 )

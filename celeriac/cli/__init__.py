@@ -12,6 +12,7 @@ from collections.abc import MutableMapping, Sequence
 
 from celeriac.cli.complaints import Complaint, complaint_about
 from celeriac.cli.wording import as_typed_here
+from celeriac.up.report import printable
 
 _INTERRUPTED = 130
 _NO_COLOUR = "--no-color"
@@ -58,5 +59,5 @@ def without_colour(arguments: Sequence[str], environment: MutableMapping[str, st
 
 
 def _complain(complaint: Complaint) -> int:
-    sys.stderr.write(as_typed_here(complaint.text()))
+    sys.stderr.write(printable(as_typed_here(complaint.text())))
     return complaint.exit_code

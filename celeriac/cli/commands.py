@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from importlib import import_module
 
@@ -131,7 +130,9 @@ celeriac = LazyGroup(
 @click.command()
 def version() -> None:
     """Print the version."""
-    sys.stdout.write(f"{__version__}\n")
+    from celeriac.cli.remote import hand_out
+
+    hand_out(__version__)
 
 
 celeriac.params.append(

@@ -34,7 +34,7 @@ from celeriac.service.checkup import (
     problem,
 )
 from celeriac.settings import Settings, mask_url
-from celeriac.up.report import style_for
+from celeriac.up.report import Printer, style_for
 
 _FOUND_PROBLEMS = 8
 _MARKS = {Verdict.GOOD: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}
@@ -61,9 +61,8 @@ def doctor(*, is_quiet: bool, as_json: bool, worker: str | None, **options: str 
     if as_json:
         hand_out(json_text([asdict(each) for each in findings]))
     else:
-        style = style_for(sys.stdout, os.environ)
         lines = finding_lines(findings) if findings or not is_quiet else []
-        hand_out(*(style.dress(as_typed_here(line)) for line in lines))
+        Printer(sys.stdout, style_for(sys.stdout, os.environ)).say(*map(as_typed_here, lines))
     if not is_sound(findings):
         click.get_current_context().exit(_FOUND_PROBLEMS)
 
@@ -104,7 +103,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
             return check_worker(only, workers, now=datetime.now(UTC), lease=settings.lease)
         return [
             good(f"ledger    {shown} answers, and its tables are of this version"),
-            *check_queues(ledger.sweeps.queue_counts(), workers),
+            *check_queues(ledger.queues.list()),
             *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
             *check_code(workers),
             look_at_files(settings, us=ledger.settings.find(OWNER_SETTING)),

@@ -94,13 +94,22 @@ def list_keys(*, user: str, is_quiet: bool, as_json: bool, **options: str | None
 @click.command()
 @click.argument("key_id", metavar="ID")
 @click.option("--user", required=True, help="Whose key it is.")
+@quiet_option("Print its id and nothing else.")
+@json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def revoke_key(key_id: str, *, user: str, **options: str | None) -> None:
+def revoke_key(
+    key_id: str, *, user: str, is_quiet: bool, as_json: bool, **options: str | None
+) -> None:
     """Make a key good for nothing, from its next request on."""
     with ledger_of(options) as ledger:
         key = KeyService(ledger, now=_now).revoke_key(key_id, user=user)
-    say(f"revoked {key.id}, {key.label} of {user}")
+    if as_json:
+        hand_out(json_text(key_facts(key, now=_now())))
+    elif is_quiet:
+        hand_out(key.id)
+    else:
+        say(f"revoked {key.id}, {key.label} of {user}")
 
 
 def _now() -> datetime:

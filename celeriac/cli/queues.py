@@ -45,22 +45,39 @@ def list_queues(*, is_quiet: bool, as_json: bool, **options: str | None) -> None
 @click.command()
 @click.argument("queue", type=QUEUE_NAME)
 @click.option("--reason", default="", help="What everybody reads who wonders why nothing runs.")
+@quiet_option("Print its name and nothing else.")
+@json_option
 @service_options
-def pause_queue(queue: str, *, reason: str, **options: str | None) -> None:
+def pause_queue(
+    queue: str, *, reason: str, is_quiet: bool, as_json: bool, **options: str | None
+) -> None:
     """Have nothing more of a queue begun until it is resumed; what runs goes on."""
     with client_of(options) as client:
         found = client.pause_queue(queue, reason)
-    say(f"paused {found.name}: {found.queued} wait, {found.running} still run")
+    told = f"paused {found.name}: {found.queued} wait, {found.running} still run"
+    _tell(found, told, is_quiet=is_quiet, as_json=as_json)
 
 
 @click.command()
 @click.argument("queue", type=QUEUE_NAME)
+@quiet_option("Print its name and nothing else.")
+@json_option
 @service_options
-def resume_queue(queue: str, **options: str | None) -> None:
+def resume_queue(queue: str, *, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """Have tasks of a queue begun again."""
     with client_of(options) as client:
         found = client.resume_queue(queue)
-    say(f"resumed {found.name}: {found.queued} wait, {found.workers} workers serve it")
+    told = f"resumed {found.name}: {found.queued} wait, {found.workers} workers serve it"
+    _tell(found, told, is_quiet=is_quiet, as_json=as_json)
+
+
+def _tell(queue: Queue, told: str, *, is_quiet: bool, as_json: bool) -> None:
+    if as_json:
+        hand_out(json_text(_facts(queue)))
+    elif is_quiet:
+        hand_out(queue.name)
+    else:
+        say(told)
 
 
 def _row(queue: Queue, *, now: datetime, is_for_people: bool) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from celeriac.cli.wording import as_typed_here
 from celeriac.errors import NotSignedInError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
 from celeriac.settings import Settings
+from celeriac.up.report import printable
 
 if TYPE_CHECKING:
     # A library of another room, imported when the first command asks.
@@ -91,12 +92,17 @@ def client_of(options: Options) -> Iterator[Client]:
 def say(*lines: str) -> None:
     """Tell the person at the terminal."""
     for line in lines:
-        sys.stderr.write(f"{as_typed_here(line)}\n")
+        sys.stderr.write(f"{printable(as_typed_here(line))}\n")
     sys.stderr.flush()
 
 
+def keep_quiet(*_lines: str) -> None:
+    """Tell the person at the terminal nothing, who asked for that."""
+
+
 def hand_out(*lines: str) -> None:
-    """Print data."""
+    """Print data: as it is for a program, without what would steer it for a terminal."""
+    is_for_people = sys.stdout.isatty()
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(f"{printable(line) if is_for_people else line}\n")
     sys.stdout.flush()

@@ -77,18 +77,21 @@ def submit(
             unique_for=unique_for,
         )
         handle = submitter.submit_arguments(name, given, idempotency_key=idempotency_key)
-        if is_quiet:
+        if is_quiet and not as_json:
             hand_out(handle.id)
         if not is_watched and wait is None:
+            if is_quiet and not as_json:
+                return
+            task = handle.accepted or handle.get()
             if not is_quiet:
-                task = handle.accepted or handle.get()
                 say(submitted_line(task))
-                hand_out(json_text(task.body) if as_json else task.id)
+            hand_out(json_text(task.body) if as_json else task.id)
             return
         if not is_quiet:
             say(f"{handle.id}  {name}")
         task = watch_to_end(handle) if is_watched else handle.wait(wait)
-    say(*file_hint(task.id, task.result))
+    if not is_quiet:
+        say(*file_hint(task.id, task.result))
     hand_out(json_text(task.body) if as_json else result_text(task.result))
     click.get_current_context().exit(exit_code_of(task.state))
 

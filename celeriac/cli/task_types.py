@@ -32,13 +32,17 @@ def list_task_types(*, is_quiet: bool, as_json: bool, **options: str | None) -> 
 
 @click.command()
 @click.argument("name", type=TASK_NAME)
+@quiet_option("Print the names of its arguments and nothing else.")
 @json_option
 @service_options
-def describe_task_type(name: str, *, as_json: bool, **options: str | None) -> None:
+def describe_task_type(name: str, *, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """Show what a task does and what it takes."""
     with client_of(options) as client:
         found = client.task_type(name)
     if as_json:
         hand_out(json_text(asdict(found)))
+        return
+    if is_quiet:
+        hand_out(*found.schema.get("properties", {}))
         return
     hand_out(*map(as_typed_here, task_type_lines(found)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from celeriac.cli.remote import (
     client_of,
     hand_out,
     json_option,
+    keep_quiet,
     quiet_option,
     say,
     service_options,
@@ -43,29 +45,35 @@ _MOST_ON_A_PAGE = 200
 @click.command()
 @click.argument("task_id", metavar="ID", type=TASK_ID)
 @click.option("--output", metavar="FILE", help="Write the result there: the file, or the JSON.")
+@quiet_option("Print the result and nothing else.")
 @json_option
 @service_options
-def get_task(task_id: str, *, output: str | None, as_json: bool, **options: str | None) -> None:
+def get_task(
+    task_id: str, *, output: str | None, is_quiet: bool, as_json: bool, **options: str | None
+) -> None:
     """Show how a task stands; its result, once there is one, goes to standard output.
 
     With --output the bare result goes into a file, or with - to standard output.
     """
+    tell = keep_quiet if is_quiet else say
     with client_of(options) as client:
         if output is not None:
-            write_result(client, task_id, output)
+            write_result(client, task_id, output, say=tell)
             return
         task = client.get(task_id)
     if as_json:
         hand_out(json_text(task.body))
         return
-    say(*task_lines(task, now=datetime.now(UTC)))
+    tell(*task_lines(task, now=datetime.now(UTC)))
     if task.state is TaskState.COMPLETED:
-        say(*file_hint(task.id, task.result))
+        tell(*file_hint(task.id, task.result))
         hand_out(result_text(task.result))
 
 
-def write_result(client: Client, task_id: str, output: str) -> None:
-    """Write a task's bare result to a file, or to standard output for `-`.
+def write_result(
+    client: Client, task_id: str, output: str, *, say: Callable[[str], None] = say
+) -> None:
+    """Write a task's bare result to a file, or to standard output for `-`, and say so.
 
     Raises:
         click.UsageError: It cannot be written there.
@@ -186,10 +194,11 @@ def cancel_tasks(
             is_asked = task.state is TaskState.RUNNING
             if not is_quiet:
                 say(f"{task_id}  {'asked to stop' if is_asked else state_text(task)}")
+            elif not as_json:
+                # At once: the next one may be refused, and this one is cancelled all the same.
+                hand_out(task.id)
     if as_json:
         hand_out(json_text([task.body for task in cancelled]))
-    elif is_quiet:
-        hand_out(*(task.id for task in cancelled))
 
 
 @click.command()
@@ -216,13 +225,13 @@ def retry_task(
             **parse_arguments(changes, schema, read_file=read_text, open_file=refuse_file),
         )
         task = handle.accepted or handle.get()
-        if is_quiet:
-            hand_out(task.id)
-        else:
+        if not is_quiet:
             say(submitted_line(task))
+        elif not as_json:
+            hand_out(task.id)
         if is_watched:
             task = watch_to_end(handle)
-        elif is_quiet:
+        elif is_quiet and not as_json:
             return
     if as_json:
         hand_out(json_text(task.body))

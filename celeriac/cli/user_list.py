@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ import click
 from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option
+from celeriac.cli.render import json_text
 from celeriac.cli.tables import table_lines
 from celeriac.core.user import User
 
@@ -24,23 +24,19 @@ def list_users(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List who may sign in."""
     with ledger_of(options) as ledger:
         users = ledger.users.list()
-    if is_quiet:
+    if as_json:
+        hand_out(json_text([user_facts(each) for each in users]))
+    elif is_quiet:
         hand_out(*(each.name for each in users))
-        return
-    is_aligned = sys.stdout.isatty()
-    sys.stdout.write(render_json(users) if as_json else render_table(users, is_aligned=is_aligned))
+    else:
+        hand_out(*user_table(users, is_aligned=sys.stdout.isatty()))
 
 
-def render_json(users: Sequence[User]) -> str:
-    """Return the users as one JSON document."""
-    return json.dumps([user_facts(each) for each in users], indent=2) + "\n"
-
-
-def render_table(users: Sequence[User], *, is_aligned: bool) -> str:
+def user_table(users: Sequence[User], *, is_aligned: bool) -> list[str]:
     """Return the users as lines: aligned for a terminal, with tabs for a pipe."""
     heads = ("NAME", "ROLE", "STATE", "CREATED")
     rows = [[str(cell) for cell in user_facts(each).values()] for each in users]
-    return "".join(f"{line}\n" for line in table_lines(heads, rows, is_aligned=is_aligned))
+    return table_lines(heads, rows, is_aligned=is_aligned)
 
 
 def user_facts(each: User) -> dict[str, str]:

@@ -11,7 +11,7 @@ from celeriac.cli.remote import say
 from celeriac.cli.render import ended_line, watch_line
 from celeriac.cli.wording import as_typed_here
 from celeriac.errors import CeleriacError
-from celeriac.up.report import style_for
+from celeriac.up.report import printable, style_for
 
 if TYPE_CHECKING:
     from celeriac.client import Handle, RemoteTask
@@ -32,7 +32,7 @@ class Watcher:
     def show(self, task: RemoteTask) -> None:
         """Show a task as it stands now."""
         self._is_missing = False
-        line = watch_line(task, now=datetime.now(UTC))
+        line = printable(watch_line(task, now=datetime.now(UTC)))
         if self._is_live:
             # Narrower than the window, or the next one would not write over all of it.
             self._write(_CLEAR_LINE + line[: _columns() - 1])
@@ -51,7 +51,7 @@ class Watcher:
         if self._is_live:
             self._write(_CLEAR_LINE)
         if line:
-            self._write(line + "\n")
+            self._write(printable(line) + "\n")
 
     def _write(self, text: str) -> None:
         if not self._style.has_unicode:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from shlex import quote
 
 from celeriac.core.broker import BrokerFacts
+from celeriac.core.queue import Queue
 from celeriac.core.worker import Worker
 from celeriac.service.secrets import is_weak_key
 
@@ -81,21 +83,30 @@ def check_broker(facts: BrokerFacts) -> list[Finding]:
     return found
 
 
-def check_queues(queued: Mapping[str, int], workers: Sequence[Worker]) -> list[Finding]:
-    """Return which queues hold tasks that nobody will take."""
-    served = {queue for worker in workers for queue in worker.queues}
+def check_queues(queues: Sequence[Queue]) -> list[Finding]:
+    """Return which queues hold tasks that nobody takes, or are paused."""
     found = []
-    for queue, count in sorted(queued.items()):
-        if queue not in served:
-            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+    for queue in queues:
+        tasks = "1 task waits" if queue.queued == 1 else f"{queue.queued} tasks wait"
+        if queue.queued and not queue.workers:
             found.append(
                 problem(
-                    f"queue     {queue}: {tasks} and no worker serves it",
-                    f"celeriac worker --queues {queue}",
+                    f"queue     {queue.name}: {tasks} and no worker serves it",
+                    f"celeriac worker --queues {quote(queue.name)}",
                 )
             )
-    total = sum(queued.values())
-    return found or [good(f"queues    {total} queued, each queue is served")]
+        if queue.pause is not None:
+            # Somebody meant it so; somebody else wonders why nothing runs.
+            by, why = queue.pause.by or "the service", queue.pause.reason
+            said = f"by {by}: {why}" if why else f"by {by}"
+            found.append(
+                warning(
+                    f"queue     {queue.name}: paused {said}; {tasks}",
+                    f"celeriac queues resume {quote(queue.name)}",
+                )
+            )
+    total = sum(queue.queued for queue in queues)
+    return found or [good(f"queues    {total} queued, each queue is served, none is paused")]
 
 
 def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta) -> list[Finding]:

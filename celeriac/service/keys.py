@@ -147,7 +147,9 @@ class KeyService:
         return self._ledger.keys.list(user)
 
     def revoke_key(self, key_id: str, *, user: str) -> ApiKey:
-        """Make a key of a user good for nothing, at once; to do it again changes nothing.
+        """Make a key of a user good for nothing, at once, and return it as it stands then.
+
+        To do it again changes nothing.
 
         Args:
             key_id: The key's id or the first characters of its text, as `list_keys` shows them.
@@ -161,7 +163,7 @@ class KeyService:
             raise KeyNotFoundError(key_id)
         self._ledger.keys.revoke(found[0].id)
         logger.info("a key was revoked", extra={"user": user, "key_id": found[0].id})
-        return found[0]
+        return next(key for key in self._ledger.keys.list(user) if key.id == found[0].id)
 
     def create_own_key(self, request: KeyRequest, *, by: Caller) -> MadeKey:
         """Make a key in the caller's own name.
@@ -194,8 +196,7 @@ class KeyService:
         """
         if key_id != by.key_id:
             _require_hand(by)
-        found = self.revoke_key(key_id, user=by.name)
-        return next(key for key in self.list_keys(by.name) if key.id == found.id)
+        return self.revoke_key(key_id, user=by.name)
 
 
 def _require_hand(by: Caller) -> None:

@@ -25,6 +25,7 @@ _LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|the task module \S+ cannot be 
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 400
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +37,19 @@ class Style:
 
     def dress(self, line: str) -> str:
         """Return a line as it is shown: its mark in colour where there is colour."""
+        line = printable(line)
         colour = _COLOURS.get(line[:1])
         if self.has_colour and colour:
             line = f"{colour}{line[:1]}{_PLAIN}{line[1:]}"
         return line if self.has_unicode else line.translate(_WITHOUT_UNICODE)
+
+
+def printable(text: str) -> str:
+    """Return a text in which nothing steers the terminal that shows it.
+
+    A queue's name, a pause's reason or a line of a log holds whatever somebody sent.
+    """
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def style_for(stream: TextIO, environment: Mapping[str, str]) -> Style:

@@ -190,6 +190,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
         hub=Hub(workers.listen, tasks_service, now=_now),
         ping_ledger=ledger.ping,
+        remember=lambda who, action, subject, facts: ledger.audit.add(who, action, subject, facts),
         flower=Upstream(settings.flower_url) if settings.flower_url else None,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -83,6 +83,8 @@ class Parts:
     hash_threads: HashThreads
     # Raises LedgerUnavailableError when nothing can be accepted.
     ping_ledger: Callable[[], None]
+    # Adds to the audit trail: who, what, to what, and what else is worth knowing.
+    remember: Callable[[str, str, str, Mapping[str, str]], None]
     # What happens, for all who watch, and who they are.
     hub: Hub
     guests: Guests = field(default_factory=Guests)

@@ -86,6 +86,17 @@ def test_a_task_is_submitted_once_and_waited_for(run: CommandLine) -> None:
     assert again.stdout.strip() == task["task_id"]
 
 
+def test_a_quiet_command_prints_data_and_says_nothing(run: CommandLine) -> None:
+    submitted = run("submit", "text.wordcount", "text=one two two", "--watch", "--json", "-q")
+
+    task = json.loads(submitted.stdout)
+    got = run("get", task["task_id"], "-q")
+    described = run("tasks", "describe", "text.wordcount", "-q")
+    assert (got.stderr, described.stderr) == ("", "")
+    assert json.loads(got.stdout) == task["result"]
+    assert described.stdout == "text\n"
+
+
 def test_a_task_is_submitted_and_watched_to_its_result(run: CommandLine) -> None:
     done = run("submit", "text.wordcount", "text=one two two", "--watch")
 

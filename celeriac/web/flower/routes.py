@@ -24,6 +24,7 @@ from celeriac.web import auth
 from celeriac.web.bodies import read_body
 from celeriac.web.dashboard import guard
 from celeriac.web.flower import own_tasks
+from celeriac.web.flower.acts import act_of
 from celeriac.web.flower.rules import LIST, Way, changes, task_of, way_of
 from celeriac.web.flower.upstream import Answer, Headers, Upstream
 from celeriac.web.parts import parts_of
@@ -141,9 +142,14 @@ async def ask_flower(request: Request, rest: str, who: Known) -> Response:
     body = await read_body(request, most_bytes=_MOST_BODY_BYTES) if is_sent else b""
     if way is Way.ONLY_SEEN:
         return await _list_own(request, upstream, who, body)
-    if is_sent and path_below(request) != LIST:
-        facts = {"user": who.name, "path": request.url.path}
-        logger.info("something was asked of Flower", extra=facts)
+    if is_sent:
+        act = act_of(path_below(request), request.url.query, body.decode("latin-1"))
+        if act is not None:
+            # Before it is done: nothing happens that nobody has to answer for.
+            remember = parts_of(request).remember
+            await run_in_threadpool(remember, who.name, act.action, act.subject, act.facts)
+            facts = {"user": who.name, "action": act.action, "subject": act.subject}
+            logger.info("something was asked of Flower", extra=facts)
     answer = await upstream.ask(
         request.method, _target(request), headers=_asked(request), body=body
     )

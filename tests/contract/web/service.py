@@ -268,6 +268,7 @@ class Service:
             hash_threads=HashThreads(2),
             hub=Hub(self.changes.listen, tasks, now=self.clock),
             ping_ledger=ledger.ping,
+            remember=ledger.audit.add,
             flower=Upstream(self.settings.flower_url) if self.settings.flower_url else None,
         )
         return create_app(parts, start=self._note("start"), stop=self._note("stop"))

@@ -108,17 +108,21 @@ def test_what_a_look_brings_along_stays_here(olga: Browser, recorder: Recorder) 
     assert "content-length" not in recorder.last
 
 
-def test_what_is_changed_through_flower_is_logged_with_the_name(
-    olga: Browser, caplog: pytest.LogCaptureFixture
+def test_what_is_done_through_flower_is_in_the_audit_trail_and_the_log(
+    olga: Browser, service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="celeriac.web.flower")
 
     olga.client.post("/flower/tasks/datatable", data={"draw": "1"}, headers=HERE)
-    olga.client.post("/flower/api/task/revoke/1", headers=HERE)
+    form = {"n": "2", "password": "canary"}
+    olga.client.post("/flower/api/worker/pool/grow/w%40host", data=form, headers=HERE)
 
+    (entry,) = service.ledger.audit.list()
+    assert (entry.actor, entry.action, entry.subject) == ("olga", "worker.pool_grow", "w@host")
+    assert entry.facts == {"via": "flower", "n": "2"}
     (said,) = [each for each in caplog.records if each.name.startswith("celeriac.web.flower")]
     assert vars(said)["user"] == "olga"
-    assert vars(said)["path"] == "/flower/api/task/revoke/1"
+    assert vars(said)["subject"] == "w@host"
 
 
 def test_flowers_own_headers_and_cookies_stay_behind(olga: Browser, recorder: Recorder) -> None:

@@ -51,10 +51,16 @@ def test_a_key_is_revoked_by_how_it_begins(data: Path, capsys: pytest.CaptureFix
     main(["key", "create", "ci", "--user=ada"])
     text = capsys.readouterr().out
 
-    code = main(["key", "revoke", text[:10], "--user=ada"])
+    code = main(["key", "revoke", text[:10], "--user=ada", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    main(["key", "revoke", facts["id"], "--user=ada", "-q"])
+    named = capsys.readouterr().out
+    assert (facts["label"], facts["state"]) == ("ci", "revoked")
     main(["key", "list", "--user=ada"])
 
     assert code == 0
+    assert facts["label"] == "ci"
+    assert named == f"{facts['id']}\n"
     assert "\trevoked\t" in capsys.readouterr().out.splitlines()[1]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from celeriac.cli.tables import table_lines
 
 HEADS = ("NAME", "ROLE")
@@ -20,3 +22,10 @@ def test_columns_are_parted_by_tabs_for_programs() -> None:
 
 def test_no_rows_leave_the_heads() -> None:
     assert table_lines(HEADS, [], is_aligned=True) == ["NAME  ROLE"]
+
+
+@pytest.mark.parametrize("is_aligned", [True, False])
+def test_a_cell_neither_steers_the_terminal_nor_becomes_two(*, is_aligned: bool) -> None:
+    lines = table_lines(HEADS, [("a\tb\nc", "\x1b[2J\x9b1m")], is_aligned=is_aligned)
+
+    assert lines[1:] == [("a b c  " if is_aligned else "a b c\t") + "\\x1b[2J\\x9b1m"]

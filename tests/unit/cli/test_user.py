@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.cli import main
-from celeriac.cli.user_list import render_json, render_table
+from celeriac.cli.user_list import user_facts, user_table
 from celeriac.core.user import Role, User
 from celeriac.ledger.open import open_ledger
 from celeriac.service.passwords import Hasher
@@ -146,20 +146,16 @@ def test_an_unreachable_ledger_is_told_with_exit_code_7(
 
 
 def test_the_json_of_users_holds_no_hash() -> None:
-    facts = json.loads(render_json([ANA]))
-
-    assert facts == [
-        {
-            "name": "ana",
-            "role": "admin",
-            "state": "active",
-            "created_at": "2026-11-22T15:00:00+00:00",
-        }
-    ]
+    assert user_facts(ANA) == {
+        "name": "ana",
+        "role": "admin",
+        "state": "active",
+        "created_at": "2026-11-22T15:00:00+00:00",
+    }
 
 
 def test_the_table_of_users_holds_no_hash() -> None:
-    assert "canary" not in render_table([ANA], is_aligned=True)
+    assert "canary" not in "".join(user_table([ANA], is_aligned=True))
 
 
 def test_a_password_is_changed_and_a_user_disabled(
@@ -171,11 +167,16 @@ def test_a_password_is_changed_and_a_user_disabled(
     standard_input.truncate()
     give(standard_input, "five copper kettles singing")
 
-    changed = main(["user", "set-password", "ana", "--password-stdin"])
-    disabled = main(["user", "disable", "ana"])
+    capsys.readouterr()
+    changed = main(["user", "set-password", "ana", "--password-stdin", "-q"])
+    named = capsys.readouterr().out
+    disabled = main(["user", "disable", "ana", "--json"])
+    facts = json.loads(capsys.readouterr().out)
     unknown = main(["user", "disable", "nobody"])
 
     assert (changed, disabled, unknown) == (0, 0, 5)
+    assert named == "ana\n"
+    assert (facts["name"], facts["state"]) == ("ana", "disabled")
     user = find_user(data, "ana")
     assert user is not None
     assert user.is_disabled

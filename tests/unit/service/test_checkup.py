@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from celeriac.core.broker import BrokerFacts
+from celeriac.core.queue import Pause, Queue
 from celeriac.service.checkup import (
     Finding,
     Verdict,
@@ -33,6 +34,20 @@ def facts(**changes: Any) -> BrokerFacts:
         **changes,
     }
     return BrokerFacts(**known)
+
+
+def make_queue(
+    name: str, *, queued: int = 0, workers: int = 1, pause: Pause | None = None
+) -> Queue:
+    oldest = NOON if queued else None
+    return Queue(
+        name=name,
+        queued=queued,
+        oldest_queued_at=oldest,
+        running=0,
+        workers=workers,
+        pause=pause,
+    )
 
 
 def verdicts(findings: list[Finding]) -> set[Verdict]:
@@ -67,17 +82,40 @@ def test_a_broker_is_judged_by_what_it_says(changes: dict[str, Any], worst: Verd
 
 
 def test_a_queue_that_nobody_serves_is_a_problem() -> None:
-    found = check_queues({"default": 4, "reports": 31, "one": 1}, [make_worker()])
+    found = check_queues(
+        [
+            make_queue("default", queued=4),
+            make_queue("one", queued=1, workers=0),
+            make_queue("empty", workers=0),
+            make_queue("our reports", queued=31, workers=0),
+        ]
+    )
 
     assert [each.text.split(": ")[1] for each in found] == [
         "1 task waits and no worker serves it",
         "31 tasks wait and no worker serves it",
     ]
-    assert found[1].fix == "celeriac worker --queues reports"
+    assert found[1].fix == "celeriac worker --queues 'our reports'"
+
+
+@pytest.mark.parametrize(
+    ("pause", "said"),
+    [
+        (Pause(by="ann", reason="a release", since=NOON), "paused by ann: a release; 3 tasks wait"),
+        # A program did it by itself, and gave no reason.
+        (Pause(by=None, reason="", since=NOON), "paused by the service; 3 tasks wait"),
+    ],
+)
+def test_a_queue_that_is_paused_is_told_with_who_and_why(pause: Pause, said: str) -> None:
+    (found,) = check_queues([make_queue("default", queued=3, pause=pause)])
+
+    assert found.verdict is Verdict.WARNING
+    assert found.text.endswith(f"default: {said}")
+    assert found.fix == "celeriac queues resume default"
 
 
 def test_queues_that_are_served_are_well() -> None:
-    (found,) = check_queues({"default": 4}, [make_worker()])
+    (found,) = check_queues([make_queue("default", queued=4)])
 
     assert found.verdict is Verdict.GOOD
     assert "4 queued" in found.text

@@ -21,7 +21,7 @@ from celeriac.service.callers import Caller
 from celeriac.service.keys import KeyRequest, KeyService
 from celeriac.service.passwords import Hasher
 from celeriac.service.users import UserService
-from tests.fakes import Clock, make_task
+from tests.fakes import NOON, Clock, make_task
 
 PASSWORD = "four walnut umbrellas dancing"
 
@@ -82,8 +82,9 @@ def test_a_revoked_key_lets_nobody_in(keys: KeyService, access: AccessService) -
     made = keys.create_key(request())
     other = keys.create_key(request(label="other"))
 
-    assert keys.revoke_key(made.key.prefix, user="ada") == made.key
+    revoked = keys.revoke_key(made.key.prefix, user="ada")
 
+    assert (revoked.id, revoked.revoked_at) == (made.key.id, NOON)
     with pytest.raises(NotAuthenticatedError):
         caller_of(access, made.text)
     assert caller_of(access, other.text).name == "ada"
