@@ -28,12 +28,12 @@ class Starts:
         """Measure a second start."""
         process = UpProcess(self._stand.new_folder())
         with process:
-            process.start_ready()
+            process.wait_for_log("Ctrl-C", seconds=120)
         with process:
             began = time.monotonic()
             process.wait_until(lambda: _is_ready(process.port), "it answers", seconds=60)
             seconds = time.monotonic() - began
-            process.wait_for_log("Ctrl-C")
+            process.wait_for_log("Ctrl-C", seconds=120)
             cpu = cpu_seconds([process.pid])
             time.sleep(_SETTLING_SECONDS)
             return {
