@@ -148,6 +148,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 # The file's name in the folder of `up`.
 BROKER_FILE = "broker.url"
+# No setting: by this `up` tells a worker in which file to write down which code it runs.
+CODE_FILE = "UP_CODE_FILE"
 _DATABASES = ("sqlite", "postgresql", "postgres")
 _BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "memory")
 

@@ -6,22 +6,37 @@ all of Flower: 8 to 13 MB in each process that nobody uses.
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from celeriac.engine.garbage import kept_for_good
 
-def run_worker(app: Any, words: Sequence[str]) -> int:
+
+def run_worker(
+    app: Any, words: Sequence[str], *, when_ready: Callable[[], None] | None = None
+) -> int:
     """Run a worker of an app until it ends, and return its exit code.
 
     Args:
         app: A Celery app on the ledger.
         words: Options as after `celery -A APP worker`.
+        when_ready: Called once it takes tasks.
     """
+    # Its pool looks for garbage again, once it has started: most is imported on the way to there.
+    gc.disable()
+    from celery import signals
     from celery.bin.worker import worker
 
+    if when_ready is not None:
+        signals.worker_ready.connect(lambda **_: when_ready(), weak=False)
+
     worker.params.extend(app.user_options.get("worker", ()))
-    return _run(worker, words, name="celeriac worker", obj=_context(app))
+    try:
+        return _run(worker, words, name="celeriac worker", obj=_context(app))
+    finally:
+        gc.enable()
 
 
 def run_flower(app: Any, words: Sequence[str]) -> int:
@@ -31,9 +46,13 @@ def run_flower(app: Any, words: Sequence[str]) -> int:
         app: A Celery app on the ledger.
         words: Options as after `celery -A APP flower`.
     """
-    from celery.bin.worker import worker
-    from flower.command import flower
+    with kept_for_good():
+        from celery.bin.worker import worker
+        from flower.command import flower
 
+    # It would import every task to list their names in its log. It submits none, and what it shows
+    # of them is what events tell.
+    app.loader.import_default_modules = list
     # It looks whether its options are Celery's own, which it finds at the command above it.
     above = flower.context_class(worker, obj=_context(app))
     return _run(flower, words, name="flower", parent=above)

@@ -7,12 +7,15 @@ database and no broker, and asks its parent over a pipe. Everything above this k
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId
 from celeriac.errors import TaskAlreadyFinalError, TaskNotFoundError
-from celeriac.ledger.open import Ledger
+
+if TYPE_CHECKING:
+    # Imported by whoever opens it: a third of what an app imports, and Flower never does.
+    from celeriac.ledger.open import Ledger
 
 
 class Road(Protocol):

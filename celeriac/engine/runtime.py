@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
@@ -17,9 +17,12 @@ from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
 from celeriac.engine.strand import is_async
 from celeriac.files.store import FileStore, FolderStore
-from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.settings import Settings
 from celeriac.telemetry import Counters
+
+if TYPE_CHECKING:
+    # Imported when the ledger is opened: a third of what an app imports, and Flower never does.
+    from celeriac.ledger.open import Ledger
 
 
 class Engine:
@@ -78,6 +81,8 @@ class Engine:
         """
         with self._lock:
             if self._ledger is None:
+                from celeriac.ledger.open import open_ledger
+
                 self._ledger = open_ledger(
                     self.settings.ledger_url, ring_again=self.settings.ring_again
                 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 from celeriac.engine.command import run_flower
+from celeriac.engine.garbage import kept_for_good
 
 if __name__ == "__main__":
-    from celeriac.entries.celery_app import app
+    with kept_for_good():
+        from celeriac.entries.celery_app import app
 
     sys.exit(run_flower(app, sys.argv[1:]))

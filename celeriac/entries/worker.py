@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from celeriac.engine.command import run_worker
+from celeriac.engine.garbage import kept_for_good
+from celeriac.settings import CODE_FILE
 
 if __name__ == "__main__":
-    from celeriac.entries.celery_app import app
+    with kept_for_good():
+        from celeriac.entries.celery_app import app
+        from celeriac.entries.probe import tell
 
-    sys.exit(run_worker(app, sys.argv[1:]))
+    # `up` asks which code it runs; nobody else does.
+    answer = os.environ.pop(CODE_FILE, "")
+    sys.exit(
+        run_worker(app, sys.argv[1:], when_ready=(lambda: tell(app, answer)) if answer else None)
+    )

@@ -30,7 +30,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 
 Columns = Mapping[str, TypeEngine[Any]]
@@ -61,6 +61,9 @@ def incoming(dialect: str, columns: Columns) -> FromClause:
 def insert_into(dialect: str, table: Table) -> sqlite.Insert:
     """Return an INSERT that knows ON CONFLICT; both databases have it, each in its own module."""
     if dialect == "postgresql":
+        # With all its drivers: not on a laptop.
+        from sqlalchemy.dialects import postgresql
+
         # The two classes are not related, but have all that is used here in the same words.
         return as_type(sqlite.Insert, postgresql.insert(table))
     return sqlite.insert(table)

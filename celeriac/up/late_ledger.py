@@ -12,6 +12,7 @@ from typing import Protocol
 from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
+from celeriac.engine.garbage import kept_for_good
 from celeriac.errors import LedgerUnavailableError
 from celeriac.service.local_profile import keep_local_profile
 from celeriac.service.start_links import StartLinks
@@ -80,9 +81,10 @@ class LateLedger:
         """
         began = time.monotonic()
         if self._ledger is None:
-            from celeriac.ledger.open import open_ledger
+            with kept_for_good():
+                from celeriac.ledger.open import open_ledger
 
-            self._ledger = open_ledger(self._url)
+                self._ledger = open_ledger(self._url)
         return timedelta(seconds=time.monotonic() - began)
 
     def list_workers(self) -> Sequence[Worker]:

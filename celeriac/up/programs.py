@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from celeriac.core.worker import Worker
-from celeriac.settings import Settings
+from celeriac.settings import CODE_FILE, Settings
 from celeriac.up.children import Program
 from celeriac.up.ports import address_to_ask
 from celeriac.up.project import Project
@@ -48,16 +48,21 @@ class Surroundings:
 
 
 def worker_program(
-    around: Surroundings, *, list_workers: Callable[[], Sequence[Worker]]
+    around: Surroundings,
+    *,
+    list_workers: Callable[[], Sequence[Worker]],
+    code_file: Path | None = None,
 ) -> Program:
     """Return a worker that serves the queues of the settings.
 
     Args:
         around: What it is started with.
         list_workers: Who has joined, as far as this can be told now.
+        code_file: Where it shall write down which code it runs.
     """
     settings = around.settings
     node = f"celeriac@{socket.gethostname()}"
+    asked = {} if code_file is None else {CODE_FILE: str(code_file)}
     pool = ("--pool=processes" if _HAS_PROCESSES else "--pool=threads",)
     # Told none, it serves the queues of all its tasks.
     queues = ("-Q", ",".join(settings.queues)) if "CELERIAC_QUEUES" in around.environment else ()
@@ -78,7 +83,7 @@ def worker_program(
             # knows all that they could tell. Flower lives on the events.
             *("--without-mingle", "--without-gossip", "--task-events"),
         ),
-        environment=around.environment,
+        environment={**around.environment, **asked},
         folder=around.project.folder,
         log=around.log_of("worker"),
         find_ready=find_ready,
@@ -107,7 +112,8 @@ def web_program(around: Surroundings, *, host: str, port: int, flower_url: str) 
     return Program(
         name="web",
         command=(
-            *(sys.executable, "-m", "uvicorn", around.project.web, "--host", host),
+            *(sys.executable, "-m", "celeriac.entries.service", around.project.web),
+            *("--host", host),
             *(
                 "--port",
                 str(port),

@@ -76,6 +76,9 @@ class Reloader:
         own = () if package is None else (each for each in package.rglob("*") if each.is_dir())
         self._sources = Sources([around.project.folder, *([package] if package else []), *own])
         self._answer = around.folder / "probe.json"
+        # Where the first worker writes what a probe would find.
+        self.first_answer = around.folder / "code.json"
+        self.first_answer.unlink(missing_ok=True)
         self._log = around.log_of("probe")
         self._probe: Child | None = None
         # What the programs run; None until the first probe has told.
@@ -95,11 +98,13 @@ class Reloader:
             code = self._probe.find_exit_code()
             if code is not None:
                 self._probe = None
-                self._judge(self._read() if code == 0 else None)
+                self._judge(self._read(self._answer) if code == 0 else None)
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look(now)
         is_due = self._has_news and now >= self._changed_at + _QUIET_SECONDS
+        if self._running is None and self._probe is None and self.first_answer.exists():
+            self._judge(self._read(self.first_answer))
         if self._probe is None and (is_due or self._running is None):
             self._start_probe()
 
@@ -171,8 +176,8 @@ class Reloader:
         said = tail(self._log, lines=1)
         return said[0].strip() if said else f"it ended without a word; see {self._log}"
 
-    def _read(self) -> Code | None:
+    def _read(self, answer: Path) -> Code | None:
         try:
-            return Code.from_text(self._answer.read_text(encoding="utf-8"))
+            return Code.from_text(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError):
             return None

@@ -124,7 +124,7 @@ class Machine:
             self._start_broker()
             check_host(self._around.settings.host, self._ledger, self._printer)
             reloader = self._create_reloader()
-            url = self._start_worker_and_web()
+            url = self._start_worker_and_web(reloader)
             # While they import what they need.
             tell_ledger(self._ledger, self._around.settings.ledger_url, self._printer)
             self._supervisor.wait_until_ready()
@@ -175,10 +175,14 @@ class Machine:
             say=self._printer.say,
         )
 
-    def _start_worker_and_web(self) -> str:
+    def _start_worker_and_web(self, reloader: Reloader | None) -> str:
         settings = self._around.settings
         port = choose_web_port(settings, self._printer)
-        worker = worker_program(self._around, list_workers=self._ledger.list_workers)
+        worker = worker_program(
+            self._around,
+            list_workers=self._ledger.list_workers,
+            code_file=None if reloader is None else reloader.first_answer,
+        )
         web = web_program(
             self._around,
             host=settings.host,

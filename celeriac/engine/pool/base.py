@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from celery.worker import state as worker_state
 from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.adoption import Adoption
 from celeriac.engine.bells import Bells
+from celeriac.engine.garbage import look_again
 from celeriac.engine.identity import new_worker
 from celeriac.engine.own_code import code_version
 from celeriac.engine.pool.mailbox import Mailbox
@@ -93,8 +93,7 @@ class LedgerPool(BasePool):
         self._engine.start_background()
         # What stands here by now stays: the collector need not walk through it again and again
         # while tasks come and go by the thousand.
-        gc.collect()
-        gc.freeze()
+        look_again()
 
     def register_with_event_loop(self, loop: Any) -> None:
         """Have the event loop do what the pool's thread asks of it."""

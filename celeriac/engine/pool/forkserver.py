@@ -82,6 +82,8 @@ def _serve(control: socket.socket, run_child: Callable[[socket.socket, int], Non
     try:
         platforms.set_pdeathsig("SIGKILL")
         gc.freeze()
+        # The worker does not before its pool has started, and never does in a child of a child.
+        gc.enable()
         for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
             # The worker decides when its children end; a terminal or a service manager that
             # signals the whole group must not decide it here.
