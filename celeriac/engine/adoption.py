@@ -7,17 +7,19 @@ answer it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kombu.exceptions import KombuError
 
-from celeriac.core.task import Doorbell, NewTask
+from celeriac.core.task import Doorbell
 from celeriac.engine.broker import broker_errors
-from celeriac.engine.messages import chain_placeholders, task_of_message
+from celeriac.engine.foreign_chords import Adopted, ForeignChords
+from celeriac.engine.messages import chain_placeholders, read_old_message, task_of_message
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport.element import READING_ERRORS
 from celeriac.errors import CeleriacError, ConflictError, InvalidRequestError, UnavailableError
@@ -25,10 +27,10 @@ from celeriac.errors import CeleriacError, ConflictError, InvalidRequestError, U
 logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 500
+# How often it is looked whether the size of a chord is known.
+_LOOK_SECONDS = 0.1
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-
-Adopted = tuple[Any, tuple[NewTask, ...]]
 
 
 class Adoption:
@@ -57,10 +59,10 @@ class Adoption:
     def take(self, message: Any) -> bool:
         """Take a message; False when it is no task that can be kept, which is left to Celery."""
         try:
-            rows = self._rows_of(message)
+            adopted = self._read(message)
         except (*READING_ERRORS, KombuError, CeleriacError):
             return False
-        self._queue.put((message, rows))
+        self._queue.put(adopted)
         return True
 
     def stop(self, seconds: float) -> None:
@@ -70,17 +72,16 @@ class Adoption:
         if self._thread.is_alive():
             self._thread.join(seconds)
 
-    def _rows_of(self, message: Any) -> tuple[NewTask, ...]:
-        headers = message.headers
-        args, kwargs, embed = message.payload
+    def _read(self, message: Any) -> Adopted:
+        headers, payload = message.headers, message.payload
+        if isinstance(payload, Mapping):
+            headers, payload = read_old_message(payload)
+        args, kwargs, embed = payload
         name = headers["task"]
-        if embed.get("chord"):
-            # How many parts it has is known to its sender's result backend alone.
-            logger.error(
-                "the chord of a plain producer is not counted: its body will not run",
-                extra={"task_id": headers["id"]},
-            )
-            embed = {**embed, "chord": None}
+        body = embed.get("chord")
+        if body and not headers.get("group"):
+            # Nothing says which chord that would be.
+            body, embed = None, {**embed, "chord": None}
         task = task_of_message(
             headers,
             message.properties,
@@ -89,21 +90,30 @@ class Adoption:
             is_zero_first=self._engine.is_zero_first_for(name),
             at_most_once=self._engine.is_at_most_once(name),
         )
-        return (task, *chain_placeholders(task))
+        rows = (task, *chain_placeholders(task))
+        return Adopted(message=message, rows=rows, body=dict(body) if body else None)
 
     # ---- the thread
 
     def _run(self) -> None:
+        chords = ForeignChords(self._app)
         while not self._is_over.is_set():
-            item = self._queue.get()
-            batch: list[Adopted] = []
+            ready = chords.settle(self._gather(is_waiting=chords.is_holding))
+            for start in range(0, len(ready), _MOST_AT_ONCE):
+                self._keep(ready[start : start + _MOST_AT_ONCE])
+        chords.close()
+
+    def _gather(self, *, is_waiting: bool) -> list[Adopted]:
+        """Return what has come, once something has; or when what waits is to be looked at."""
+        batch: list[Adopted] = []
+        with contextlib.suppress(queue.Empty):
+            item = self._queue.get(timeout=_LOOK_SECONDS if is_waiting else None)
             while item is not None:
                 batch.append(item)
-                if len(batch) >= _MOST_AT_ONCE or self._queue.empty():
+                if len(batch) >= _MOST_AT_ONCE:
                     break
-                item = self._queue.get()
-            if batch:
-                self._keep(batch)
+                item = self._queue.get_nowait()
+        return batch
 
     def _keep(self, batch: list[Adopted]) -> None:
         pause = _FIRST_PAUSE_SECONDS
@@ -120,7 +130,7 @@ class Adoption:
                 logger.exception("messages were not taken in", extra={"count": len(batch)})
                 return
             self._engine.counters.add("messages_adopted", len(batch))
-            self._post(self._acknowledge, [message for message, _ in batch])
+            self._post(self._acknowledge, [each.message for each in batch])
             self._ring(doorbells)
             return
 
@@ -133,9 +143,10 @@ class Adoption:
             logger.exception("doorbells were not rung", extra={"count": len(doorbells)})
 
     def _insert(self, batch: list[Adopted]) -> list[Doorbell]:
-        rows = [row for _, rows in batch for row in rows]
+        rows = [row for each in batch for row in each.rows]
+        chords = {each.chord.id: each.chord for each in batch if each.chord is not None}
         try:
-            found = self._engine.ledger.tasks.insert(rows)
+            found = self._engine.ledger.tasks.insert(rows, chords=tuple(chords.values()))
         except (InvalidRequestError, ConflictError) as error:
             if len(batch) == 1:
                 # It can never be kept; given back, it would come again for ever.

@@ -19,6 +19,7 @@ from celeriac.core.task import Task, TaskId
 from celeriac.engine import codec
 from celeriac.engine.backend import leaves
 from celeriac.engine.collector import current_collector
+from celeriac.engine.foreign_chords import PLACE
 
 FIRE_CHORD = "celeriac.fire_chord"
 CALL_ERRBACKS = "celeriac.call_errbacks"
@@ -32,15 +33,16 @@ def fire_chord(app: Any, chord_id: str) -> None:
         raise LookupError(f"no chord has the id {chord_id}")
     made = codec.load_typed(sent.body)
     body = maybe_signature(made["body"], app=app)
-    tasks = road.find([TaskId(task_id) for task_id in leaves(made["header"])])
+    header = made["header"] or _header_of_parts(road, chord_id, made["parent"])
+    tasks = road.find([TaskId(task_id) for task_id in leaves(header)])
     collector = current_collector()
     if collector is None:
         raise RuntimeError("a chord is fired by a worker")
     # Whatever is sent from here on is this task's end: the body starts exactly once.
     collector.is_ending = True
-    failed = _first_failed(made["header"], tasks)
+    failed = _first_failed(header, tasks)
     if failed is None:
-        body.apply_async(([_result(part, tasks) for part in made["header"][1]],))
+        body.apply_async(([_result(part, tasks) for part in header[1]],))
         return
     error = ChordError(f"Dependency {failed.id} raised {_reason(failed)}")
     for task_id, errbacks in _errbacks(body):
@@ -48,6 +50,18 @@ def fire_chord(app: Any, chord_id: str) -> None:
         app.backend.call_errbacks(request, error)
     # The body waits for this task: failing, it takes the body and all behind it along.
     raise error
+
+
+def _header_of_parts(road: Any, chord_id: str, parent_id: str) -> Any:
+    """Return the header of a chord whose producer kept it to itself, by its parts' places."""
+    found = road.find(road.children_of(TaskId(parent_id))).values()
+    places = {
+        task.id: codec.load_typed(task.headers).get(PLACE)
+        for task in found
+        if task.group_id == chord_id
+    }
+    parts = sorted((place, task_id) for task_id, place in places.items() if place is not None)
+    return ((chord_id, None), [((task_id, None), None) for _, task_id in parts])
 
 
 def _reason(task: Task) -> str:

@@ -95,6 +95,33 @@ def task_of_message(
     )
 
 
+def read_old_message(
+    body: Mapping[str, Any],
+) -> tuple[dict[str, Any], tuple[Any, Any, dict[str, Any]]]:
+    """Return the headers and the body of a message of protocol 1 as protocol 2 would have them.
+
+    Raises:
+        KeyError: It is none.
+    """
+    headers = {
+        "lang": "py",
+        "task": body["task"],
+        "id": body["id"],
+        "retries": body.get("retries"),
+        "timelimit": body.get("timelimit"),
+        "group": body.get("taskset"),
+        "group_index": body.get("group_index"),
+    }
+    for name in ("eta", "expires"):
+        moment = body.get(name)
+        if moment and body.get("utc") is False:
+            # By its producer's clock on the wall, which is taken for ours.
+            moment = datetime.fromisoformat(moment).astimezone()
+        headers[name] = _moment(moment)
+    embed = {name: body.get(name) for name in ("callbacks", "errbacks", "chord")}
+    return headers, (body.get("args") or (), body.get("kwargs") or {}, embed)
+
+
 def _refuse_unsound(option: str, text: str) -> None:
     # No database's text holds a NUL or a lone surrogate, and a caller is told so before a child
     # or a batch trips over it.

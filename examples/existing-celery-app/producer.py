@@ -3,9 +3,9 @@
 import json
 import sys
 
-from celery import chain, group
+from celery import chain, chord, group
 
-from shop import ask_the_carrier, charge, pack, refuse, send
+from shop import ask_the_carrier, charge, pack, refuse, send, total
 
 
 def main():
@@ -14,12 +14,18 @@ def main():
     later = charge.apply_async((8, 800), countdown=0.5)
     asked = ask_the_carrier.delay("parcel of 7")
     refused = refuse.delay(9)
+    bill = chord(charge.s(number, number) for number in range(11, 21))(total.s())
+    nested = chord([group(charge.s(21, 1), charge.s(22, 2)), charge.s(23, 3)])(total.s())
+    unpaid = chord([charge.s(24, 4), refuse.s(25)])(total.s())
     results = {
         "charges": charges.get(timeout=30),
         "shipping": shipping.get(timeout=30),
         "later": later.get(timeout=30),
         "asked": asked.get(timeout=30),
         "refused": repr(refused.get(timeout=30, propagate=False)),
+        "bill": bill.get(timeout=30),
+        "nested": nested.get(timeout=30),
+        "unpaid": type(unpaid.get(timeout=30, propagate=False)).__name__,
         "states": [shipping.state, shipping.parent.state, refused.state],
         "unknown": charge.AsyncResult("nobody-knows-this").state,
     }

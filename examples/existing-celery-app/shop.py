@@ -49,5 +49,11 @@ def ask_the_carrier(self, parcel):
 
 
 @app.task
+def total(receipts):
+    write(f"total of {len(receipts)}")
+    return sum(receipt["cents"] for receipt in receipts)
+
+
+@app.task
 def refuse(order):
     raise ValueError(f"no such order: {order}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,12 +18,15 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.engine.adoption import Adoption
 from celeriac.engine.app import install
+from celeriac.engine.foreign_chords import Adopted, ForeignChords
+from celeriac.engine.messages import read_old_message
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.told import Told
 from celeriac.errors import TaskNotFoundError
 from celeriac.settings import Settings
 from celeriac.telemetry import Counters
 from tests.engines import Request, open_app
+from tests.fakes import make_new_task
 from tests.servers.processes import wait_until
 
 
@@ -65,6 +70,41 @@ def test_message_is_acknowledged_when_its_row_is_there(app: Celery, adoption: Ad
     task = app.celeriac.ledger.tasks.get(TaskId(message.headers["id"]))
     assert (task.name, task.queue, task.state) == ("shop.charge", "default", TaskState.QUEUED)
     assert json.loads(task.arguments.text) == [[7], {}]
+
+
+def test_message_of_the_old_protocol_is_a_task_like_any_other(
+    app: Celery, adoption: Adoption
+) -> None:
+    link = app.signature("shop.send", task_id="linked")
+    body = app.amqp.as_task_v1(
+        "old", "shop.charge", (7,), {"cents": 1}, retries=2, time_limit=60, callbacks=[link]
+    ).body
+    message = Message("shop.charge")
+    message.headers, message.payload = {}, body
+
+    assert adoption.take(message)
+
+    wait_until(lambda: message.acknowledged, "it is acknowledged")
+    task = app.celeriac.ledger.tasks.get(TaskId("old"))
+    assert (task.name, task.retries, task.timeout_seconds) == ("shop.charge", 2, 60)
+    assert json.loads(task.arguments.text) == [[7], {"cents": 1}]
+    assert json.loads(task.headers)["callbacks"][0]["task"] == "shop.send"
+
+
+@pytest.mark.parametrize(("utc", "hour"), [(True, 12), (False, 10)])
+def test_time_of_the_old_protocol_may_be_the_producers_own(
+    monkeypatch: pytest.MonkeyPatch, *, utc: bool, hour: int
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    try:
+        body = {"task": "shop.charge", "id": "old", "eta": "2999-07-01T12:00:00", "utc": utc}
+        headers, _ = read_old_message(body)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert headers["eta"].astimezone(UTC).hour == hour
 
 
 def test_message_that_came_by_its_topic_belongs_to_the_queue_it_lay_in(
@@ -127,7 +167,7 @@ def test_message_with_a_time_waits_in_the_ledger(app: Celery, adoption: Adoption
     assert task.state is TaskState.SCHEDULED
 
 
-def test_part_of_a_plain_producers_chord_runs_alone_and_says_so(
+def test_part_of_a_chord_runs_alone_where_celery_itself_looks_for_the_results(
     app: Celery, adoption: Adoption, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = Message("shop.charge", 7, group="some-group")
@@ -136,7 +176,64 @@ def test_part_of_a_plain_producers_chord_runs_alone_and_says_so(
     adoption.take(message)
 
     wait_until(lambda: message.acknowledged, "it is acknowledged")
-    assert app.celeriac.ledger.tasks.get(TaskId(message.headers["id"])).state is TaskState.QUEUED
+    task = app.celeriac.ledger.tasks.get(TaskId(message.headers["id"]))
+    assert (task.state, json.loads(task.headers)) == (TaskState.QUEUED, {})
+    assert not caplog.records
+
+
+class Sizes(ForeignChords):
+    """Chords whose sizes are what the test says; None is a Redis that is away."""
+
+    known: dict[str, tuple[int, Any]] | None = None
+
+    def _look(self, _: set[str]) -> dict[str, tuple[int, Any]] | None:
+        return self.known
+
+
+def a_part(chord_id: str, place: int) -> Adopted:
+    row = make_new_task(
+        id=TaskId(f"{chord_id}-{place}"),
+        group_id=chord_id,
+        group_index=place,
+        chord_id=chord_id,
+        headers=json.dumps({"chord": {"task": "shop.total"}}),
+    )
+    return Adopted(message=None, rows=(row,), body={"task": "shop.total"})
+
+
+def test_parts_of_a_chord_wait_until_its_size_is_known(app: Celery) -> None:
+    app.conf.result_backend = "redis://127.0.0.1:1"
+    now = [0.0]
+    chords = Sizes(app, monotonic=lambda: now[0])
+
+    # However long the one who knows is away.
+    assert chords.settle([a_part("c", 1)]) == []
+    now[0] += 1000
+    assert chords.settle([]) == []
+    chords.known = {"c": (0, None)}
+    assert chords.settle([a_part("c", 0)]) == []
+    chords.known = {"c": (2, None)}
+    ready = chords.settle([])
+
+    assert [each.rows[0].id for each in ready] == ["c-1", "c-0"]
+    assert {each.chord.size for each in ready if each.chord} == {2}
+    assert {each.rows[0].chord_id for each in ready} == {"c"}
+    assert not chords.is_holding
+
+
+def test_parts_of_a_chord_run_alone_when_nobody_will_know_its_size(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.conf.result_backend = "redis://127.0.0.1:1"
+    now = [0.0]
+    chords = Sizes(app, monotonic=lambda: now[0])
+    chords.known = {}
+    assert chords.settle([a_part("c", 0)]) == []
+
+    now[0] += 61
+    (alone,) = chords.settle([])
+
+    assert (alone.chord, alone.rows[0].chord_id, alone.rows[0].headers) == (None, None, "{}")
     assert "its body will not run" in caplog.text
 
 
