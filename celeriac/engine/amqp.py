@@ -8,7 +8,6 @@ a running task, what belongs to the task's end is collected and written with its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from celery import signals
@@ -44,13 +43,25 @@ class QueueConsumer(Consumer):
             no_ack = queue.no_ack if no_ack is None else no_ack
             tag = self._add_tag(queue, consumer_tag)
             self._active_queue_no_ack[queue.name] = no_ack
-            receive = partial(self._receive_from, queue.name)
+            receive = _FromQueue(self, queue.name)
             queue.consume(tag, receive, no_ack=no_ack, nowait=nowait)
         return tag
 
-    def _receive_from(self, queue: str, message: Any) -> Any:
-        message.delivery_info["queue"] = queue
-        return self._receive_callback(message)
+
+class _FromQueue:
+    """What takes the messages of one queue for a consumer."""
+
+    __slots__ = ("__self__", "_queue", "_receive")
+
+    def __init__(self, consumer: Any, queue: str) -> None:
+        # As a bound method has it: whoever is called with this one may look for the consumer.
+        self.__self__ = consumer
+        self._receive = consumer._receive_callback  # noqa: SLF001 - what kombu itself would pass
+        self._queue = queue
+
+    def __call__(self, message: Any) -> Any:
+        message.delivery_info["queue"] = self._queue
+        return self._receive(message)
 
 
 class LedgerAMQP(AMQP):
