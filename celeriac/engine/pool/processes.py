@@ -1,7 +1,7 @@
 """The runner of processes: children that a fork server makes.
 
-Most of them run one task after the other. Async tasks have children of their own, made when the
-first of them comes, each of which runs many at a time.
+Most of them run one task after the other. Async tasks have children of their own, each of which
+runs many at a time: one from the start where there are such task functions, others when it is full.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class ProcessRunner:
         answers: Answers,
         *,
         slots_per_async_child: int = 100,
+        has_async: bool = False,
         tasks_per_child: int | None = None,
     ) -> None:
         self._answers = answers
@@ -57,7 +58,8 @@ class ProcessRunner:
         self._wanted = slots
         self._has = 0
         self._slots_per_async_child = slots_per_async_child
-        self._async_children = 0
+        # A thousand tasks that sleep for a second would wait half as long again for their child.
+        self._async_children = int(has_async)
         self._tasks_per_child = tasks_per_child
         self._is_stopping = False
 
@@ -285,5 +287,6 @@ class ProcessPool(LedgerPool):
             self.limit,
             Answers(self._engine.road),
             slots_per_async_child=self._engine.async_slots,
+            has_async=any(map(self._engine.is_async, self.app.tasks)),
             tasks_per_child=self.options.get("maxtasksperchild"),
         )
