@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId, Twin
@@ -17,12 +17,38 @@ from celeriac.errors import (
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """What all twins of one new task share that were accepted at the same time."""
+
+    like: NewTask
+    state: TaskState
+    created_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A twin that was accepted, as far as anybody asks."""
+    """A twin that was accepted."""
 
-    id: TaskId
-    state: TaskState
+    twin: Twin
+    together: Together
+
+    @property
+    def id(self) -> TaskId:
+        """The task's id."""
+        return self.twin.id
+
+    @property
+    def state(self) -> TaskState:
+        """The state in which it began."""
+        return self.together.state
+
+    def to_task(self) -> Task:
+        """Return it with every fact of its own."""
+        shared = self.together
+        return task_as_accepted(
+            self.twin.to_new_task(), state=shared.state, created_at=shared.created_at
+        )
 
 
 # What became of one task: as it was accepted, as it had been accepted before, or why not.
@@ -81,6 +107,36 @@ class Accepted:
     doorbells: Sequence[Doorbell] = ()
     # The answer that was made the first time, when it came under a name.
     answer: str | None = None
+
+
+def task_as_accepted(task: NewTask, *, state: TaskState, created_at: datetime) -> Task:
+    """Return a new task as its row is read right after it was put in."""
+    return Task(
+        id=task.id,
+        name=task.name,
+        arguments=task.arguments,
+        queue=task.queue,
+        priority=task.priority,
+        headers=task.headers,
+        state=state,
+        version=1,
+        attempt=0,
+        max_attempts=task.max_attempts,
+        retries=task.retries,
+        crashes=0,
+        created_at=created_at,
+        not_before=task.not_before,
+        expires_at=task.expires_at,
+        root_id=task.root_id,
+        parent_id=task.parent_id,
+        group_id=task.group_id,
+        retry_of=task.retry_of,
+        submitted_by=task.submitted_by,
+        tags=task.tags,
+        timeout_seconds=task.timeout_seconds,
+        soft_timeout_seconds=task.soft_timeout_seconds,
+        at_most_once=task.at_most_once,
+    )
 
 
 def invalid_batch(outcomes: Sequence[TaskOutcome | Wanted]) -> InvalidBatchError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -97,36 +96,6 @@ def row_from_new_task(
         "at_most_once": task.at_most_once,
         "ignore_result": task.ignore_result,
     }
-
-
-def task_as_accepted(task: NewTask, *, state: TaskState, created_at: datetime) -> Task:
-    """Return a new task as its row is read right after it was put in."""
-    return Task(
-        id=task.id,
-        name=task.name,
-        arguments=task.arguments,
-        queue=task.queue,
-        priority=task.priority,
-        headers=task.headers,
-        state=state,
-        version=1,
-        attempt=0,
-        max_attempts=task.max_attempts,
-        retries=task.retries,
-        crashes=0,
-        created_at=created_at,
-        not_before=task.not_before,
-        expires_at=task.expires_at,
-        root_id=task.root_id,
-        parent_id=task.parent_id,
-        group_id=task.group_id,
-        retry_of=task.retry_of,
-        submitted_by=task.submitted_by,
-        tags=task.tags,
-        timeout_seconds=task.timeout_seconds,
-        soft_timeout_seconds=task.soft_timeout_seconds,
-        at_most_once=task.at_most_once,
-    )
 
 
 def doorbell_of(task: NewTask | Twin) -> Doorbell:

@@ -7,8 +7,14 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
-from celeriac.core.acceptance import Accepted, Begun, Submission, TaskOutcome
-from celeriac.core.state import TaskState
+from celeriac.core.acceptance import (
+    Accepted,
+    Begun,
+    Submission,
+    TaskOutcome,
+    Together,
+    task_as_accepted,
+)
 from celeriac.core.task import NewTask, Task, Twin
 from celeriac.errors import (
     CeleriacError,
@@ -21,7 +27,7 @@ from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.incoming import among, words
 from celeriac.ledger.moments import to_micros
-from celeriac.ledger.records import TASK_COLUMNS, task_as_accepted, task_from_row
+from celeriac.ledger.records import TASK_COLUMNS, task_from_row
 from celeriac.ledger.reservations import Reservations
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks
@@ -176,8 +182,12 @@ class Submissions:
         if doorbells is None:
             # Somebody has an id of theirs; the slow way finds out who.
             raise _RefusedGroupError([])
+        likes = {id(twin.like): twin.like for twin in twins}
+        together = {
+            key: Together(like, timing.state_of(like), timing.now) for key, like in likes.items()
+        }
         return [
-            (Begun(twin.id, TaskState.SCHEDULED if bell is None else TaskState.QUEUED), bell)
+            (Begun(twin, together[id(twin.like)]), bell)
             for twin, bell in zip(twins, doorbells, strict=True)
         ]
 

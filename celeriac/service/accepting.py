@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
-from celeriac.core.acceptance import Accepted, Reservation, Submission
+from celeriac.core.acceptance import Accepted, Submission
 from celeriac.core.task import Doorbell
 from celeriac.errors import (
     AcceptQueueFullError,
@@ -24,11 +22,10 @@ from celeriac.errors import (
 from celeriac.service.access import Bearer
 from celeriac.service.batcher import Batcher, NotYetError
 from celeriac.service.callers import Caller
+from celeriac.service.singles import Single, Singles
 
 logger = logging.getLogger(__name__)
 
-# As long as the draft of the Idempotency-Key header lets a service choose.
-KEY_LIFETIME = timedelta(hours=24)
 # How long a request waits for another one with the same key, in another process, to be answered.
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.02
@@ -86,8 +83,8 @@ class _Wish:
     """Something that is to be accepted."""
 
     by: Caller | Bearer
-    # Called when it is known who asks; raises when they may not.
-    make: Make
+    # Called when it is known who asks, and raises when they may not; or made together with others.
+    what: Make | Single
     # Until when it may wait for another request with the same idempotency key.
     deadline: float
 
@@ -96,9 +93,16 @@ class Accepting:
     """Writes what callers submit, and rings for it once it is committed."""
 
     def __init__(
-        self, ledger: HasSubmissions, publisher: Publisher, doorman: Doorman, *, room: int
+        self,
+        ledger: HasSubmissions,
+        publisher: Publisher,
+        doorman: Doorman,
+        singles: Singles,
+        *,
+        room: int,
     ) -> None:
         self._ledger = ledger
+        self._singles = singles
         self._publisher = publisher
         self._doorman = doorman
         self._writer: Batcher[_Wish, Accepted] = Batcher(
@@ -109,24 +113,24 @@ class Accepting:
             "celeriac-ring", self._ring, most=_MOST_BELLS, room=_ROOM_FOR_BELLS
         )
 
-    def put(self, by: Caller | Bearer, make: Make, *, weight: int = 1) -> Future[Accepted]:
+    def put(self, by: Caller | Bearer, what: Make | Single, *, weight: int = 1) -> Future[Accepted]:
         """Have something accepted: when its answer comes, it is committed and will run.
 
         Args:
             by: Who asks. A token or a key is looked up together with its neighbours'.
-            make: Returns what is to be accepted, told who asks; or raises what they are refused
-                with.
+            what: A request for one task, which may be answered as `Begun`; or returns what is to be
+                accepted, told who asks, or raises what they are refused with.
             weight: How many tasks it is.
 
         Returns:
-            What became of it; NotAuthenticatedError, what `make` raised, InvalidRequestError or
+            What became of it; NotAuthenticatedError, what `what` raised, InvalidRequestError or
             ConflictError if nothing of it was accepted, and LedgerUnavailableError if nothing of
             anybody was.
 
         Raises:
             AcceptQueueFullError: Too much waits already.
         """
-        wish = _Wish(by, make, time.monotonic() + _PATIENCE_SECONDS)
+        wish = _Wish(by, what, time.monotonic() + _PATIENCE_SECONDS)
         return self._writer.put(wish, weight=weight)
 
     def close(self) -> None:
@@ -135,9 +139,7 @@ class Accepting:
         self._ringer.close()
 
     def _write(self, wishes: Sequence[_Wish]) -> Sequence[Accepted | Exception]:
-        made = [
-            _make(wish, caller) for wish, caller in zip(wishes, self._admit(wishes), strict=True)
-        ]
+        made = self._make(wishes, self._admit(wishes))
         submissions = [each for each in made if isinstance(each, Submission)]
         # Rung for while the disk takes it: a worker may begin, and nobody is answered yet.
         accepted = iter(
@@ -145,6 +147,25 @@ class Accepting:
         )
         answers = [next(accepted) if isinstance(each, Submission) else each for each in made]
         return self._have_patience(wishes, answers)
+
+    def _make(
+        self, wishes: Sequence[_Wish], callers: Sequence[Caller | NotAuthenticatedError]
+    ) -> list[Submission | Exception]:
+        singles = [
+            (wish.what, caller)
+            for wish, caller in zip(wishes, callers, strict=True)
+            if isinstance(wish.what, Single) and isinstance(caller, Caller)
+        ]
+        together = iter(self._singles.make(singles) if singles else ())
+        made: list[Submission | Exception] = []
+        for wish, caller in zip(wishes, callers, strict=True):
+            if not isinstance(caller, Caller):
+                made.append(caller)
+            elif isinstance(wish.what, Single):
+                made.append(next(together))
+            else:
+                made.append(_made(wish.what, caller))
+        return made
 
     def _have_patience(
         self, wishes: Sequence[_Wish], answers: Sequence[Accepted | Exception]
@@ -186,30 +207,14 @@ class Accepting:
         return [None] * len(lot)
 
 
-def reservation_id(*parts: str) -> str:
-    """Return the id of what somebody reserves, from which neither of the parts is read again."""
-    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
-
-
-def reserve_key(key: str, fingerprint: str, *, by: Caller) -> Reservation:
-    """Return the reservation behind a caller's idempotency key."""
-    return Reservation(
-        id=reservation_id("idempotency key", by.name, key),
-        lifetime=KEY_LIFETIME,
-        fingerprint=fingerprint,
-    )
-
-
 def _log_failure(rung: Future[None]) -> None:
     error = rung.exception()
     if error is not None:
         logger.error("doorbells were not rung; the janitor rings for them", exc_info=error)
 
 
-def _make(wish: _Wish, caller: Caller | NotAuthenticatedError) -> Submission | CeleriacError:
-    if not isinstance(caller, Caller):
-        return caller
+def _made(make: Make, caller: Caller) -> Submission | CeleriacError:
     try:
-        return wish.make(caller)
+        return make(caller)
     except CeleriacError as error:
         return error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from celeriac.core.acceptance import TaskOutcome
+from celeriac.core.acceptance import Begun, TaskOutcome
 from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
 from celeriac.errors import CeleriacError, TaskNotFoundError
@@ -52,7 +52,10 @@ def report_at_first(outcomes: Sequence[TaskOutcome]) -> TaskReport:
     (outcome,) = outcomes
     if isinstance(outcome, CeleriacError):
         raise outcome
-    if not isinstance(outcome, Task):
-        raise AssertionError("what comes alone is nobody's twin")
-    is_later = outcome.state is TaskState.SCHEDULED
-    return TaskReport(task=outcome, waiting_because=WaitingBecause.SCHEDULED if is_later else None)
+    return report_of_new(outcome.to_task() if isinstance(outcome, Begun) else outcome)
+
+
+def report_of_new(task: Task) -> TaskReport:
+    """Return a task that was just accepted, with what it waits for as far as its row tells."""
+    is_later = task.state is TaskState.SCHEDULED
+    return TaskReport(task=task, waiting_because=WaitingBecause.SCHEDULED if is_later else None)

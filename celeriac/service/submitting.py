@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -12,15 +11,14 @@ from typing import Any, Protocol
 
 from celeriac.core.acceptance import (
     Accepted,
-    Reservation,
     Submission,
     TaskOutcome,
     Wanted,
     WantedTask,
     invalid_batch,
 )
-from celeriac.core.file_reference import find_file_ids, without_file_ids
-from celeriac.core.task import NewTask, TaskId, Twin
+from celeriac.core.file_reference import find_file_ids
+from celeriac.core.task import TaskId, Twin
 from celeriac.errors import (
     CeleriacError,
     InvalidBatchError,
@@ -34,15 +32,15 @@ from celeriac.service.accepting import (
     Doorman,
     HasSubmissions,
     Publisher,
-    reservation_id,
-    reserve_key,
 )
 from celeriac.service.access import Bearer
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.checking import Alike, Checked, Checking
 from celeriac.service.reports import FindsTasks, TaskReport, report_at_first, visible_task
+from celeriac.service.reserving import reserve_key
 from celeriac.service.retrying import changed_arguments, task_again
-from celeriac.service.submission import SubmitRequest, new_task
+from celeriac.service.singles import Single, Singles, wanted_of
+from celeriac.service.submission import SubmitRequest
 from celeriac.service.task_ids import new_task_id
 from celeriac.service.task_types import Catalogue
 
@@ -101,7 +99,7 @@ class SubmitService:
         self._ledger = ledger
         self._catalogue = catalogue
         self._checking = Checking(catalogue, now=now)
-        self._accepting = Accepting(ledger, publisher, doorman, room=room)
+        self._accepting = Accepting(ledger, publisher, doorman, Singles(self._checking), room=room)
 
     def close(self) -> None:
         """Take in nothing more, and return when all that was taken in is written and rung for."""
@@ -150,19 +148,17 @@ class SubmitService:
         Raises:
             AcceptQueueFullError: Too much waits already.
         """
-        checked = self._checking.check(request)
-
         its_id = task_id or new_task_id()
+        if once is None:
+            return self._accepting.put(by, Single(request, its_id))
+        checked = self._checking.check(request)
 
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
             if not caller.knows(request.name):
                 raise TaskNameNotFoundError(request.name)
-            wanted = _wanted(checked, request.name, caller, its_id)
             # What is refused now, for a moment that has passed, may have been accepted before.
-            if once is None and isinstance(wanted, CeleriacError):
-                raise wanted
-            return _submission([wanted], once, caller)
+            return _submission([wanted_of(checked, request.name, caller, its_id)], once, caller)
 
         return self._accepting.put(by, make)
 
@@ -248,43 +244,15 @@ def _all_wanted(
     found: list[Wanted | CeleriacError] = []
     for each, name in zip(checked, names, strict=True):
         if not isinstance(each, Alike):
-            found.append(_wanted(each, name, caller, new_task_id()))
+            found.append(wanted_of(each, name, caller, new_task_id()))
             continue
         like = likes.get(id(each.other))
         if like is None:
-            like = likes[id(each.other)] = _wanted(each.other, name, caller, new_task_id())
+            like = likes[id(each.other)] = wanted_of(each.other, name, caller, new_task_id())
         found.append(
             Twin(new_task_id(), each.arguments, like.task) if isinstance(like, WantedTask) else like
         )
     return found
-
-
-def _wanted(
-    checked: Checked | CeleriacError, name: str, caller: Caller, task_id: TaskId
-) -> WantedTask | CeleriacError:
-    if not caller.knows(name):
-        return TaskNameNotFoundError(name)
-    if not isinstance(checked, Checked):
-        return checked
-    task = new_task(
-        task_id,
-        checked.request,
-        checked.arguments,
-        queue=checked.queue,
-        submitted_by=caller.name,
-        now=checked.at,
-    )
-    return WantedTask(task=task, unique=_unique(checked, task))
-
-
-def _unique(checked: Checked, task: NewTask) -> Reservation | None:
-    lifetime = checked.request.options.unique_for
-    if lifetime is None:
-        return None
-    # In whatever order the arguments were named, and whenever a file among them was sent.
-    arguments = json.dumps(json.loads(without_file_ids(task.arguments.text)), sort_keys=True)
-    parts = ("unique task", task.submitted_by or "", task.name, task.queue, arguments)
-    return Reservation(id=reservation_id(*parts), lifetime=lifetime)
 
 
 def _submission(

@@ -15,6 +15,7 @@ from celeriac.core.acceptance import (
     TaskOutcome,
     Wanted,
     WantedTask,
+    task_as_accepted,
 )
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
@@ -28,7 +29,6 @@ from celeriac.errors import (
     TaskIdTakenError,
 )
 from celeriac.ledger.open import Ledger, open_ledger
-from celeriac.ledger.records import task_as_accepted
 from tests.contract.ledger.desk import Desk, new
 from tests.contract.ledger.test_submitting import BAD as BAD_TASKS
 from tests.fakes import Clock
