@@ -26,7 +26,18 @@ from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.exchange import Settled
-from celeriac.ledger.incoming import FLAG, TEXT, WHOLE, among, encode, incoming, matched, words
+from celeriac.ledger.incoming import (
+    FLAG,
+    TEXT,
+    WHOLE,
+    among,
+    encode,
+    encode_by_id,
+    incoming,
+    incoming_by_id,
+    matched,
+    words,
+)
 from celeriac.ledger.records import CLAIMED_COLUMNS
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import by_id, paused_queues, tasks, workers
@@ -61,18 +72,17 @@ class Claims:
     def claim(self, connection: Connection, wish: Wish, timing: Timing, settled: Settled) -> None:
         """Claim what is wished for and may be had."""
         order = sorted(wish.tokens.items())
-        rows = encode([{"id": task_id, "token": token} for task_id, token in order])
-        values = {
-            "rows": rows,
-            "ids": words(self._dialect, [task_id for task_id, _ in order]),
+        values: dict[str, Any] = {
             "queues": words(self._dialect, wish.queues),
             "worker": wish.worker_id,
             "now": timing.micros,
         }
         found: Iterable[Sequence[Any]]
         if self._dialect == "postgresql":
-            found = self._claim.rows(connection, **values)
-        elif self._claim.count(connection, **values):
+            rows = encode([{"id": task_id, "token": token} for task_id, token in order])
+            ids = words(self._dialect, [task_id for task_id, _ in order])
+            found = self._claim.rows(connection, rows=rows, ids=ids, **values)
+        elif self._claim.count(connection, rows=(rows := encode_by_id(dict(order))), **values):
             text, is_any_at_most_once = self._granted.first(connection, rows=rows)
             found = orjson.loads(text)
             settled.is_any_at_most_once |= bool(is_any_at_most_once)
@@ -149,7 +159,7 @@ def _claim_on_postgresql() -> Update:
 def _claim_on_sqlite() -> Update:
     # Its only writer needs to lock no rows. And it returns none: with each row that it fetches,
     # the driver lets go of the interpreter's lock, which a busy main thread keeps for 5 ms.
-    rows = incoming("sqlite", {"id": TEXT, "token": TEXT})
+    rows = incoming_by_id("token")
     holder = _holder().cte("holder")
     return (
         update(tasks)
@@ -160,7 +170,7 @@ def _claim_on_sqlite() -> Update:
 
 def _granted_on_sqlite() -> Select[Any]:
     # All rows in one, as a JSON text. Tokens are random: whose lease has this one was granted now.
-    rows = incoming("sqlite", {"id": TEXT, "token": TEXT})
+    rows = incoming_by_id("token")
     return select(
         func.json_group_array(func.json_array(*CLAIMED_COLUMNS)),
         func.max(tasks.c.at_most_once, type_=FLAG),

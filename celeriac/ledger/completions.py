@@ -30,7 +30,18 @@ from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
 from celeriac.ledger.exchange import Settled
-from celeriac.ledger.incoming import FLAG, TEXT, WHOLE, encode, incoming, matched, words
+from celeriac.ledger.incoming import (
+    FLAG,
+    TEXT,
+    WHOLE,
+    Columns,
+    encode,
+    encode_by_id,
+    incoming,
+    incoming_by_id,
+    matched,
+    words,
+)
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import error_from_text
 from celeriac.ledger.statement import Statement
@@ -75,9 +86,16 @@ class Completions:
             # The first outcome of a lease counts, of whatever kind it is.
             return outcomes
         plain.sort(key=_id_of)
-        rows = encode([_plain_row(outcome) for outcome in plain])
-        ids = words(self._dialect, [outcome.task_id for outcome in plain])
-        if self._finish.count(connection, rows=rows, ids=ids) < len(plain):
+        values: dict[str, Any]
+        if self._dialect == "postgresql":
+            rows = [
+                dict(zip(_FINISH_COLUMNS, _plain_row(outcome), strict=True)) for outcome in plain
+            ]
+            ids = words(self._dialect, [outcome.task_id for outcome in plain])
+            values = {"rows": encode(rows), "ids": ids}
+        else:
+            values = {"rows": encode_by_id({each.task_id: _plain_row(each)[1:] for each in plain})}
+        if self._finish.count(connection, **values) < len(plain):
             # Some are not held any more, or are parts of a chord: the long way tells which.
             done = self._find_recorded(connection, plain).keys()
             rest += [outcome for outcome in plain if _key_of(outcome) not in done]
@@ -162,15 +180,26 @@ def _key_of(outcome: Outcome) -> tuple[str, str, str]:
     return (outcome.task_id, outcome.lease_token, outcome.ending.value)
 
 
-def _plain_row(outcome: Outcome) -> dict[str, object]:
-    return {
-        "id": outcome.task_id,
-        "lease_token": outcome.lease_token,
-        "result": outcome.result,
-        "result_codec": outcome.result_codec,
-        "is_ignored": outcome.is_ignored,
-        "finished_at": to_micros(outcome.finished_at),
-    }
+# In the order of `_plain_row`.
+_FINISH_COLUMNS: Columns = {
+    "id": TEXT,
+    "lease_token": TEXT,
+    "result": TEXT,
+    "result_codec": TEXT,
+    "is_ignored": FLAG,
+    "finished_at": WHOLE,
+}
+
+
+def _plain_row(outcome: Outcome) -> tuple[object, ...]:
+    return (
+        outcome.task_id,
+        outcome.lease_token,
+        outcome.result,
+        outcome.result_codec,
+        outcome.is_ignored,
+        to_micros(outcome.finished_at),
+    )
 
 
 def _ended_plainly(outcome: Outcome) -> Ended:
@@ -197,16 +226,9 @@ def _ended_of(row: Any) -> Ended:
 
 
 def _finish_statement(dialect: str) -> Update:
-    rows = incoming(
-        dialect,
-        {
-            "id": TEXT,
-            "lease_token": TEXT,
-            "result": TEXT,
-            "result_codec": TEXT,
-            "is_ignored": FLAG,
-            "finished_at": WHOLE,
-        },
+    _, *columns = _FINISH_COLUMNS
+    rows = (
+        incoming(dialect, _FINISH_COLUMNS) if dialect == "postgresql" else incoming_by_id(*columns)
     )
     completed: ColumnElement[str] = literal_column("'completed'")
     nothing: ColumnElement[None] = literal_column("NULL")

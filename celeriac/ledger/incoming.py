@@ -58,6 +58,40 @@ def incoming(dialect: str, columns: Columns) -> FromClause:
     ).subquery("incoming")
 
 
+def incoming_by_id(*columns: str) -> FromClause:
+    """Return the members of the parameter `rows`, a JSON object, as rows with an `id`; for SQLite.
+
+    Each member's value is a column's, or an array of those of several columns. SQLite takes a row
+    of many out of this in three quarters of the time that it takes for an object.
+
+    Args:
+        columns: Their names, in order.
+    """
+    each = func.json_each(bindparam("rows", type_=Text())).table_valued("key", "value", name="each")
+    if len(columns) == 1:
+        return select(each.c.key.label("id"), each.c.value.label(columns[0])).subquery("incoming")
+    return select(
+        each.c.key.label("id"),
+        *(
+            func.json_extract(each.c.value, literal_column(f"'$[{place}]'")).label(name)
+            for place, name in enumerate(columns)
+        ),
+    ).subquery("incoming")
+
+
+def encode_by_id(rows: Mapping[str, object]) -> str:
+    """Return rows by their ids, each a value or an array, as the JSON text that is read so.
+
+    Raises:
+        ValueError: A text cannot be kept, as in `encode`.
+    """
+    text = dump(rows)
+    if b"\\u0000" in text:
+        values = rows.values()
+        check_text(text, (each if isinstance(each, tuple) else (each,) for each in values))
+    return text.decode()
+
+
 def insert_into(dialect: str, table: Table) -> sqlite.Insert:
     """Return an INSERT that knows ON CONFLICT; both databases have it, each in its own module."""
     if dialect == "postgresql":

@@ -69,6 +69,30 @@ def test_tasks_are_granted_in_the_order_in_which_they_were_wanted(desk: Desk) ->
     assert len({task.lease_token for task in exchange.claimed}) == len(names)
 
 
+def test_tasks_are_claimed_and_completed_whatever_their_ids_look_like(desk: Desk) -> None:
+    names = [
+        'a"b',
+        "c\\d",
+        "e\nf",
+        "é🎄",
+        "123",
+        "null",
+        '{"x":1}',
+        "[1]",
+        "it's",
+        "$.x",
+        "\\u0041",
+    ]
+    desk.put(*map(new, names))
+
+    held = desk.claim(*names)
+    exchange = desk.exchange(*(desk.outcome(each, Ending.COMPLETED, result="1") for each in held))
+
+    assert [each.id for each in held] == names
+    assert {each.task_id for each in exchange.ended} == {*names}
+    assert exchange.lost == ()
+
+
 def test_a_running_task_is_claimed_by_nobody_else(desk: Desk) -> None:
     first = desk.begin("a")
 
