@@ -128,15 +128,15 @@ def test_a_late_word_is_not_taken_for_one_that_was_recorded(desk: Desk, ledger: 
 def test_nothing_is_in_doubt_when_the_database_was_away(desk: Desk, ledger: Ledger) -> None:
     desk.put(new("a"))
     database = ledger._database
-    write = database.write
+    write = database._write
 
-    def be_away(act: object) -> object:
+    def be_away(_: object) -> object:
         raise LedgerUnavailableError("away")
 
-    database.write = be_away  # type: ignore[method-assign, assignment]
+    database._write = be_away  # type: ignore[method-assign, assignment]
     with pytest.raises(LedgerUnavailableError):
         desk.claim("a")
-    database.write = write  # type: ignore[method-assign]
+    database._write = write  # type: ignore[method-assign]
 
     assert [task.id for task in desk.claim("a")] == ["a"]
     assert desk.get("a").attempt == 1

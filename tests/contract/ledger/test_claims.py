@@ -187,7 +187,7 @@ def test_an_exchange_with_nothing_to_do_opens_no_transaction(desk: Desk, ledger:
     def refuse(act: object) -> None:
         raise AssertionError("a transaction was opened")
 
-    ledger._database.write = refuse  # type: ignore[method-assign, assignment]
+    ledger._database._write = refuse  # type: ignore[method-assign, assignment]
     ledger._database.read = refuse  # type: ignore[method-assign, assignment]
 
     for _ in range(3):
