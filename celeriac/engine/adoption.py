@@ -27,6 +27,8 @@ from celeriac.errors import CeleriacError, ConflictError, InvalidRequestError, U
 logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 500
+# Messages that are taken and no rows yet, while there is no room for more tasks.
+_MOST_TAKEN = 5000
 # How often it is looked whether the size of a chord is known.
 _LOOK_SECONDS = 0.1
 _FIRST_PAUSE_SECONDS = 0.1
@@ -49,6 +51,8 @@ class Adoption:
         self._post = post
         self._broker_errors = broker_errors(app.connection_for_write())
         self._queue: queue.SimpleQueue[Adopted | None] = queue.SimpleQueue()
+        # Parts of chords that wait for their size.
+        self._held = 0
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="celeriac-adoption", daemon=True)
 
@@ -64,6 +68,11 @@ class Adoption:
             return False
         self._queue.put(adopted)
         return True
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more may be taken than a worker has room for as tasks."""
+        return self._queue.qsize() + self._held < _MOST_TAKEN
 
     def stop(self, seconds: float) -> None:
         """End; what is not committed yet stays with the broker, which gives it to others."""
@@ -98,7 +107,8 @@ class Adoption:
     def _run(self) -> None:
         chords = ForeignChords(self._app)
         while not self._is_over.is_set():
-            ready = chords.settle(self._gather(is_waiting=chords.is_holding))
+            ready = chords.settle(self._gather(is_waiting=bool(self._held)))
+            self._held = chords.held
             for start in range(0, len(ready), _MOST_AT_ONCE):
                 self._keep(ready[start : start + _MOST_AT_ONCE])
         chords.close()

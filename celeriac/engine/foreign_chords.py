@@ -99,9 +99,9 @@ class ForeignChords:
         self._since: dict[str, float] = {}
 
     @property
-    def is_holding(self) -> bool:
-        """Whether some part waits."""
-        return bool(self._held)
+    def held(self) -> int:
+        """How many parts wait."""
+        return len(self._held)
 
     def settle(self, came: Iterable[Adopted]) -> list[Adopted]:
         """Return what can become rows now: of those that came, and of those that waited."""

@@ -128,6 +128,25 @@ def test_messages_that_lay_in_the_broker_are_taken_in(shop: Shop) -> None:
     assert len(shop.lines()) == 300
 
 
+def test_messages_are_taken_in_while_every_child_is_busy(shop: Shop) -> None:
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        for number in (1, 2):
+            shop.producer.send_task("shop.charge", (number, 1), {"seconds": 60})
+        wait_until(lambda: len(shop.lines()) == 2, "both children are busy")
+
+        for number in range(3, 203):
+            shop.producer.send_task("shop.charge", (number, 1))
+
+        ledger = shop.ledger()
+        wait_until(
+            lambda: sum(ledger.tasks.count_unfinished().values()) == 202, "all are in the ledger"
+        )
+        ledger.close()
+        assert len(shop.lines()) == 2
+        worker.kill_group()
+
+
 def test_early_acknowledged_task_whose_worker_is_killed_runs_at_most_once(shop: Shop) -> None:
     with shop.our_worker() as worker:
         worker.wait_for_log("ready.", seconds=30)

@@ -25,6 +25,11 @@ from celeriac.engine.runtime import Engine
 
 logger = logging.getLogger(__name__)
 
+# How often messages of others are looked for that no slot is free for, and how many are taken then.
+_ADOPT_SECONDS = 0.25
+_MOST_ADOPTIONS = 8
+_MOST_ADOPTED = 500
+
 
 class LedgerPool(BasePool):
     """A Celery pool whose tasks are claimed from the ledger and completed in it.
@@ -99,6 +104,9 @@ class LedgerPool(BasePool):
         """Have the event loop do what the pool's thread asks of it."""
         self._has_hub = True
         self._mailbox.register(loop)
+        if self.adoption is not None:
+            # Again with every connection, which ends all that was to be called.
+            loop.call_repeatedly(_ADOPT_SECONDS, self._adopt)
 
     def on_apply(self, target: Any, args: Any, kwargs: Any = None, **options: Any) -> None:
         """Take a message of anybody; whether its task runs here is decided by the claim.
@@ -162,6 +170,19 @@ class LedgerPool(BasePool):
         return info
 
     # ---- our side
+
+    def _adopt(self) -> None:
+        """Take in what others sent, although every slot is taken and the window is full.
+
+        In the broker it would be as safe as that is; in the ledger it is a task.
+        """
+        tasks = getattr(self._consumer, "task_consumer", None)
+        take = getattr(getattr(tasks, "channel", None), "take_foreign", None)
+        if take is None or self.adoption is None or self._is_told_to_stop:
+            return
+        for _ in range(_MOST_ADOPTIONS):
+            if not self.adoption.has_room or not take(_MOST_ADOPTED):
+                return
 
     def _resize(self, slots: int) -> None:
         self._runner.resize(slots)

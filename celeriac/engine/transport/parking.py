@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.identity import machine_id, process_started
 
 REGISTRY_KEY = "celeriac:parkings"
@@ -22,6 +23,8 @@ REJECTS_KEY = "celeriac:rejects"
 # How many messages were ever put aside.
 REJECTED_KEY = "celeriac:rejected"
 _PREFIX = "celeriac:parked:"
+# How many messages of each list are looked at for one that is no doorbell, in one step.
+FOREIGN_DEPTH = 1000
 _MOST_REJECTS = 1000
 _MOST_BYTES_OF_REJECT = 65536
 
@@ -66,6 +69,7 @@ class Parking:
         self._registry = f"{prefix}{REGISTRY_KEY}"
         self._owner = json.dumps(Owner(machine_id(), os.getpid(), process_started(os.getpid())))
         self._fetch = client.register_script(_script("fetch.lua"))
+        self._foreign = client.register_script(_script("foreign.lua"))
         self._requeue = client.register_script(_script("requeue.lua"))
         self._number = 0
         facts = client.connection_pool.connection_kwargs
@@ -113,6 +117,32 @@ class Parking:
             Taken(tag.decode(), key.decode().removeprefix(self._prefix), body)
             for tag, key, body in zip(texts, texts, texts, strict=True)
         ]
+
+    def take_foreign(
+        self, lists: Sequence[str], *, most: int, offset: int
+    ) -> tuple[list[Taken], bool]:
+        """Take messages that are no doorbells, wherever they lie.
+
+        Args:
+            lists: Where to look.
+            most: Messages at the most.
+            offset: How many of each list, counted from the newest, are left out.
+
+        Returns:
+            The messages, and whether there is more behind what was looked at.
+        """
+        first = self._number
+        self._number += most
+        is_more, *found = self._foreign(
+            keys=[self.key, self._registry, *(self._prefix + each for each in lists)],
+            args=[most, self._tag, first, self._owner, CONTENT_TYPE, offset, FOREIGN_DEPTH],
+        )
+        texts = iter(found)
+        taken = [
+            Taken(tag.decode(), key.decode().removeprefix(self._prefix), body)
+            for tag, key, body in zip(texts, texts, texts, strict=True)
+        ]
+        return taken, is_more == b"1"
 
     def acknowledge(self, tags: Sequence[str]) -> None:
         """Forget messages that are done with."""

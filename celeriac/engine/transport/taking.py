@@ -13,7 +13,7 @@ import redis
 from redis.exceptions import ResponseError
 
 from celeriac.engine.transport.element import read_element
-from celeriac.engine.transport.parking import Parking, Taken
+from celeriac.engine.transport.parking import FOREIGN_DEPTH, Parking, Taken
 from celeriac.engine.transport.qos import ParkingQoS
 
 logger = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Taking:
         # The last fetch left something in the lists.
         self._has_more = False
         self._fetched_at = 0.0
+        # Where the search for what is no doorbell goes on.
+        self._foreign_at = 0
         self._paused_until = 0.0
         self._pauses = 0
         super().__init__(*args, **kwargs)
@@ -71,6 +73,33 @@ class Taking:
         except (*self.connection_errors, ResponseError) as error:  # type: ignore[attr-defined]
             # The next channel of this process gives it back, or the janitor without us.
             logger.debug("messages stay parked", extra={"error": type(error).__name__})
+
+    def take_foreign(self, most: int) -> bool:
+        """Take and deliver what is no doorbell, although there is no room for doorbells.
+
+        Returns:
+            Whether there was any: there may be more.
+        """
+        if self._closing or self.qos.can_consume():  # type: ignore[attr-defined]
+            # What there is room for comes in its order.
+            self._foreign_at = 0
+            return False
+        lists = [
+            self._q_for_pri(queue, priority)  # type: ignore[attr-defined]
+            for queue in self.active_queues  # type: ignore[attr-defined]
+            if queue not in self._unacknowledged
+            for priority in self.priority_steps  # type: ignore[attr-defined]
+        ]
+        if not lists or time.monotonic() < self._paused_until:
+            return False
+        try:
+            taken, is_more = self.parking.take_foreign(lists, most=most, offset=self._foreign_at)
+        except ResponseError as error:
+            self._pause(error)
+            return False
+        if not taken:
+            self._foreign_at = self._foreign_at + FOREIGN_DEPTH if is_more else 0
+        return self._deliver_all(taken)
 
     def flush_acknowledgements(self) -> None:
         """Tell the broker what is done with; called now and then by the event loop."""

@@ -15,6 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
+from celeriac.engine.doorbell import CONTENT_TYPE
 from tests.contract.broker.consuming import (
     STEPS,
     STOCK,
@@ -658,3 +659,33 @@ def test_a_line_that_is_silently_cut_does_not_hold_a_consumer_for_ever(
         assert ours.channel.pool.connection_kwargs["socket_timeout"] == 10
         assert ours.channel.async_pool.connection_kwargs["socket_connect_timeout"] == 10
         assert asked.channel.pool.connection_kwargs["socket_timeout"] == 33
+
+
+def test_what_is_no_doorbell_is_taken_out_of_the_middle_when_there_is_no_room(
+    valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So few at a time that the search has to go on.
+    monkeypatch.setattr("celeriac.engine.transport.parking.FOREIGN_DEPTH", 4)
+    monkeypatch.setattr("celeriac.engine.transport.taking.FOREIGN_DEPTH", 4)
+    bell = {"content-type": CONTENT_TYPE}
+    elements = [make_message(each, **({} if each % 5 == 0 else bell)) for each in range(1, 20)]
+    valkey.client().lpush("default", *(json.dumps(each) for each in elements))
+    left = [each for each in range(3, 20) if each % 5]
+    with Consuming(valkey.url, prefetch=2) as reader:
+        reader.run(lambda: len(reader.messages) == 2)
+
+        found = [reader.channel.take_foreign(100) for _ in range(8)]
+
+        assert any(found)
+        ids = [message.headers["id"] for message in reader.messages]
+        assert sorted(ids) == ["task-1", "task-10", "task-15", "task-2", "task-5"]
+        assert lying(valkey) == left
+        assert parked(valkey) == 5
+    assert len(lying(valkey)) == len(elements)
+
+
+def test_while_there_is_room_messages_come_in_their_order(valkey: ValkeyServer) -> None:
+    fill(valkey, 3)
+    with Consuming(valkey.url, prefetch=10) as reader:
+        assert not reader.channel.take_foreign(100)
+        assert reader.take(3) == [0, 1, 2]

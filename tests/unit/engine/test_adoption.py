@@ -218,7 +218,7 @@ def test_parts_of_a_chord_wait_until_its_size_is_known(app: Celery) -> None:
     assert [each.rows[0].id for each in ready] == ["c-1", "c-0"]
     assert {each.chord.size for each in ready if each.chord} == {2}
     assert {each.rows[0].chord_id for each in ready} == {"c"}
-    assert not chords.is_holding
+    assert chords.held == 0
 
 
 def test_parts_of_a_chord_run_alone_when_nobody_will_know_its_size(
