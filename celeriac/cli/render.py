@@ -172,7 +172,7 @@ def error_text(error: TaskError | None) -> str:
 def age_text(age: timedelta) -> str:
     """Return a duration in its largest unit that tells enough."""
     seconds = max(age.total_seconds(), 0.0)
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= 2 * size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Codec, Task, TaskError
 from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
+from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, size, to_lines
 from celeriac.web.downloads import IMAGE_TYPES, with_files
 from celeriac.web.readable import to_plain
 
@@ -22,9 +23,6 @@ Json = Any
 # More than this of a result makes a page slow; the rest is in the download.
 MOST_SHOWN = 20_000
 _MOST_IN_ROW = 140
-_LINE = 88
-# Deeper than this nobody reads by indentation.
-_DEEPEST = 40
 _WHY = {
     WaitingBecause.UPSTREAM: "It waits for another task to complete.",
     WaitingBecause.SCHEDULED: "Its time has not come.",
@@ -32,16 +30,6 @@ _WHY = {
     WaitingBecause.NO_WORKER_LISTENS: "No worker serves its queue.",
     WaitingBecause.WORKERS_BUSY: "Every worker of its queue is busy.",
 }
-_STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """A moment as it is shown: told from now, exact on request."""
-
-    iso: str
-    exact: str
-    ago: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +122,8 @@ def row_of(report: TaskReport, *, now: datetime) -> Row:
     task = report.task
     return Row(
         id=task.id,
-        short_id=task.id if len(task.id) <= 12 else f"{task.id[:8]}…",
+        # Ids begin with the time: the first half of those of one minute is the same.
+        short_id=task.id if len(task.id) <= 12 else f"…{task.id[-8:]}",
         name=task.name,
         state=task.state.value,
         queue=task.queue,
@@ -228,75 +217,6 @@ def attempts_of(task: Task) -> str:
     """Return how often a task was tried, and of how many times."""
     most = task.max_attempts
     return f"{task.attempt} of {most}" if most is not None else str(task.attempt)
-
-
-def moment(at: datetime, *, now: datetime) -> Moment:
-    """Return a moment as it is shown."""
-    age = now - at
-    ago = f"in {length(-age)}" if age < timedelta(0) else f"{length(age)} ago"
-    return Moment(
-        iso=at.isoformat(),
-        exact=f"{at:%Y-%m-%d %H:%M:%S} UTC",
-        ago="now" if abs(age) < timedelta(seconds=1) else ago,
-    )
-
-
-def length(duration: timedelta) -> str:
-    """Return a duration by its largest unit or two: 850 ms, 12 s, 3 min, 2 h 5 min."""
-    seconds = max(0.0, duration.total_seconds())
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    for index, (size, unit) in enumerate(_STEPS[:-1]):
-        if whole >= size:
-            next_size, next_unit = _STEPS[index + 1]
-            rest = whole % size // next_size
-            is_fine = rest and unit != "min"
-            return f"{whole // size} {unit}" + (f" {rest} {next_unit}" if is_fine else "")
-    return f"{whole} s"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes by its largest unit: 84 bytes, 84 kB, 1.2 MB."""
-    if count < 1000:
-        return f"{count} byte{'' if count == 1 else 's'}"
-    if count < 999_500:
-        return f"{count / 1000:.0f} kB"
-    return f"{count / 1_000_000:.1f} MB" if count < 999_950_000 else f"{count / 10**9:.1f} GB"
-
-
-def readable(value: Json) -> str:
-    """Return a JSON value for people to read: a text as it is, the rest indented."""
-    return clean(value if isinstance(value, str) else to_lines(value))
-
-
-def to_lines(value: Json, *, indent: int = 0) -> str:
-    """Return a JSON value as text: what fits on a line stands on one."""
-    # The whole of an object is easier to read when each name has a line of its own.
-    is_split = bool(value) and isinstance(value, dict) and not indent
-    line = json.dumps(value, ensure_ascii=False)
-    is_whole = not value or not isinstance(value, dict | list) or indent >= _DEEPEST
-    if is_whole or (indent + len(line) <= _LINE and not is_split):
-        return line
-    inner, margin = indent + 2, " " * (indent + 2)
-    if isinstance(value, dict):
-        items = [
-            f"{json.dumps(name, ensure_ascii=False)}: {to_lines(each, indent=inner)}"
-            for name, each in value.items()
-        ]
-        opening, closing = "{", "}"
-    else:
-        items = [to_lines(each, indent=inner) for each in value]
-        opening, closing = "[", "]"
-    body = ",\n".join(f"{margin}{item}" for item in items)
-    return f"{opening}\n{body}\n{' ' * indent}{closing}"
-
-
-def clean(text: str) -> str:
-    """Return a text that UTF-8 can carry."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _end(task: Task) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from celeriac.web.dashboard.texts import breakable, with_code
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.parts import parts_of
 
@@ -114,6 +115,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals["asset"] = asset_url
+    found.filters.update(breakable=breakable, with_code=with_code)
     return found
 
 

@@ -32,16 +32,9 @@ from celeriac.service.submission import (
 )
 from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
+from celeriac.web.dashboard.answers import arguments_from, first_step, refill
 from celeriac.web.dashboard.chosen_files import add_files, read_page, to_choose_again
-from celeriac.web.dashboard.forms import (
-    Field,
-    Kind,
-    arguments_from,
-    fields_of,
-    fill,
-    first_step,
-    refill,
-)
+from celeriac.web.dashboard.forms import Field, Kind, fields_of, fill
 from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting, to_page
 from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render

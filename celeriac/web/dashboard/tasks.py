@@ -26,8 +26,9 @@ from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitRequest
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
-from celeriac.web.dashboard.pages import detail_of, kwargs_of, readable, row_of
+from celeriac.web.dashboard.pages import detail_of, kwargs_of, row_of
 from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.texts import readable
 from celeriac.web.downloads import download, download_text, picture
 from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
 from celeriac.web.schemas import reference_of, result_of

@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 
 from celeriac.errors import FieldProblem
-from celeriac.web.dashboard.forms import (
-    REST,
-    Field,
-    Kind,
-    arguments_from,
-    fields_of,
-    fill,
-    refill,
-)
+from celeriac.web.dashboard.answers import arguments_from, refill
+from celeriac.web.dashboard.forms import REST, Field, Kind, fields_of, fill
 
 Json = Any
 

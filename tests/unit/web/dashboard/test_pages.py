@@ -14,13 +14,11 @@ from celeriac.web.dashboard.pages import (
     attempts_of,
     detail_of,
     kwargs_of,
-    length,
-    moment,
     progress_of,
-    readable,
     row_of,
     story_of,
 )
+from celeriac.web.dashboard.texts import breakable, length, moment, readable, with_code
 from celeriac.web.readable import to_plain
 from tests.fakes import NOON, make_task
 
@@ -236,3 +234,12 @@ def test_each_attempt_tells_how_it_ended() -> None:
     assert (shown.number, shown.ending, shown.took) == (1, "retried", "3.0 s")
     assert shown.failure is not None
     assert shown.failure.title == "ValueError"
+
+
+def test_a_name_goes_on_in_the_next_line_after_its_dots_and_is_never_markup() -> None:
+    assert breakable("text.word_count") == "text.<wbr>word_<wbr>count"
+    assert breakable("<b>.x.") == "&lt;b&gt;.<wbr>x."
+
+
+def test_what_stands_between_backticks_is_code_and_never_markup() -> None:
+    assert with_code("run `celeriac up <x>`") == "run <code>celeriac up &lt;x&gt;</code>"

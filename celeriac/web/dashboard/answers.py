@@ -1,0 +1,152 @@
+"""What a form says once it was sent: pure functions.
+
+Arguments out of texts; and the form once more, with what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from celeriac.errors import FieldProblem
+from celeriac.web.dashboard.forms import REST, Field, Kind
+from celeriac.web.refusals import BrokenBodyError, InvalidBodyError
+from celeriac.web.strict_json import parse_strict
+
+Json = Any
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
+
+
+def refill(
+    fields: Sequence[Field], sent: Mapping[str, Sequence[str]], problems: Sequence[FieldProblem]
+) -> tuple[Field, ...]:
+    """Return the fields as they were sent, each with what is wrong with it."""
+    wrong: dict[str, list[str]] = {}
+    for problem in problems:
+        wrong.setdefault(first_step(problem.pointer), []).append(told(problem))
+    return tuple(
+        replace(
+            field,
+            # Nobody may put a file into somebody's form; it must be chosen again.
+            value=field.value if field.kind is Kind.FILE else "\n".join(sent.get(field.key, ())),
+            problem="; ".join(wrong.get(field.name, ())),
+        )
+        for field in fields
+    )
+
+
+def first_step(pointer: str) -> str:
+    """Return which argument a JSON pointer leads into; empty for all of them."""
+    step = pointer.lstrip("/").partition("/")[0]
+    return step.replace("~1", "/").replace("~0", "~")
+
+
+def told(problem: FieldProblem) -> str:
+    """Return what is wrong inside a field, with the place where it is deeper than the field."""
+    place = ".".join(problem.pointer.split("/")[2:])
+    return f"{place}: {problem.detail}" if place else problem.detail
+
+
+def arguments_from(
+    fields: Sequence[Field], sent: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, Json], tuple[FieldProblem, ...]]:
+    """Return the arguments a form says, and the fields that cannot be read.
+
+    What was left empty is left out, unless it must be given: then a text is the empty text. Files
+    are left out, too: they are no texts.
+    """
+    kwargs: dict[str, Json] = {}
+    problems = []
+    for field in fields:
+        if field.kind is Kind.FILE:
+            continue
+        text = "\n".join(sent.get(field.key, ())).replace("\r\n", "\n")
+        if _is_left_out(field, text):
+            continue
+        try:
+            value = _read(field.kind, text, line_kind=field.line_kind)
+        except ValueError as error:
+            problems.append(FieldProblem(pointer=_pointer(field.name), detail=str(error)))
+            continue
+        if field.name != REST:
+            kwargs[field.name] = value
+        elif isinstance(value, dict):
+            kwargs.update(value)
+        else:
+            problems.append(FieldProblem(pointer=_pointer(REST), detail="must be a JSON object"))
+    return kwargs, tuple(problems)
+
+
+def _is_left_out(field: Field, text: str) -> bool:
+    if text.strip() or field.kind is Kind.SWITCH:
+        return False
+    # The schema decides whether an empty text, or no line at all, is good enough.
+    return not field.is_required or field.kind not in (Kind.TEXT, Kind.LONG_TEXT, Kind.LINES)
+
+
+def _read(kind: Kind, text: str, *, line_kind: Kind) -> Json:
+    match kind:
+        case Kind.SWITCH:
+            return text == "on"
+        case Kind.WHOLE:
+            return _whole(text.strip())
+        case Kind.NUMBER:
+            return _number(text.strip())
+        case Kind.MOMENT:
+            # A browser's field knows no zone; the page says that it is read as UTC.
+            given = text.strip()
+            return f"{given}Z" if _MOMENT.fullmatch(given) else given
+        case Kind.DATE | Kind.TIME:
+            return text.strip()
+        case Kind.LINES:
+            lines = [line.strip() for line in text.split("\n") if line.strip()]
+            return [_line(line_kind, line, number) for number, line in enumerate(lines, 1)]
+        case Kind.JSON | Kind.CHOICE:
+            return _json(text)
+        case Kind.ANY:
+            try:
+                return _json(text)
+            except ValueError:
+                return text
+    return text
+
+
+def _line(kind: Kind, line: str, number: int) -> Json:
+    try:
+        return _read(kind, line, line_kind=Kind.TEXT)
+    except ValueError as error:
+        raise ValueError(f"line {number} {error}") from None
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _number(text: str) -> float | int:
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("must be a number") from None
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ValueError("must be a number")
+    return number
+
+
+def _json(text: str) -> Json:
+    try:
+        return parse_strict(text.encode("utf-8", errors="surrogatepass"))
+    except (BrokenBodyError, InvalidBodyError) as error:
+        why = str(error) if isinstance(error, InvalidBodyError) else "must be JSON"
+        raise ValueError(why) from None
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
