@@ -12,6 +12,7 @@ from collections.abc import MutableMapping, Sequence
 
 from celeriac.cli.complaints import Complaint, complaint_about
 from celeriac.cli.wording import as_typed_here
+from celeriac.up.project import command_word, own_checkout
 from celeriac.up.report import printable
 
 _INTERRUPTED = 130
@@ -22,13 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     import click
 
-    from celeriac.cli.commands import celeriac
+    from celeriac.cli.commands import COMPLETION_VARIABLE, celeriac
 
     words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
     try:
         ending = celeriac.main(
             args=words,
-            prog_name="celeriac",
+            # So that the usage it tells can be typed here.
+            prog_name=command_word(own_checkout()),
+            complete_var=COMPLETION_VARIABLE,
             standalone_mode=False,
         )
     except (click.Abort, KeyboardInterrupt):

@@ -10,6 +10,9 @@ from click.shell_completion import CompletionItem
 
 from celeriac import __version__
 
+# Set by the shell's script when it asks what to fill in.
+COMPLETION_VARIABLE = "_CELERIAC_COMPLETE"
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name, and imports the one that is called."""

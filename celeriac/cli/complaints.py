@@ -71,6 +71,14 @@ def complaint_about(error: Exception) -> Complaint:
                 exit_code=exit_code,
                 details=_details(error),
             )
+    if isinstance(error, UnicodeEncodeError):
+        # What was typed; what comes from a service is UTF-8.
+        why = "a word of the command has bytes that are no UTF-8"
+        return Complaint(what="refused", why=why, fix="", exit_code=2)
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        why = f"{error.strerror or error}{where}"
+        return Complaint(what="not done", why=why, fix="", exit_code=1)
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
+from celeriac.cli.commands import COMPLETION_VARIABLE
 from celeriac.cli.remote import find_profile, hand_out, say
 from celeriac.errors import CeleriacError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from celeriac.client import Client
 
 _SHELLS = ("bash", "zsh", "fish")
-_VARIABLE = "_CELERIAC_COMPLETE"
 # Where each shell looks by itself; zsh only in the folders of its fpath.
 _FILES = {
     "bash": ".local/share/bash-completion/completions/celeriac",
@@ -141,7 +141,7 @@ def script_for(shell: str) -> str:
         raise AssertionError(f"click knows {shell}")
     variables = {
         "complete_func": "_celeriac_completion",
-        "complete_var": _VARIABLE,
+        "complete_var": COMPLETION_VARIABLE,
         "prog_name": "celeriac",
     }
     return (made.source_template % variables).strip()

@@ -106,7 +106,8 @@ def open_file(name: str) -> Any:
         return sys.stdin.buffer
     path = Path(name)
     if not path.is_file():
-        raise click.UsageError(f"{name} cannot be read: there is no such file")
+        why = "it is a folder" if path.is_dir() else "there is no such file"
+        raise click.UsageError(f"{name} cannot be read: {why}")
     return path
 
 
@@ -118,5 +119,7 @@ def read_text(name: str) -> str:
     """
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise click.UsageError(f"{name} cannot be read: {error}") from error
+    except OSError as error:
+        raise click.UsageError(f"{name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise click.UsageError(f"{name} is no text in UTF-8; {error}") from error

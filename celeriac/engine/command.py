@@ -50,9 +50,6 @@ def run_flower(app: Any, words: Sequence[str]) -> int:
         from celery.bin.worker import worker
         from flower.command import flower
 
-    # It would import every task to list their names in its log. It submits none, and what it shows
-    # of them is what events tell.
-    app.loader.import_default_modules = list
     # It looks whether its options are Celery's own, which it finds at the command above it.
     above = flower.context_class(worker, obj=_context(app))
     return _run(flower, words, name="flower", parent=above)

@@ -80,3 +80,21 @@ def test_an_unavailable_ledger_is_told_as_the_service_told_it() -> None:
 
 def test_an_error_without_a_remedy_has_no_line_for_it() -> None:
     assert "fix" not in complaint_about(UserNotFoundError("ana")).text()
+
+
+@pytest.mark.parametrize(
+    ("error", "why", "code"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device", 1),
+        (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x", 1),
+        # The shell hands over whatever bytes a name has.
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "no"), "bytes that are no UTF-8", 2),
+    ],
+)
+def test_what_the_machine_refuses_is_no_mistake_of_ours(
+    error: Exception, why: str, code: int
+) -> None:
+    told = complaint_about(error)
+
+    assert told.why.endswith(why)
+    assert (told.exit_code, told.fix) == (code, "")
