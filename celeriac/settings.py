@@ -251,7 +251,8 @@ class Settings:
         parse=Path,
         allowed="a folder that the service and every worker may write",
     )
-    # How many submitted tasks may wait to be written before more are refused.
+    # How many submitted tasks may wait to be written before more are refused; for each 16 KiB of
+    # arguments one counts as one more.
     accept_queue: int = setting(
         "CELERIAC_ACCEPT_QUEUE",
         5000,

@@ -233,9 +233,11 @@ class ClaimedTask(NamedTuple):
         return _EPOCH + timedelta(microseconds=self.expires_micros)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doorbell:
-    """That a task is ready, and where: all that the broker is told."""
+class Doorbell(NamedTuple):
+    """That a task is ready, and where: all that the broker is told.
+
+    A tuple, which takes a third of the time: every accepted task makes one.
+    """
 
     task_id: TaskId
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -190,14 +190,14 @@ class Arrivals:
         own = [name for name in shared if any(row[name] != shared[name] for row in others)]
         apart = {key: {name: row[name] for name in own} for key, row in rows.items()}
         parts: list[Row] = [
-            {
-                **apart[id(twin.like)],
-                "id": twin.id,
-                "arguments": twin.arguments.text,
-                "root_id": twin.root_id,
-            }
-            for twin in sorted(twins, key=attrgetter("id"))
+            {"id": twin.id, "arguments": twin.arguments.text, "root_id": twin.root_id}
+            for twin in twins
         ]
+        if own:
+            for part, twin in zip(parts, twins, strict=True):
+                part.update(apart[id(twin.like)])
+        # The order in which rows are locked.
+        parts.sort(key=itemgetter("id"))
         if self._insert.count_alike(connection, shared, parts) < len(parts):
             return None
         self.hold_files(connection, twins)

@@ -101,7 +101,7 @@ def row_from_new_task(
 def doorbell_of(task: NewTask | Twin) -> Doorbell:
     """Return the doorbell of a task that has just been queued."""
     facts = task.like if isinstance(task, Twin) else task
-    return Doorbell(task_id=task.id, name=facts.name, queue=facts.queue, priority=facts.priority)
+    return Doorbell(task.id, facts.name, facts.queue, facts.priority)
 
 
 def text_from_words(words: tuple[str, ...]) -> str:

@@ -32,6 +32,9 @@ _PAUSE_SECONDS = 0.02
 # Submitted tasks that wait to be written: a few seconds' worth on a slow disk.
 DEFAULT_ROOM = 5000
 _MOST_ROWS = 256
+# What waits is in memory, and what is written together is sent together: for so many bytes of its
+# arguments a task counts as one more. So no more than some 80 MB wait.
+_BYTES_OF_A_TASK = 16_384
 _MOST_BELLS = 1000
 # More than the janitor keeps in the broker: what finds no room here is rung by it.
 _ROOM_FOR_BELLS = 50_000
@@ -120,7 +123,7 @@ class Accepting:
             by: Who asks. A token or a key is looked up together with its neighbours'.
             what: A request for one task, which may be answered as `Begun`; or returns what is to be
                 accepted, told who asks, or raises what they are refused with.
-            weight: How many tasks it is.
+            weight: As how many tasks it counts, by `weight_of`.
 
         Returns:
             What became of it; NotAuthenticatedError, what `what` raised, InvalidRequestError or
@@ -205,6 +208,11 @@ class Accepting:
     def _ring(self, lot: Sequence[Sequence[Doorbell]]) -> Sequence[None]:
         self._publisher.ring([bell for doorbells in lot for bell in doorbells])
         return [None] * len(lot)
+
+
+def weight_of(*sizes: int) -> int:
+    """Return as how many tasks some count, by the sizes of their arguments in bytes."""
+    return len(sizes) + sum(sizes) // _BYTES_OF_A_TASK
 
 
 def _log_failure(rung: Future[None]) -> None:

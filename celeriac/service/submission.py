@@ -55,6 +55,8 @@ class SubmitRequest:
     # The files the arguments may refer to: those that came with them.
     files: frozenset[FileId] = frozenset()
     options: SubmitOptions = SubmitOptions()
+    # How large the arguments were when they came, where that was counted.
+    size_bytes: int = 0
 
 
 def check_options(options: SubmitOptions, *, now: datetime) -> None:

@@ -32,6 +32,7 @@ from celeriac.service.accepting import (
     Doorman,
     HasSubmissions,
     Publisher,
+    weight_of,
 )
 from celeriac.service.access import Bearer
 from celeriac.service.callers import Caller, Scope
@@ -149,8 +150,9 @@ class SubmitService:
             AcceptQueueFullError: Too much waits already.
         """
         its_id = task_id or new_task_id()
+        weight = weight_of(request.size_bytes)
         if once is None:
-            return self._accepting.put(by, Single(request, its_id))
+            return self._accepting.put(by, Single(request, its_id), weight=weight)
         checked = self._checking.check(request)
 
         def make(caller: Caller) -> Submission:
@@ -160,7 +162,7 @@ class SubmitService:
             # What is refused now, for a moment that has passed, may have been accepted before.
             return _submission([wanted_of(checked, request.name, caller, its_id)], once, caller)
 
-        return self._accepting.put(by, make)
+        return self._accepting.put(by, make, weight=weight)
 
     def submit_batch_soon(
         self,
@@ -198,7 +200,7 @@ class SubmitService:
                 wanted = [each if isinstance(each, CeleriacError) else _LEFT_OUT for each in wanted]
             return _submission(wanted, once, caller, is_atomic=is_atomic)
 
-        return self._accepting.put(by, make, weight=len(requests))
+        return self._accepting.put(by, make, weight=weight_of(*map(_size_of, checked)))
 
     def retry_task(
         self, task_id: TaskId, *, by: Caller, changes: dict[str, Json], once: Once | None = None
@@ -234,7 +236,11 @@ class SubmitService:
                 files=find_file_ids(arguments.text),
             )
         again = WantedTask(task=task_again(task, new_task_id(), arguments, submitted_by=by.name))
-        return self._accepting.put(by, lambda _: _submission([again], once, by)).result()
+        return self._accepting.put(
+            by,
+            lambda _: _submission([again], once, by),
+            weight=weight_of(len(arguments.text)),
+        ).result()
 
 
 def _all_wanted(
@@ -253,6 +259,10 @@ def _all_wanted(
             Twin(new_task_id(), each.arguments, like.task) if isinstance(like, WantedTask) else like
         )
     return found
+
+
+def _size_of(checked: Checked | Alike | CeleriacError) -> int:
+    return 0 if isinstance(checked, CeleriacError) else len(checked.arguments.text)
 
 
 def _submission(

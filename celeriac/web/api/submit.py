@@ -129,7 +129,10 @@ async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = 
         most_bytes = parts_of(request).settings.max_body_bytes
         body = await read_json(request, most_bytes=most_bytes)
         wanted = SubmitRequest(
-            name=request.path_params["task_id"], kwargs=parse_object(body), options=options
+            name=request.path_params["task_id"],
+            kwargs=parse_object(body),
+            options=options,
+            size_bytes=len(body),
         )
         once = once_of(request, body, task_text)
     except (CeleriacError, RequestValidationError):

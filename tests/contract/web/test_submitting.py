@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from celeriac.core.task import TaskId
 from celeriac.errors import LedgerUnavailableError
 from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import Service
+from tests.servers.processes import wait_until
 
 FIELDS = {
     "task_id",
@@ -193,3 +195,8 @@ def test_a_broker_that_is_away_keeps_nobody_from_submitting(
     task_id = ada.post("/tasks/process", json={"data": "x"}).json()["task_id"]
 
     assert service.ledger.tasks.get(task_id).state is TaskState.QUEUED
+
+
+@pytest.mark.usefixtures("service")
+def test_what_the_service_is_made_of_is_not_searched_for_garbage_again() -> None:
+    wait_until(lambda: gc.get_freeze_count() > 0, "it is warm", seconds=30)

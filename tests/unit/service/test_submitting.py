@@ -204,6 +204,24 @@ def test_a_full_queue_refuses_at_once_and_nothing_of_it_is_kept(
     assert not ledger.tasks.list(TaskFilter(name="report"), after=None, limit=1).items
 
 
+def test_a_queue_is_full_of_a_few_large_tasks_too(
+    slowly: SubmitService, slow: SlowLedger, ledger: Ledger
+) -> None:
+    begin_one(slowly, slow)
+    large = replace(wish(data="x" * 1_500_000), size_bytes=1_500_000)
+    waiting = [slowly.submit_soon(large, by=ADA) for _ in range(2)]
+    waiting.append(slowly.submit_batch_soon([large], by=ADA))
+
+    for too_much in ([large], [wish()] * 25):
+        with pytest.raises(AcceptQueueFullError):
+            slowly.submit_batch_soon(too_much, by=ADA)
+    slow.gate.release(9)
+
+    assert not any(isinstance(only(each), CeleriacError) for each in waiting)
+    # Three of them are too much for one transaction as well.
+    assert slow.sizes == [1, 2, 1]
+
+
 def test_each_of_a_lot_is_answered_for_itself(
     slowly: SubmitService, slow: SlowLedger, ledger: Ledger
 ) -> None:
