@@ -80,6 +80,8 @@ class Acceptance:
     def __init__(self, submissions: Sequence[Submission], names: Names) -> None:
         self._submissions = submissions
         self._names = names
+        # Most lots take none.
+        self._takes_names = any(True for _ in reserved(submissions))
         # The first of those that come under one name.
         self._first: dict[str, int] = {}
         self._verdicts = [self._judge(index, each) for index, each in enumerate(submissions)]
@@ -113,6 +115,8 @@ class Acceptance:
         self, answers: Sequence[Accepted | Refusal], put: Sequence[Put], now: datetime
     ) -> list[dict[str, object]]:
         """Return rows of the names that are taken by this."""
+        if not self._takes_names:
+            return []
         rows: dict[str, dict[str, object]] = {}
         for index, members in self._members.items():
             each, answer = self._submissions[index], answers[index]
@@ -130,6 +134,8 @@ class Acceptance:
         return list(rows.values())
 
     def _judge(self, index: int, each: Submission) -> Accepted | Refusal | _Same | None:
+        if not self._takes_names:
+            return None
         if not self._names.busy.isdisjoint(reserved([each])):
             return IdempotencyKeyInFlightError()
         if each.once is None:

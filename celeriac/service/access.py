@@ -181,7 +181,12 @@ class AccessService:
         for key_hash, key in good.items():
             self._remember_owner(key_hash, key.user)
             self._note_use(key)
-        return [_caller_of(each, users, good) for each in bearers]
+        # One who asks many times at once shows the same token, which is read once.
+        known: dict[int, Caller | NotAuthenticatedError] = {}
+        for each in bearers:
+            if id(each) not in known:
+                known[id(each)] = _caller_of(each, users, good)
+        return [known[id(each)] for each in bearers]
 
     def sign_out(self, name: str) -> None:
         """End every session and every token of a user, wherever they are.

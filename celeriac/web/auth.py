@@ -51,9 +51,12 @@ async def bearer_of(request: Request) -> Bearer:
     limits = parts.limits
     name_policies(request, limits.user, limits.address)
     # Before the token is looked at: guessing counts too.
-    await count(request, limits.address, address_key(request))
+    address = address_key(request)
+    if not parts.limiter.take(limits.address, address):
+        await count(request, limits.address, address)
     bearer = parts.access.read_token(bearer_token(request.headers.getlist("authorization")))
-    await count(request, limits.user, bearer.counted_as)
+    if not parts.limiter.take(limits.user, bearer.counted_as):
+        await count(request, limits.user, bearer.counted_as)
     await tell_standing(request, limits.user, bearer.counted_as)
     return bearer
 

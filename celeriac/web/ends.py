@@ -48,6 +48,7 @@ class Ends:
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
         self._away_until = 0.0
+        self._leaving: set[asyncio.Task[None]] = set()
         # The service is to end: nobody waits any longer.
         self.is_over = False
 
@@ -78,7 +79,10 @@ class Ends:
             waiters.discard(event)
             if not waiters and self._waiting.get(channel) is waiters:
                 del self._waiting[channel]
-                await self._unsubscribe(channel)
+                # Whoever has what it waited for need not wait for this.
+                leaving = asyncio.create_task(self._unsubscribe(channel))
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
     async def pause(self, event: asyncio.Event, *, longest: float) -> None:
         """Return when an event is set, or when it is time to look without having been told."""
@@ -99,6 +103,7 @@ class Ends:
         """Close the connection."""
         self.is_over = True
         self._wake_all()
+        await asyncio.gather(*self._leaving)
         reader = self._reader
         await self._lose()
         if reader is not None:
@@ -145,7 +150,8 @@ class Ends:
     async def _unsubscribe(self, channel: str) -> None:
         import redis
 
-        if self._pubsub is not None:
+        # Somebody may wait for the same task again by now.
+        if self._pubsub is not None and channel not in self._waiting:
             with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
                 await self._pubsub.unsubscribe(channel)
 

@@ -23,12 +23,12 @@ from celeriac.web.shell import Shell
 class LaneRequest(Request):
     """A request whose headers are looked up by their names."""
 
-    @property
-    def headers(self) -> Headers:
-        """Its headers."""
-        if not hasattr(self, "_headers"):
-            self._headers = _Headers(self.scope["headers"])
-        return self._headers
+    # In place of Starlette's, which makes it when it is asked for.
+    headers: Headers = Headers()
+
+    def __init__(self, scope: Scope, *ways: Any) -> None:
+        super().__init__(scope, *ways)
+        self.headers = _Headers(scope["headers"])
 
 
 class _Headers(Headers):

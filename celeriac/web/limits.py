@@ -146,14 +146,18 @@ class Limiter:
         """Import what counting needs, so that the first request does not wait for it."""
         import redis.asyncio  # noqa: F401 - imported for its time, not for its names
 
+    def take(self, rule: Rule, key: str) -> bool:
+        """Count one request if that can be done without asking; whether it could."""
+        lease = self._leases.get((rule.name, key))
+        return lease is not None and lease.take(self._monotonic())
+
     async def count(self, rule: Rule, key: str) -> None:
         """Count one request.
 
         Raises:
             RateLimitedError: It is one too many, and was not counted.
         """
-        lease = self._leases.get((rule.name, key))
-        if lease is None or not lease.take(self._monotonic()):
+        if not self.take(rule, key):
             await self._lease(rule, key)
 
     async def header(self, rule: Rule, key: str) -> str:

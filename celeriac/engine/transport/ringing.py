@@ -54,11 +54,20 @@ class Ringing:
             tag = f"{self._nonce}-{next(self._numbers)}"
             text = tag.join([escaped.join(part) for part in parts])
             lists.setdefault(key, []).append(text)
+        commands = [
+            (key, texts[start : start + _MOST_AT_ONCE])
+            for key, texts in lists.items()
+            for start in range(0, len(texts), _MOST_AT_ONCE)
+        ]
         with self._channel.conn_or_acquire() as client:
+            if len(commands) == 1:
+                # To make a pipeline takes longer than to write thirty messages.
+                ((key, texts),) = commands
+                client.lpush(key, *texts)
+                return
             pipeline = client.pipeline(transaction=False)
-            for key, texts in lists.items():
-                for start in range(0, len(texts), _MOST_AT_ONCE):
-                    pipeline.lpush(key, *texts[start : start + _MOST_AT_ONCE])
+            for key, texts in commands:
+                pipeline.lpush(key, *texts)
             pipeline.execute()
 
     def _prepare(self, bell: Bell) -> tuple[str, list[list[str]]]:
