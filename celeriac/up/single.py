@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -102,10 +103,12 @@ class OneProcess:
         web = _Web(self._around, port=port)
         node = f"celeriac@{socket.gethostname()}"
         worker = EmbeddedWorker(app, name=node, slots=settings.concurrency, queues=own_queues(app))
-        self._start_part("worker", worker.start, lambda: self._find_worker(node), worker)
-        ends.callback(self._stop_worker, worker)
-        self._start_part("web", web.start, lambda: web.find_ready(url), web)
-        ends.callback(web.stop)
+        self._start_part(
+            *(ends, "worker", worker),
+            stop=partial(self._stop_worker, worker),
+            find_ready=partial(self._find_worker, node),
+        )
+        self._start_part(ends, "web", web, stop=web.stop, find_ready=partial(web.find_ready, url))
         write_private(settings.broker_file, broker + "\n")
         ends.callback(settings.broker_file.unlink, missing_ok=True)
         flower = EmbeddedFlower(
@@ -135,10 +138,18 @@ class OneProcess:
         return f"{joined.slots} threads   queues {', '.join(joined.queues)}"
 
     def _start_part(
-        self, name: str, start: Callable[[], None], find_ready: Callable[[], str | None], part: Any
+        self,
+        ends: ExitStack,
+        name: str,
+        part: Any,
+        *,
+        stop: Callable[[], None],
+        find_ready: Callable[[], str | None],
     ) -> None:
         began = time.monotonic()
-        start()
+        part.start()
+        # Before it is ready: whoever ends us meanwhile ends it, too.
+        ends.callback(stop)
         while (facts := find_ready()) is None:
             self._wait(_LOOK_SECONDS)
             self._check(name, part)
