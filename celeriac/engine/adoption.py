@@ -87,8 +87,8 @@ class Adoption:
             headers, payload = read_old_message(payload)
         args, kwargs, embed = payload
         name = headers["task"]
-        body = embed.get("chord")
-        if body and not headers.get("group"):
+        body, group = embed.get("chord"), headers.get("group")
+        if body and not (isinstance(group, str) and group.isprintable() and group):
             # Nothing says which chord that would be.
             body, embed = None, {**embed, "chord": None}
         task = task_of_message(

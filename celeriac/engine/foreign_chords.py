@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # A header of its thousands is sent within seconds. Longer, and its producer has died of it.
 _PATIENCE_SECONDS = 60.0
+# A chord has fewer than ten million parts.
+_MOST_DIGITS = 7
 # The header of a row in which a part's place stands.
 PLACE = "celeriac_part"
 
@@ -123,7 +125,7 @@ class ForeignChords:
             size, header = known.get(each.chord_id, (0, None))
             since = self._since.setdefault(each.chord_id, now)
             if size:
-                ready.append(each.counted(size, header))
+                ready.append(_counted(each, size, header))
             elif self._url and now - since < _PATIENCE_SECONDS:
                 self._held.append(each)
             else:
@@ -173,6 +175,18 @@ class ForeignChords:
         }
 
 
+def _counted(part: Adopted, size: int, header: Any) -> Adopted:
+    try:
+        return part.counted(size, header)
+    except READING_ERRORS:
+        # Whoever may write to the broker may write anything; other parts shall not suffer for it.
+        logger.exception(
+            "the chord of a plain producer cannot be read: its body will not run",
+            extra={"task_id": part.rows[0].id},
+        )
+        return part.alone()
+
+
 def _prefix(given: str) -> str:
     # As Celery's backends put them together (5.7, backends/base.py).
     between = "_" if given and given[-1] not in ":_-." else ""
@@ -180,7 +194,8 @@ def _prefix(given: str) -> str:
 
 
 def _size(text: bytes | None) -> int:
-    return int(text) if text is not None and text.isdigit() else 0
+    is_sane = text is not None and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text or 0) if is_sane else 0
 
 
 def _header(text: bytes | None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,32 @@ def test_parts_of_a_chord_wait_until_its_size_is_known(app: Celery) -> None:
     assert {each.chord.size for each in ready if each.chord} == {2}
     assert {each.rows[0].chord_id for each in ready} == {"c"}
     assert chords.held == 0
+
+
+def test_part_of_a_chord_that_cannot_be_read_is_in_nobodys_way(
+    app: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.conf.result_backend = "redis://127.0.0.1:1"
+    chords = Sizes(app)
+    chords.known = {"c": (2, None)}
+    bad = replace(a_part("c", 0), body={"kwargs": 7, "subtask_type": "chain"})
+
+    ready = chords.settle([bad, a_part("c", 1)])
+
+    assert [each.rows[0].chord_id for each in ready] == [None, "c"]
+    assert "cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize("group", [7, "", "\ud800", "a\0b"])
+def test_part_of_a_chord_without_a_name_runs_alone(
+    app: Celery, adoption: Adoption, group: Any
+) -> None:
+    app.conf.result_backend = "redis://127.0.0.1:1"
+    message = Message("shop.charge", 7)
+    message.headers["group"] = group
+    message.payload[2]["chord"] = {"task": "shop.total"}
+
+    assert adoption._read(message).body is None
 
 
 def test_parts_of_a_chord_run_alone_when_nobody_will_know_its_size(
