@@ -108,6 +108,7 @@ class Twin:
     """
 
     id: TaskId
+    # In the same codec as those of the other one.
     arguments: Arguments
     # If this one is its own root, so is the twin.
     like: NewTask

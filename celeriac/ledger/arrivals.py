@@ -76,6 +76,9 @@ _KEPT = (
 )
 
 
+# What a twin does not take from the task that it is like.
+_TWINS_OWN = frozenset({"id", "arguments", "root_id"})
+
 Row = dict[str, object]
 
 _BORN_COLUMNS: Columns = {**NEW_TASK_COLUMNS, "created_at": WHOLE}
@@ -187,13 +190,17 @@ class Arrivals:
         likes = {id(twin.like): twin.like for twin in twins}
         rows = {key: _row(like, timing) for key, like in likes.items()}
         shared, *others = rows.values()
-        own = [name for name in shared if any(row[name] != shared[name] for row in others)]
-        apart = {key: {name: row[name] for name in own} for key, row in rows.items()}
+        differing = [
+            name
+            for name in shared
+            if name not in _TWINS_OWN and any(row[name] != shared[name] for row in others)
+        ]
+        apart = {key: {name: row[name] for name in differing} for key, row in rows.items()}
         parts: list[Row] = [
             {"id": twin.id, "arguments": twin.arguments.text, "root_id": twin.root_id}
             for twin in twins
         ]
-        if own:
+        if differing:
             for part, twin in zip(parts, twins, strict=True):
                 part.update(apart[id(twin.like)])
         # The order in which rows are locked.

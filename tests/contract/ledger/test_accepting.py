@@ -206,6 +206,21 @@ def test_twins_are_kept_as_what_they_are_like(ledger: Ledger, clock: Clock) -> N
     assert sorted(ready) == [(each, "default") for each in "abde"]
 
 
+def test_a_lone_twin_of_each_kind_has_its_own_id(ledger: Ledger) -> None:
+    other = new("y", name="sample.other", root_id="root")
+    wanted = [*twins("a", like=OWN_ROOT), *twins("b", like=other)]
+
+    (answer,) = ledger.submissions.accept([Submission(tasks=wanted)])
+
+    assert listed(accepted(answer).outcomes) == "a,b"
+    assert ids_in(ledger) == ["a", "b"]
+    kept = [ledger.tasks.get(each) for each in ("a", "b")]
+    assert [(task.name, task.root_id, task.arguments.text) for task in kept] == [
+        ("sample.add", "a", '[["a"],{}]'),
+        ("sample.other", "root", '[["b"],{}]'),
+    ]
+
+
 def test_a_bad_twin_fails_alone(ledger: Ledger) -> None:
     ledger.tasks.insert([new("taken", name="sample.other")])
     wanted = twins("a", "bad", "b", "taken", "b", bad=["bad"], like=OWN_ROOT)
