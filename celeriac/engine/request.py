@@ -14,6 +14,8 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from celery.worker.request import Request
 
+from celeriac.engine.events import tells_of_tasks
+
 logger = get_logger(__name__)
 
 
@@ -88,6 +90,11 @@ class DoorbellRequest(Request):
     def _parent_id(self) -> Any:
         return self._message.headers.get("parent_id")
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody gets the events that tell of it, at this moment."""
+        return self.sends_events and tells_of_tasks(self._eventer)
+
     def execute_using_pool(self, pool: Any, **kwargs: Any) -> None:
         """Hand the doorbell to the pool.
 
@@ -96,7 +103,7 @@ class DoorbellRequest(Request):
         """
         if self.id in state.revoked and self.revoked():
             raise TaskRevokedError(self.id)
-        pool.receive(self)
+        pool.receive_all([self])
 
     def acknowledge(self) -> None:
         """Tell the broker that the doorbell has done its work."""
@@ -104,6 +111,11 @@ class DoorbellRequest(Request):
             self.acknowledged = True
             # At once: Celery's way would wait for the event loop's next turn.
             self._message.ack_log_error(logger, self._connection_errors)
+
+    def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's name
+        """Tell whoever watches; what nobody would get is not even made."""
+        if self.is_watched:
+            self._eventer.send(type, uuid=self.id, **fields)
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's signature
         """Give the doorbell back to the broker, or have it forgotten."""
@@ -118,13 +130,26 @@ class DoorbellRequest(Request):
         self.time_start = time.time() - (time.monotonic() - time_accepted)
         state.requests[self.id] = self
         state.active_requests.add(self)
+        self.count()
+        if self._terminate_on_ack is not None:
+            self.terminate(*self._terminate_on_ack)
+
+    def count(self) -> None:
+        """Have Celery count the task as one that began, and whoever watches hear of it."""
         # What `state.task_accepted` does, by way of a Counter's slow `update`.
         state.total_count[self.name] += 1
         state.all_total_count[0] += 1
-        if self.sends_events:
-            self.send_event("task-started")
-        if self._terminate_on_ack is not None:
-            self.terminate(*self._terminate_on_ack)
+        self.send_event("task-started")
+
+    def forget(self) -> None:
+        """Have Celery forget the task, which has ended or is not to be run here.
+
+        What `state.task_ready` does, for a request that was never scheduled.
+        """
+        state.requests.pop(self.id, None)
+        state.reserved_requests.discard(self)
+        if self.time_start is not None:
+            state.active_requests.discard(self)
 
 
 def kind_of(task: Any, consumer: Any) -> type[DoorbellRequest]:

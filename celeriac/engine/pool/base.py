@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
-from celeriac.core.task import ClaimedTask, TaskId
+from celeriac.core.task import ClaimedTask
 from celeriac.engine.adoption import Adoption
 from celeriac.engine.bells import Bells
 from celeriac.engine.garbage import look_again
@@ -117,11 +117,11 @@ class LedgerPool(BasePool):
         request = options["accept_callback"].__self__
         if not isinstance(request.id, str):
             raise TypeError("a task's id is a text")
-        self.receive(request)
+        self.receive_all([request])
 
-    def receive(self, request: Any) -> None:
-        """Take a doorbell."""
-        self._thread.receive(TaskId(request.id), request)
+    def receive_all(self, requests: Sequence[Any]) -> None:
+        """Take doorbells."""
+        self._thread.receive_all(requests)
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Have something called by the event loop, after what it is about to do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from celeriac.core.task import TaskId
@@ -14,7 +14,7 @@ from celeriac.telemetry import Counters
 class Intake:
     """Doorbells on their way from the consumer to a claim.
 
-    `put` is for any thread; everything else is the pool's thread's.
+    `put_all` is for any thread; everything else is the pool's thread's.
     """
 
     def __init__(
@@ -29,16 +29,16 @@ class Intake:
         self._counters = counters
         self._is_async = is_async
         self._is_at_most_once = is_at_most_once
-        self._inbox: deque[tuple[TaskId, Any]] = deque()
+        self._inbox: deque[Any] = deque()
         # Celery's request of every task that waits here or is asked for.
         self._requests: dict[TaskId, Any] = {}
         # By what a message says of their names: plain tasks, and async ones.
         self._waiting: deque[TaskId] = deque()
         self._async: deque[TaskId] = deque()
 
-    def put(self, task_id: TaskId, request: Any) -> None:
-        """Take a doorbell that the consumer delivered."""
-        self._inbox.append((task_id, request))
+    def put_all(self, requests: Iterable[Any]) -> None:
+        """Take doorbells that the consumer delivered, as Celery's requests."""
+        self._inbox.extend(requests)
 
     @property
     def has_news(self) -> bool:
@@ -61,15 +61,17 @@ class Intake:
         Args:
             find_held: Returns Celery's request of a task whose lease this worker has.
         """
-        while self._inbox:
-            task_id, request = self._inbox.popleft()
-            known = find_held(task_id) or self._requests.get(task_id)
+        inbox, requests = self._inbox, self._requests
+        while inbox:
+            request = inbox.popleft()
+            task_id = request.id
+            known = find_held(task_id) or requests.get(task_id)
             if known is not None:
                 self._counters.add("doorbells_twice")
                 self._told.duplicate(request, known)
                 continue
-            self._requests[task_id] = request
-            self._lane_of(task_id).append(task_id)
+            requests[task_id] = request
+            self._lane_of(request.name).append(task_id)
 
     def close(self) -> None:
         """Forget what waits: left unacknowledged, the broker gives it to another worker."""
@@ -104,7 +106,7 @@ class Intake:
     def put_back(self, wanted: Sequence[TaskId]) -> None:
         """Have what was asked for asked for again: nobody answered."""
         for task_id in reversed(wanted):
-            self._lane_of(task_id).appendleft(task_id)
+            self._lane_of(self._name_of(task_id)).appendleft(task_id)
 
     def claimed(self, task_id: TaskId) -> Any:
         """Return the request of a task whose claim was granted."""
@@ -116,8 +118,8 @@ class Intake:
         for task_id in task_ids:
             self._told.refused(self._requests.pop(task_id))
 
-    def _lane_of(self, task_id: TaskId) -> deque[TaskId]:
-        return self._async if self._is_async(self._name_of(task_id)) else self._waiting
+    def _lane_of(self, name: str) -> deque[TaskId]:
+        return self._async if self._is_async(name) else self._waiting
 
     def _name_of(self, task_id: TaskId) -> str:
         return str(self._requests[task_id].name)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -240,9 +240,9 @@ class SoloPool(LedgerPool):
         signals.worker_process_init.send(sender=self._hostname)
         return runner
 
-    def receive(self, request: Any) -> None:
-        """Take a doorbell; without an event loop, run its task before returning."""
-        super().receive(request)
+    def receive_all(self, requests: Sequence[Any]) -> None:
+        """Take doorbells; without an event loop, run their tasks before returning."""
+        super().receive_all(requests)
         if not self._has_hub:
             self._mailbox.wait_until(self._thread.is_idle)
 

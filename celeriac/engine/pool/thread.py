@@ -100,9 +100,10 @@ class PoolThread:
         """Join as a worker and begin."""
         self._thread.start()
 
-    def receive(self, task_id: TaskId, request: Any) -> None:
-        """Take a doorbell that the consumer delivered."""
-        self._intake.put(task_id, request)
+    def receive_all(self, requests: Iterable[Any]) -> None:
+        """Take doorbells that the consumer delivered together."""
+        self._intake.put_all(requests)
+        # Once: this thread and the consumer's would take the interpreter from each other.
         self.wake()
 
     def interrupt(self, task_id: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,8 @@ from celery.worker import state as worker_state
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.engine.executor import Report
+from celeriac.engine.request import DoorbellRequest
+from celeriac.engine.transport.message import ParkedMessage, acknowledge_all
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +65,32 @@ class Told:
 
 
 def _tell(notes: Sequence[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
+    acknowledge_all(_unacknowledged(notes))
+    # Begun and ended since the last flush, as short tasks are: never seen to be active.
+    over = {id(args[0]) for call, args in notes if call is _announce}
     for call, args in notes:
         try:
-            call(*args)
+            if call is _accept and id(args[0]) in over and isinstance(args[0], DoorbellRequest):
+                args[0].count()
+            else:
+                call(*args)
         except Exception:
             # An exception in a ready callback ends a Celery worker; and the next note is another
             # task's.
             logger.exception("Celery was not told of a task")
+
+
+def _unacknowledged(
+    notes: Sequence[tuple[Callable[..., None], tuple[Any, ...]]],
+) -> Iterator[ParkedMessage]:
+    """Yield the doorbells that are done with, of those that go to the broker together."""
+    for call, args in notes:
+        request = args[0]
+        if call is _return or request.acknowledged or not isinstance(request, DoorbellRequest):
+            continue
+        if isinstance(request.message, ParkedMessage):
+            request.acknowledged = True
+            yield request.message
 
 
 def acknowledge(request: Any) -> None:
@@ -85,7 +106,7 @@ def _accept(request: Any, pid: int, at_monotonic: float) -> None:
 
 def _drop(request: Any) -> None:
     acknowledge(request)
-    worker_state.task_ready(request)
+    _forget(request)
     if request.id in worker_state.revoked:
         # The ledger was told first; whoever listens to Celery hears of it here.
         request.revoked()
@@ -101,6 +122,15 @@ def _return(request: Any) -> None:
         request.message.requeue()
 
 
+def _forget(request: Any) -> None:
+    if isinstance(request, DoorbellRequest):
+        request.forget()
+    else:
+        # Never "successful": Celery remembers these to skip what was delivered twice, which no
+        # claim allows.
+        worker_state.task_ready(request)
+
+
 def _drop_duplicate(request: Any, known: Any) -> None:
     acknowledge(request)
     # Celery filed the second doorbell's request under the id of the task that runs, and would
@@ -111,11 +141,8 @@ def _drop_duplicate(request: Any, known: Any) -> None:
 
 def _announce(request: Any, outcome: Outcome, report: Report) -> None:
     acknowledge(request)
-    is_success = report.state == states.SUCCESS
-    # Never "successful": Celery remembers these to skip what was delivered twice, which no claim
-    # allows.
-    worker_state.task_ready(request)
-    if is_success:
+    _forget(request)
+    if report.state == states.SUCCESS:
         request.send_event("task-succeeded", result=report.shown, runtime=report.runtime_seconds)
     elif outcome.ending is Ending.FAILED:
         request.send_event("task-failed", exception=report.shown, traceback=report.traceback)

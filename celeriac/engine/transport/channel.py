@@ -43,7 +43,14 @@ class ParkingMixin(Taking):
             self._unacknowledged.add(queue)
         else:
             self._unacknowledged.discard(queue)
-        return super().basic_consume(queue, no_ack, *args, **kwargs)  # type: ignore[misc]
+        consumed = super().basic_consume(queue, no_ack, *args, **kwargs)  # type: ignore[misc]
+        # Kombu keeps what it calls, and nobody would find the consumer behind that.
+        callback = kwargs.get("callback") or (args[0] if args else None)
+        self._consumed[queue] = (
+            self.connection._callbacks[queue],  # type: ignore[attr-defined]  # noqa: SLF001 - no public word for it
+            getattr(callback, "__self__", None),
+        )
+        return consumed
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002
         """Return one message, None when there is none."""

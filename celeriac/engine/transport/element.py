@@ -52,7 +52,7 @@ def read_element(element: bytes) -> Any | None:
     """Return an element of a list as kombu's message, None when it is none."""
     if len(element) > _LARGEST_BYTES:
         return None
-    doorbell = _read_doorbell(element) if _MARK in element else None
+    doorbell = read_doorbell(element)
     if doorbell is not None:
         return doorbell
     try:
@@ -62,20 +62,29 @@ def read_element(element: bytes) -> Any | None:
     return message if is_message(message) else None
 
 
-def _read_doorbell(element: bytes) -> Any | None:
-    """Return an element as a doorbell, None when it is something else.
+def read_doorbell(element: bytes) -> Any | None:
+    """Return an element of a list as a doorbell, None when it is something else.
 
     Only what is ever read of a doorbell is looked at, and kombu's own types are left alone.
     """
+    if _MARK not in element or len(element) > _LARGEST_BYTES:
+        return None
     try:
         message = orjson.loads(element)
         headers, delivery = message["headers"], message["properties"]["delivery_info"]
-        names = (headers["id"], headers["task"])
-        is_doorbell = message["content-type"] == CONTENT_TYPE and isinstance(delivery, dict)
+        task_id, name = headers["id"], headers["task"]
+        is_sound = (
+            message["content-type"] == CONTENT_TYPE
+            and isinstance(delivery, dict)
+            and isinstance(task_id, str)
+            and isinstance(name, str)
+            and bool(task_id and name)
+            and "\0" not in task_id
+            and "\0" not in name
+        )
     except READING_ERRORS:
         return None
-    is_sound = all(isinstance(name, str) and name and "\0" not in name for name in names)
-    return message if is_doorbell and is_sound else None
+    return message if is_sound else None
 
 
 def is_message(message: Any) -> bool:

@@ -4,8 +4,10 @@
 --       by priority, the queues of one priority side by side
 -- ARGV  1: messages at the most; 2: the number of queues; 3: what tags begin with; 4: the first
 --       tag's number; 5, 6: the list and the body of a message that was popped already, or empty;
---       7: whose parking it is; 8..: tags that are acknowledged
--- Returns tag, list, body; tag, list, body; ...
+--       7: whose parking it is; 8: tags that are acknowledged, with a space between two
+-- Returns list, lengths, bodies; list, lengths, bodies; ...: messages of one list that were taken one
+-- after the other, their bodies in one piece, and how long each is. Their tags are numbered in this
+-- order. A reader takes three texts in less time than three for each message.
 local parking = KEYS[1]
 local room = tonumber(ARGV[1])
 local queues = tonumber(ARGV[2])
@@ -18,18 +20,37 @@ redis.call('HDEL', parking, '')
 -- Each time: the registry is gone when somebody wiped the broker.
 redis.call('HSETNX', KEYS[2], parking, ARGV[7])
 
-for first = 8, #ARGV, 1000 do
-  redis.call('HDEL', parking, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+local done = {}
+for tag in string.gmatch(ARGV[8], '%S+') do
+  done[#done + 1] = tag
+end
+for first = 1, #done, 1000 do
+  redis.call('HDEL', parking, unpack(done, first, math.min(first + 999, #done)))
+end
+
+local lengths, bodies, size = {}, {}, 0
+local from = nil
+
+local function finish()
+  if from then
+    found[#found + 1] = from
+    found[#found + 1] = table.concat(lengths, ' ')
+    found[#found + 1] = table.concat(bodies)
+  end
+  lengths, bodies, size = {}, {}, 0
 end
 
 local function park(list, body)
-  local tag = ARGV[3] .. number
-  number = number + 1
   -- A list's name holds no NUL, so the first one ends it.
-  redis.call('HSET', parking, tag, list .. '\0' .. body)
-  found[#found + 1] = tag
-  found[#found + 1] = list
-  found[#found + 1] = body
+  redis.call('HSET', parking, ARGV[3] .. number, list .. '\0' .. body)
+  number = number + 1
+  if list ~= from or size > 1000000 then
+    finish()
+    from = list
+  end
+  lengths[#lengths + 1] = #body
+  bodies[#bodies + 1] = body
+  size = size + #body
 end
 
 if ARGV[5] ~= '' then
@@ -60,4 +81,5 @@ for start = 3, #KEYS, queues do
   end
 end
 
+finish()
 return found

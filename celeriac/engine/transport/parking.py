@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -109,13 +109,14 @@ class Parking:
             args=[
                 *(most, queues, self._tag, first),
                 *(self._prefix + key if key else "", body, self._owner),
-                *acknowledged,
+                # One text: the client would make each of many ready to be sent.
+                " ".join(acknowledged),
             ],
         )
-        texts = iter(found)
+        numbers = itertools.count(first)
         return [
-            Taken(tag.decode(), key.decode().removeprefix(self._prefix), body)
-            for tag, key, body in zip(texts, texts, texts, strict=True)
+            Taken(f"{self._tag}{next(numbers)}", name, body)
+            for name, body in _cut(found, self._prefix)
         ]
 
     def take_foreign(
@@ -175,6 +176,18 @@ class Parking:
         self._requeue(keys=[key], args=["first"])
         self._client.hdel(self._registry, key)
         _of_this_process().parkings.pop(key, None)
+
+
+def _cut(found: Sequence[bytes], prefix: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the list and the body of each message that the script took."""
+    texts = iter(found)
+    for key, lengths, bodies in zip(texts, texts, texts, strict=True):
+        name = key.decode().removeprefix(prefix)
+        start = 0
+        for length in lengths.split():
+            end = start + int(length)
+            yield name, bodies[start:end]
+            start = end
 
 
 class _Mine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from kombu.transport import redis as kombu_redis
@@ -22,10 +23,19 @@ class ParkingQoS(kombu_redis.QoS):
         """Take note of a delivered message; it is parked since it was taken."""
         virtual.QoS.append(self, message, delivery_tag)
 
+    def forget(self, delivery_tag: str) -> None:
+        """Take it that a message was not delivered after all."""
+        self._delivered.pop(delivery_tag, None)
+
     def ack(self, delivery_tag: str) -> None:
         """Have a message forgotten with the next batch."""
         self._done.append(delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
+
+    def ack_all(self, delivery_tags: Sequence[str]) -> None:
+        """Have messages forgotten with the next batch."""
+        self._done.extend(delivery_tags)
+        self._dirty.update(delivery_tags)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Give a message back, behind the others of its list, or have it forgotten."""

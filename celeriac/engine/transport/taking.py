@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty
 from typing import Any
 
 import redis
 from redis.exceptions import ResponseError
 
-from celeriac.engine.transport.element import read_element
+from celeriac.engine.transport.element import read_doorbell, read_element
+from celeriac.engine.transport.message import ParkedMessage
 from celeriac.engine.transport.parking import FOREIGN_DEPTH, Parking, Taken
 from celeriac.engine.transport.qos import ParkingQoS
 
@@ -40,6 +42,8 @@ class Taking:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Queues whose messages nobody acknowledges: replies of remote control.
         self._unacknowledged: set[str] = set()
+        # By queue: what kombu calls with a message, and the consumer behind that.
+        self._consumed: dict[str, tuple[Any, Any]] = {}
         self._parking: Parking | None = None
         # The last fetch left something in the lists.
         self._has_more = False
@@ -182,7 +186,8 @@ class Taking:
         self._fetched_at = time.monotonic()
         self._has_more = len(taken) - (1 if popped else 0) >= most > 0
         # Who was served first is served last the next time.
-        for queue in dict.fromkeys(self._queue_of(each.list) for each in taken):
+        lists = dict.fromkeys(each.list for each in taken)
+        for queue in dict.fromkeys(map(self._queue_of, lists)):
             self._queue_cycle.rotate(queue)  # type: ignore[attr-defined]
         return self._deliver_all(taken)
 
@@ -207,17 +212,19 @@ class Taking:
     def _deliver_all(self, taken: Sequence[Taken]) -> bool:
         """Deliver messages; whether there was any."""
         broken: dict[str, list[Taken]] = {}
-        for place, each in enumerate(taken):
-            queue = self._queue_of(each.list)
-            message = self._read(each)
-            if message is None:
-                broken.setdefault(queue, []).append(each)
-                continue
+        rest = deque(taken)
+        while rest:
+            queue = self._queue_of(rest[0].list)
+            doorbells = self._doorbells(queue, rest)
             try:
-                self._deliver(queue, message, each)
+                if doorbells:
+                    # A door for many: kombu's way for each of them costs as much as all else.
+                    self._taker_of(queue)(doorbells)
+                else:
+                    self._deliver_one(queue, rest.popleft(), broken)
             except BaseException:
                 # Whoever reads on from here shall find those that nobody has seen yet.
-                self._give_back_undelivered(taken[place + 1 :])
+                self._give_back_undelivered(doorbells, rest)
                 raise
             if self._closing:
                 # With everything that is parked.
@@ -230,6 +237,37 @@ class Taking:
             )
         return bool(taken)
 
+    def _doorbells(self, queue: str, rest: deque[Taken]) -> deque[ParkedMessage]:
+        """Take the first doorbells out of what is to be delivered, if they may go together."""
+        found: deque[ParkedMessage] = deque()
+        if self._taker_of(queue) is None:
+            return found
+        append, lies_in = self.qos.append, rest[0].list  # type: ignore[attr-defined]
+        while rest and rest[0].list == lies_in and rest[0].tag:
+            payload = read_doorbell(rest[0].body)
+            if payload is None:
+                break
+            tag = payload["properties"]["delivery_tag"] = rest.popleft().tag
+            message = ParkedMessage(payload, channel=self)
+            append(message, tag)
+            found.append(message)
+        return found
+
+    def _taker_of(self, queue: str) -> Any:
+        """Return what takes many doorbells of a queue at a time; None if there is no such thing."""
+        called, consumer = self._consumed.get(queue, (None, None))
+        transport = self.connection  # type: ignore[attr-defined]
+        if consumer is None or transport._callbacks.get(queue) is not called:  # noqa: SLF001 - kombu has no public word for it
+            return None
+        return getattr(consumer.on_message, "take_doorbells", None)
+
+    def _deliver_one(self, queue: str, each: Taken, broken: dict[str, list[Taken]]) -> None:
+        message = self._read(each)
+        if message is None:
+            broken.setdefault(queue, []).append(each)
+        else:
+            self._deliver(queue, message, each)
+
     def _deliver(self, queue: str, message: Any, taken: Taken) -> None:
         transport = self.connection  # type: ignore[attr-defined]
         if taken.tag and queue not in transport._callbacks:  # noqa: SLF001 - kombu has no public word for it
@@ -238,8 +276,11 @@ class Taking:
             return
         transport._deliver(message, queue)  # noqa: SLF001 - kombu has no public word for it
 
-    def _give_back_undelivered(self, rest: Sequence[Taken]) -> None:
-        tags = [each.tag for each in rest if each.tag]
+    def _give_back_undelivered(self, rung: Iterable[ParkedMessage], rest: Iterable[Taken]) -> None:
+        unseen = [message.delivery_tag for message in rung]
+        for tag in unseen:
+            self.qos.forget(tag)  # type: ignore[attr-defined]
+        tags = [*unseen, *(each.tag for each in rest if each.tag)]
         if not tags or self._closing:
             return
         try:

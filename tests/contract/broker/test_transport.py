@@ -7,7 +7,7 @@ import socket
 import time
 import zlib
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, deque
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
 from celeriac.engine.doorbell import CONTENT_TYPE
+from celeriac.engine.transport.message import acknowledge_all
 from tests.contract.broker.consuming import (
     STEPS,
     STOCK,
@@ -267,6 +268,84 @@ def test_what_follows_a_message_that_broke_its_consumer_is_given_back(
 
         assert lying(valkey) == [3, 4, 5, 6, 7, 8, 9]
         assert parked(valkey) == 3
+
+
+class Many:
+    """Takes doorbells many at a time, and any other message by itself."""
+
+    def __init__(self, *, fails_at: str = "") -> None:
+        self.calls: list[list[str]] = []
+        self.messages: list[Any] = []
+        self._fails_at = fails_at
+
+    def __call__(self, message: Any) -> None:
+        self.calls.append([message.headers["id"]])
+        self.messages.append(message)
+
+    def take_doorbells(self, messages: deque[Any]) -> None:
+        """Note what came together."""
+        self.calls.append([])
+        while messages:
+            message = messages.popleft()
+            if message.headers["id"] == self._fails_at:
+                raise ConnectionError("the consumer broke")
+            self.calls[-1].append(message.headers["id"])
+            self.messages.append(message)
+
+
+def _ring(valkey: ValkeyServer, *ids: str, queue: str = "default") -> None:
+    bells = [
+        make_message(**{"content-type": CONTENT_TYPE, "headers": {"id": each}}) for each in ids
+    ]
+    valkey.client().lpush(queue, *map(json.dumps, bells))
+
+
+def test_doorbells_of_one_fetch_are_delivered_together_and_in_their_order(
+    valkey: ValkeyServer,
+) -> None:
+    _ring(valkey, "a", "b")
+    fill(valkey, 1)
+    _ring(valkey, "c", "d")
+    many = Many()
+    with Consuming(valkey.url, prefetch=100, on_message=many) as reader:
+        reader.run(lambda: len(many.messages) == 5)
+        assert parked(valkey) == 5
+        acknowledge_all(many.messages)
+        reader.run(lambda: parked(valkey) == 0)
+
+    assert [each for call in many.calls for each in call] == ["a", "b", "task-0", "c", "d"]
+    # The first one wakes the consumer, which fetches all others in one step.
+    assert ["c", "d"] in many.calls
+    assert lying(valkey) == []
+
+
+def test_doorbells_that_nobody_has_seen_when_their_consumer_breaks_are_given_back(
+    valkey: ValkeyServer,
+) -> None:
+    _ring(valkey, "a", "b", "c", "d")
+    many = Many(fails_at="c")
+    with Consuming(valkey.url, prefetch=100, on_message=many) as reader:
+        reader.hub.propagate_errors = (ConnectionError,)  # type: ignore[assignment]
+        with pytest.raises(ConnectionError):
+            reader.run(lambda: len(many.messages) == 4)
+
+        left = [
+            json.loads(each)["headers"]["id"] for each in valkey.client().lrange("default", 0, -1)
+        ]
+        assert left == ["d"]
+        assert [message.headers["id"] for message in many.messages] == ["a", "b"]
+
+
+def test_a_queue_whose_consumer_was_exchanged_goes_to_the_new_one(valkey: ValkeyServer) -> None:
+    many = Many()
+    plain: list[Any] = []
+    with Consuming(valkey.url, prefetch=100, on_message=many) as reader:
+        other = Consumer(reader.channel, [Queue("default")], on_message=plain.append)
+        other.consume()
+        _ring(valkey, "a")
+        reader.run(lambda: plain)
+
+    assert many.messages == []
 
 
 def test_a_consumer_without_an_event_loop_is_called_until_nothing_is_left(

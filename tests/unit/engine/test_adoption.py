@@ -303,7 +303,7 @@ def test_what_may_run_once_only_is_claimed_for_a_free_slot_and_never_ahead() -> 
     for number, name in enumerate(("twice", "once", "twice", "once")):
         request = Request(f"task-{number}")
         request.name = name
-        intake.put(TaskId(request.id), request)
+        intake.put_all([request])
     intake.look(lambda _: None)
 
     assert intake.ask_for(10, free=0) == ["task-0"]

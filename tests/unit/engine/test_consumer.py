@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +14,13 @@ from celery.worker.request import Request
 from celery.worker.strategy import default
 from kombu.asynchronous.timer import Timer
 
+from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine.consumer import LedgerConsumer
 from celeriac.engine.doorbell import CONTENT_TYPE
+from celeriac.engine.executor import Report
 from celeriac.engine.pool.base import LedgerPool
+from celeriac.engine.pool.told import Told
 from celeriac.engine.request import DoorbellRequest
 from tests.engines import open_app
 
@@ -28,8 +33,8 @@ class ListPool(LedgerPool):
         self.got: list[Any] = []
         self.consumer: Any = None
 
-    def receive(self, request: Any) -> None:
-        self.got.append(request)
+    def receive_all(self, requests: Sequence[Any]) -> None:
+        self.got += requests
 
     def consumes_by(self, consumer: Any) -> None:
         self.consumer = consumer
@@ -41,6 +46,7 @@ class Dispatcher:
     enabled = True
 
     def __init__(self) -> None:
+        self.groups: set[str] = set()
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
     def send(self, kind: str, **fields: Any) -> None:
@@ -219,6 +225,60 @@ def test_a_task_that_runs_is_active_and_counted(
     assert state.total_count["add"] == 1
     assert state.all_total_count == [1]
     assert pool.got[0].info()["worker_pid"] == 4711
+
+
+def test_tasks_that_began_and_ended_at_once_are_counted_and_gone(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    messages = [message("task-1"), message("task-2"), message("task-3")]
+    consumer.create_task_handler().take_doorbells(deque(messages))
+    consumer.event_dispatcher.sent.clear()
+    told = Told(lambda call, *args: call(*args))
+    first, second, _ = pool.got
+
+    for request in pool.got:
+        told.accepted(request, 4711, 1.0)
+    for request in (first, second):
+        told.ended(request, *_ended(request))
+    told.flush()
+
+    assert all(each.acknowledged for each in messages)
+    assert list(state.requests) == ["task-3"]
+    assert [each.id for each in state.active_requests] == ["task-3"]
+    assert [each.id for each in state.reserved_requests] == ["task-3"]
+    assert state.total_count["add"] == 3
+    assert [(kind, fields["uuid"]) for kind, fields in consumer.event_dispatcher.sent] == [
+        ("task-started", "task-1"),
+        ("task-started", "task-2"),
+        ("task-started", "task-3"),
+        ("task-succeeded", "task-1"),
+        ("task-succeeded", "task-2"),
+    ]
+
+
+def test_nothing_is_told_of_tasks_while_nobody_asked_for_it(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    consumer.event_dispatcher.groups = {"worker"}
+
+    consumer.create_task_handler()(message("task-1"))
+    untold = list(consumer.event_dispatcher.sent)
+    # Flower asks for it while the worker runs.
+    consumer.event_dispatcher.groups.add("task")
+    consumer.create_task_handler()(message("task-2"))
+
+    assert untold == []
+    assert [fields["uuid"] for _, fields in consumer.event_dispatcher.sent] == ["task-2"]
+
+
+def _ended(request: Any) -> tuple[Outcome, Report]:
+    outcome = Outcome(
+        task_id=TaskId(request.id),
+        lease_token="lease",
+        ending=Ending.COMPLETED,
+        finished_at=datetime(2026, 11, 22, tzinfo=UTC),
+    )
+    return outcome, Report(state="SUCCESS", runtime_seconds=0.5, shown="42")
 
 
 def test_a_rejected_doorbell_goes_back_to_its_queue_once(

@@ -219,7 +219,7 @@ class Rig:
         """Give a doorbell to the thread, as the consumer does."""
         request = self.requests[task_id] = Request(task_id)
         worker_state.task_reserved(request)
-        self.thread.receive(TaskId(task_id), request)
+        self.thread.receive_all([request])
         return request
 
     def find(self, task_id: str) -> Task:
