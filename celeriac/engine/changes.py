@@ -60,11 +60,11 @@ class Changes:
         """
         with self._lock:
             for task_id in (*task_ids, *(each.task_id for each in ended)):
-                if len(self._ids) < MOST_NAMED:
-                    self._ids[task_id] = None
-                else:
+                if len(self._ids) >= MOST_NAMED:
                     self._is_partial = True
-            self._ended.update(each.state for each in ended)
+                    break
+                self._ids[task_id] = None
+            self._ended.update([each.state for each in ended])
             if self._thread is None and self._ids and not self._is_closed:
                 self._thread = threading.Thread(
                     target=self._run, name="celeriac-changes", daemon=True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -27,6 +26,7 @@ CELERY_STATES = {
     TaskState.CANCELLED: states.REVOKED,
     TaskState.EXPIRED: states.REVOKED,
 }
+_COMPLETED = TaskState.COMPLETED.value
 
 
 def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> dict[str, Any]:
@@ -70,30 +70,35 @@ def _aborted(task: Task) -> Any | None:
     return told if told["state"] == ABORTED else None
 
 
-def text_of_ended(ended: Ended, *, at: datetime) -> str:
+def text_of_ended(ended: Ended, *, at: str) -> bytes:
     """Return the meta of a task that has just ended, as Celery's own backends write it down.
 
     A result stands in it as it was kept: it is JSON already, and typed values stand as typed JSON
     in both.
+
+    Args:
+        ended: How it ended.
+        at: When, as ISO 8601 writes it.
     """
+    if ended.state == _COMPLETED:
+        result = b"null" if ended.result is None else ended.result.encode()
+        return (
+            b'{"task_id":%b,"status":"SUCCESS","result":%b,"traceback":null,"children":[],'
+            b'"date_done":"%b"}' % (orjson.dumps(ended.task_id), result, at.encode())
+        )
     state = TaskState(ended.state)
+    facts = exception_facts(state, ended.error)
     meta: dict[str, Any] = {
         "task_id": ended.task_id,
         "status": CELERY_STATES[state],
-        "result": None,
-        "traceback": (ended.error.traceback or None) if ended.error else None,
-        "children": [],
-        "date_done": at.isoformat(),
-    }
-    if state is not TaskState.COMPLETED:
-        facts = exception_facts(state, ended.error)
-        meta["result"] = {
+        "result": {
             "exc_type": facts.type,
             "exc_message": facts.arguments,
             "exc_module": facts.module,
-        }
-        # An exception's arguments may be numbers that only Python's JSON knows.
-        return json.dumps(meta)
-    if ended.result is not None:
-        meta["result"] = orjson.Fragment(ended.result)
-    return orjson.dumps(meta).decode()
+        },
+        "traceback": (ended.error.traceback or None) if ended.error else None,
+        "children": [],
+        "date_done": at,
+    }
+    # An exception's arguments may be numbers that only Python's JSON knows.
+    return json.dumps(meta).encode()

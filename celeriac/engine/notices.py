@@ -21,6 +21,7 @@ from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, connect_to_results, is_redis
 from celeriac.engine.metas import text_of_ended
+from celeriac.engine.subscriptions import Subscription, Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -59,27 +60,25 @@ class Pause:
         self._pause = min(self._pause * 1.6, _LONGEST_PAUSE_SECONDS)
 
 
-class _Subscription:
+class _Word:
     """Waiting on the channel where Celery's result cache is published."""
 
-    def __init__(self, pubsub: Any, errors: tuple[type[BaseException], ...]) -> None:
-        self._pubsub = pubsub
+    def __init__(self, subscription: Subscription, errors: tuple[type[BaseException], ...]) -> None:
+        self._subscription = subscription
         self._errors = errors
         self._pause: Pause | None = None
 
     def wait(self, longest: float | None) -> None:
         """Return when something was published, or after a second at the most."""
-        if self._pause is not None:
+        if self._pause is None:
+            try:
+                self._subscription.wait(
+                    _TRUST_SECONDS if longest is None else min(_TRUST_SECONDS, longest)
+                )
+            except self._errors:
+                self._pause = Pause()
+        else:
             self._pause.wait(longest)
-            return
-        timeout = _TRUST_SECONDS if longest is None else min(_TRUST_SECONDS, longest)
-        try:
-            # What came in together is looked up together: whoever waits for a thousand tasks shall
-            # not read the ledger for each of them.
-            while self._pubsub.get_message(ignore_subscribe_messages=True, timeout=timeout):
-                timeout = 0.0
-        except self._errors:
-            self._pause = Pause()
 
 
 class Notices:
@@ -100,6 +99,8 @@ class Notices:
         self._lock = threading.Lock()
         self._connection: Any = None
         self._results: Any = None
+        self._script: Any = None
+        self._subscriptions = Subscriptions(lambda: self._client().pubsub(), lambda: self._errors)
         self._away_until = 0.0
 
     def tell(self, ended: Sequence[Ended]) -> None:
@@ -107,11 +108,7 @@ class Notices:
         if not ended or not self._is_redis or time.monotonic() < self._away_until:
             return
         try:
-            at = datetime.now(UTC)
-            self._client().register_script(_TELL)(
-                keys=[_META + each.task_id for each in ended],
-                args=[self._keep_seconds, *(text_of_ended(each, at=at) for each in ended)],
-            )
+            self._tell(ended)
         except self._errors as error:
             self._away_until = time.monotonic() + 1.0
             self._drop()
@@ -119,6 +116,24 @@ class Notices:
                 "results were not announced: the broker is away",
                 extra={"count": len(ended), "error": type(error).__name__},
             )
+
+    def _tell(self, ended: Sequence[Ended]) -> None:
+        at = datetime.now(UTC).isoformat()
+        texts: list[bytes] = []
+        for each in ended:
+            texts += ((_META + each.task_id).encode(), text_of_ended(each, at=at))
+        client = self._client()
+        if self._script is None:
+            self._script = client.register_script(_TELL)
+        # Three texts and not two for each task: the client makes every one ready to be sent.
+        self._script(
+            args=[
+                self._keep_seconds,
+                " ".join([str(len(text)) for text in texts]),
+                b"".join(texts),
+            ],
+            client=client,
+        )
 
     @contextmanager
     def listening(self, *task_ids: TaskId) -> Iterator[Notice]:
@@ -129,17 +144,12 @@ class Notices:
         if not self._is_redis:
             yield Pause()
             return
-        try:
-            pubsub = self._client().pubsub()
-            pubsub.subscribe(*(_META + task_id for task_id in task_ids))
-        except self._errors:
-            self._drop()
-            yield Pause()
-            return
-        try:
-            yield _Subscription(pubsub, self._errors)
-        finally:
-            pubsub.close()
+        with self._subscriptions.listening([_META + each for each in task_ids]) as subscription:
+            if subscription is None:
+                self._drop()
+                yield Pause()
+            else:
+                yield _Word(subscription, self._errors)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -161,6 +171,7 @@ class Notices:
             return self._connection.default_channel.client
 
     def _drop(self) -> None:
+        self._subscriptions.close()
         with self._lock:
             connection, self._connection = self._connection, None
             results, self._results = self._results, None

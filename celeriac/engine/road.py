@@ -54,10 +54,13 @@ class LedgerRoad:
 
     def submit(self, tasks: Sequence[NewTask], chords: Sequence[NewChord] = ()) -> None:
         """Commit tasks, then ring for those that are ready."""
-        # Commit the rows before a doorbell rings: a worker may answer it before `ring` returns,
-        # and its claim would find no row.
-        doorbells = self._ledger().tasks.insert(tasks, chords=chords)
-        self._ring([bell for bell in doorbells if bell is not None])
+        # Workers see the rows before a doorbell rings: one may answer it before `ring` returns,
+        # and its claim would find no row. It may begin while the disk takes them.
+        self._ledger().tasks.insert(
+            tasks,
+            chords=chords,
+            seen=lambda bells: self._ring([bell for bell in bells if bell is not None]),
+        )
 
     def find(self, task_ids: Sequence[TaskId]) -> dict[TaskId, Task]:
         """Return those tasks that exist."""

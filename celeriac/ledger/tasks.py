@@ -55,13 +55,23 @@ class Tasks(TaskReads):
         self._mark = Statement(database, _mark_statement)
 
     def insert(
-        self, tasks: Sequence[NewTask], *, chords: Sequence[NewChord] = ()
+        self,
+        tasks: Sequence[NewTask],
+        *,
+        chords: Sequence[NewChord] = (),
+        seen: Callable[[list[Doorbell | None]], None] = lambda _: None,
     ) -> list[Doorbell | None]:
         """Put tasks into the ledger, all of them or none.
 
         A task whose id waits already takes its turn: it is queued with what it now arrives with. A
         task that is here already, with the same name and arguments, is not put in again; neither
         is one that is to wait and whose id exists, nor a chord whose id exists.
+
+        Args:
+            tasks: The tasks.
+            chords: The chords that some of them belong to.
+            seen: Called with what is returned as soon as workers see the tasks, which is before
+                they are on the disk.
 
         Returns:
             For each task, in order, its doorbell when it was queued by this, None otherwise.
@@ -84,8 +94,12 @@ class Tasks(TaskReads):
                 None if task.is_waiting else arrived.doorbells.pop(task.id, None) for task in tasks
             ]
 
+        def tell(bells: list[Doorbell | None]) -> bool:
+            seen(bells)
+            return True
+
         try:
-            return self._database.write(act)
+            return self._database.write_ahead(act, tell)
         except RefusedRowError as error:
             raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
 

@@ -20,14 +20,6 @@ redis.call('HDEL', parking, '')
 -- Each time: the registry is gone when somebody wiped the broker.
 redis.call('HSETNX', KEYS[2], parking, ARGV[7])
 
-local done = {}
-for tag in string.gmatch(ARGV[8], '%S+') do
-  done[#done + 1] = tag
-end
-for first = 1, #done, 1000 do
-  redis.call('HDEL', parking, unpack(done, first, math.min(first + 999, #done)))
-end
-
 local lengths, bodies, size = {}, {}, 0
 local from = nil
 
@@ -82,4 +74,14 @@ for start = 3, #KEYS, queues do
 end
 
 finish()
+
+-- Last: the message that was popped already may be done with.
+local done = {}
+for tag in string.gmatch(ARGV[8], '%S+') do
+  done[#done + 1] = tag
+end
+for first = 1, #done, 1000 do
+  redis.call('HDEL', parking, unpack(done, first, math.min(first + 999, #done)))
+end
+
 return found

@@ -76,6 +76,11 @@ class Parking:
         self._place = (facts.get("host"), facts.get("port"), facts.get("path"), facts.get("db"))
         mine.parkings[self.key] = (self._place, is_used)
 
+    @property
+    def next_tag(self) -> str:
+        """The tag of what the next `take` parks first, which is the message that was popped."""
+        return f"{self._tag}{self._number}"
+
     def give_back_lost(self) -> None:
         """Give back what other channels of this process lost with their connections."""
         mine = _of_this_process()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import weakref
@@ -168,12 +169,13 @@ class Taking:
             if queue not in self._unacknowledged
         ]
         self._has_more = False
+        is_delivered = popped is not None and self._deliver_at_once(*popped)
         try:
             taken = self._take(queues, most=most, popped=popped)
         except BaseException as error:
             # What is popped and cannot be parked is delivered all the same: should this process
             # die now, the ledger has the task rung again.
-            if popped is not None and not self._closing:
+            if popped is not None and not (is_delivered or self._closing):
                 self._deliver_all([Taken("", *popped)])
             if not isinstance(error, ResponseError):
                 raise
@@ -189,7 +191,27 @@ class Taking:
         lists = dict.fromkeys(each.list for each in taken)
         for queue in dict.fromkeys(map(self._queue_of, lists)):
             self._queue_cycle.rotate(queue)  # type: ignore[attr-defined]
-        return self._deliver_all(taken)
+        return self._deliver_all(taken[1:] if is_delivered else taken) or is_delivered
+
+    def _deliver_at_once(self, name: str, body: bytes) -> bool:
+        """Deliver a doorbell that was popped before it is parked; whether it was one.
+
+        A lone task need not wait for the way to the broker and back. Parked it is as soon as
+        without that: the window in which a killed worker loses a doorbell is no longer.
+        """
+        # With an event loop this thread alone acknowledges: never before it is parked.
+        if not self._has_loop or self._closing or self._taker_of(self._queue_of(name)) is None:
+            return False
+        if read_doorbell(body) is None:
+            return False
+        try:
+            self._deliver_all([Taken(self.parking.next_tag, name, body)])
+        except BaseException:
+            # Seen, and who knows what became of it: parked, it comes again with the next channel.
+            with contextlib.suppress(*self.connection_errors, ResponseError):  # type: ignore[attr-defined]
+                self._take((), most=0, popped=(name, body))
+            raise
+        return True
 
     def _take(
         self, queues: Sequence[str], *, most: int, popped: tuple[str, bytes] | None = None

@@ -94,13 +94,14 @@ class Consuming:
         prefetch: int = 0,
         no_ack: bool = False,
         on_message: Callable[[Any], object] | None = None,
+        kind: type[Consumer] = Consumer,
         **options: Any,
     ) -> None:
         self.messages: list[Any] = []
         self.hub = Hub()
         self.connection = Connection(url, transport_options=options)
         self.channel = self.connection.channel()
-        self.consumer = Consumer(
+        self.consumer = kind(
             self.channel,
             [Queue(name) for name in queues or ("default",)],
             no_ack=no_ack,

@@ -15,6 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.messaging import Consumer
 
+from celeriac.engine.amqp import QueueConsumer
 from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.transport.message import acknowledge_all
 from tests.contract.broker.consuming import (
@@ -300,14 +301,15 @@ def _ring(valkey: ValkeyServer, *ids: str, queue: str = "default") -> None:
     valkey.client().lpush(queue, *map(json.dumps, bells))
 
 
+@pytest.mark.parametrize("kind", [Consumer, QueueConsumer])
 def test_doorbells_of_one_fetch_are_delivered_together_and_in_their_order(
-    valkey: ValkeyServer,
+    valkey: ValkeyServer, kind: type[Consumer]
 ) -> None:
     _ring(valkey, "a", "b")
     fill(valkey, 1)
     _ring(valkey, "c", "d")
     many = Many()
-    with Consuming(valkey.url, prefetch=100, on_message=many) as reader:
+    with Consuming(valkey.url, prefetch=100, on_message=many, kind=kind) as reader:
         reader.run(lambda: len(many.messages) == 5)
         assert parked(valkey) == 5
         acknowledge_all(many.messages)
@@ -334,6 +336,27 @@ def test_doorbells_that_nobody_has_seen_when_their_consumer_breaks_are_given_bac
         ]
         assert left == ["d"]
         assert [message.headers["id"] for message in many.messages] == ["a", "b"]
+
+
+def test_a_doorbell_that_is_done_with_at_once_is_not_parked_for_ever(
+    valkey: ValkeyServer,
+) -> None:
+    done: list[Any] = []
+
+    class Quick(Many):
+        def take_doorbells(self, messages: deque[Any]) -> None:
+            done.extend(messages)
+            acknowledge_all(messages)
+            messages.clear()
+
+    with Consuming(valkey.url, prefetch=100, on_message=Quick()) as reader:
+        reader.idle(0.1)
+        # The pop waits already, so that this one is delivered before it is parked.
+        _ring(valkey, "a")
+        reader.run(lambda: done)
+        reader.idle(0.2)
+
+        assert parked(valkey) == 0
 
 
 def test_a_queue_whose_consumer_was_exchanged_goes_to_the_new_one(valkey: ValkeyServer) -> None:

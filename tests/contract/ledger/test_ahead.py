@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from celeriac.core.outcome import Ending
+from celeriac.core.task import Doorbell
 from celeriac.errors import CommitInDoubtError
 from celeriac.ledger import ahead as ahead_module
 from celeriac.ledger.database import Database
@@ -82,6 +83,21 @@ def test_what_is_accepted_is_seen_first_and_on_the_disk_before_it_is_answered(
     assert ledger.tasks.get(one("a").tasks[0].task.id).priority == 9  # type: ignore[union-attr]
 
 
+def test_what_a_program_sends_is_seen_first_and_on_the_disk_before_it_goes_on(
+    ledger: Ledger, disk: Disk
+) -> None:
+    told: list[str] = []
+
+    def seen(bells: list[Doorbell | None]) -> None:
+        disk.happened.append("seen")
+        told.extend(bell.task_id for bell in bells if bell is not None)
+
+    ledger.tasks.insert([new("a"), new("b")], seen=seen)
+
+    assert disk.happened == ["seen", "sync"]
+    assert disk.kept == told == ["a", "b"]
+
+
 def test_what_is_found_out_to_be_bad_is_told_of_once(ledger: Ledger, disk: Disk) -> None:
     told: list[int] = []
 
@@ -104,6 +120,7 @@ def test_a_claim_waits_for_the_disk_only_if_it_must_never_be_made_again(
     desk: Desk, disk: Disk
 ) -> None:
     desk.put(new("often"), new("once", at_most_once=True))
+    disk.happened.clear()
 
     desk.claim_one("often")
     assert disk.happened == []
