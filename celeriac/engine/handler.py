@@ -159,14 +159,15 @@ def _log_received(request: DoorbellRequest) -> None:
 
 
 def _tell_received(request: DoorbellRequest) -> None:
+    headers = request.message.headers
     request.send_event(
         "task-received",
         name=request.name,
-        args=request.argsrepr,
-        kwargs=request.kwargsrepr,
-        root_id=request.root_id,
-        parent_id=request.parent_id,
-        retries=request.message.headers.get("retries", 0),
+        args=headers.get("argsrepr", ""),
+        kwargs=headers.get("kwargsrepr", ""),
+        root_id=headers.get("root_id"),
+        parent_id=headers.get("parent_id"),
+        retries=headers.get("retries", 0),
         eta=None,
         expires=None,
     )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import Celery
 from celery.events.dispatcher import EventDispatcher
+from kombu.utils.json import loads
 
 from celeriac.engine.events import BatchingDispatcher
 from tests.engines import open_app
@@ -18,7 +20,11 @@ class Producer:
     def __init__(self) -> None:
         self.published: list[tuple[str, Any]] = []
 
-    def publish(self, body: Any, *, routing_key: str, **_: Any) -> None:
+    def publish(self, body: Any, *, routing_key: str, **options: Any) -> None:
+        if isinstance(body, bytes):
+            assert options["content_type"] == "application/json"
+            assert options["content_encoding"] == "utf-8"
+            body = loads(body)
         self.published.append((routing_key, body))
 
 
@@ -73,6 +79,25 @@ def test_an_event_says_what_celerys_own_says(app: Celery) -> None:
         k: v for k, v in celerys_event.items() if k not in moving
     }
     assert celerys_event["clock"] > event["clock"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "task-shipped", "at": datetime(2026, 11, 22, tzinfo=UTC)},
+        # No Unicode, and more than orjson takes.
+        {"type": "task-succeeded", "result": "\ud800"},
+        {"type": "task-succeeded", "result": 2**70},
+    ],
+)
+def test_what_is_not_plain_is_left_to_kombu(app: Celery, fields: dict[str, Any]) -> None:
+    dispatcher = _dispatcher(app, BatchingDispatcher)
+
+    dispatcher.send(**fields)
+    dispatcher.flush()
+
+    ((_, (event,)),) = _published(dispatcher)
+    assert {name: event[name] for name in fields} == fields
 
 
 def test_whoever_flushes_is_asked_once_for_a_batch(app: Celery) -> None:
