@@ -48,8 +48,7 @@ class ParkingMixin(Taking):
         callback = kwargs.get("callback") or (args[0] if args else None)
         self._consumed[queue] = (
             self.connection._callbacks[queue],  # type: ignore[attr-defined]  # noqa: SLF001 - no public word for it
-            # Ours is told the queue beside the message: its method has an argument already.
-            getattr(getattr(callback, "func", callback), "__self__", None),
+            getattr(callback, "__self__", None),
         )
         return consumed
 
