@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -61,7 +60,6 @@ from celeriac.web.shell import Shell
 
 logger = logging.getLogger(__name__)
 
-_SWITCH_SECONDS = 0.0005
 _YOUNG_OBJECTS = 10_000
 _DESCRIPTION = "Runs Python functions in the background, and remembers every run."
 
@@ -212,9 +210,6 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # The thread that writes gives the interpreter back with every row, and would wait as long
-        # for its turn again as the event loop may keep it: 5 ms by default.
-        sys.setswitchinterval(_SWITCH_SECONDS)
         threading.Thread(target=_warm_up, args=(parts,), daemon=True).start()
         await run_in_threadpool(start)
         try:
