@@ -1,7 +1,8 @@
 """How long a worker's thread sleeps while outcomes gather.
 
 Each time it wakes costs as much as a short task. Slept through, a moment brings many outcomes in
-one read; none of them would be written sooner, and the children have enough to do until then.
+one read; none of them would be written sooner, and it is for runners that have enough to do until
+then.
 """
 
 from __future__ import annotations

@@ -67,6 +67,15 @@ class Holding:
         return bool(self._ends)
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether the runner was handed more than it runs at once: its slots go on by themselves.
+
+        A runner that is handed one job for each slot waits for the next one after each.
+        """
+        handed = len(self._jobs) - len(self._line) - len(self._ends)
+        return handed > self._runner.slots
+
+    @property
     def is_quarantine(self) -> bool:
         """Whether a suspect runs or is next, so that nothing else is claimed."""
         return self._line.is_quarantine

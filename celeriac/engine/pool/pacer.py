@@ -6,9 +6,10 @@ from __future__ import annotations
 _AHEAD_SECONDS = 0.1
 # What one child is handed at once, in seconds of its time: it costs one trip there and back.
 _HANDED_SECONDS = 0.02
-_MOST_AHEAD = 400
-_MOST_HANDED = 128
-_MOST_PREFETCHED = 1000
+# Of no-ops: while 200 of them are written, the children run the others.
+_MOST_AHEAD = 600
+_MOST_HANDED = 256
+_MOST_PREFETCHED = 1500
 # Of tasks this long none is claimed before a slot is free: another worker may be idle.
 _LONG_SECONDS = 0.5
 _WEIGHT = 0.1

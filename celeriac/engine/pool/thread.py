@@ -194,9 +194,10 @@ class PoolThread:
         return self._is_stopping and self._holding.is_empty
 
     def _wait(self) -> None:
-        now = time.monotonic()
-        if self._holding.has_ends and (pause := self._doze.seconds(now, due_at=self._due_at(now))):
-            time.sleep(pause)
+        if self._holding.has_ends and self._holding.is_ahead:
+            now = time.monotonic()
+            if pause := self._doze.seconds(now, due_at=self._due_at(now)):
+                time.sleep(pause)
         for key, _ in self._selector.select(self._pause()):
             key.data()
 

@@ -20,7 +20,7 @@ def _pacer(*runtimes: float) -> Pacer:
     ("runtime_seconds", "ahead"),
     [
         # No-ops: as many as may lie in one worker at all.
-        (0.0, 400),
+        (0.0, 600),
         # A millisecond: 100 ms of four slots.
         (0.001, 400),
         (0.01, 40),
@@ -60,7 +60,7 @@ def test_short_tasks_bring_the_pace_back() -> None:
 
 
 def test_a_child_is_handed_many_short_tasks_at_once() -> None:
-    assert _pacer(0.0001).handed() == 128
+    assert _pacer(0.00001).handed() == 256
     assert _pacer(0.005).handed() == 4
     assert _pacer(0.1).handed() == 1
 
@@ -69,8 +69,8 @@ def test_a_child_is_handed_many_short_tasks_at_once() -> None:
 def test_a_pacer_never_leaves_its_bounds(runtimes: list[float], slots: int) -> None:
     pacer = _pacer(*runtimes)
 
-    assert 0 <= pacer.ahead(slots) <= max(400, slots)
-    assert 1 <= pacer.handed() <= 128
+    assert 0 <= pacer.ahead(slots) <= max(600, slots)
+    assert 1 <= pacer.handed() <= 256
 
 
 @given(RUNTIMES, st.integers(min_value=1, max_value=100))
