@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,4 @@ def test_an_option_that_is_none_ends_with_2(
 
     assert code == 2
     assert "--no-such-option" in capsys.readouterr().err
+    assert gc.isenabled()

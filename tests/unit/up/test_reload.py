@@ -171,3 +171,17 @@ def test_what_breaks_before_the_first_probe_has_told_is_no_part_of_what_runs(
 
     assert stage.restarts == 0
     assert "cannot be imported" in stage.said[-1]
+
+
+def test_what_the_first_worker_says_of_its_code_saves_the_first_probe(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    facts = {"tasks": ["a"], "files": [str(stage.file)], "problems": {}}
+    stage.reloader.first_answer.write_text(json.dumps(facts))
+
+    stage.look(code(stage))
+
+    assert (stage.probes, stage.restarts) == (0, 0)
+    stage.write("y = 2\n")
+    stage.look(replace(code(stage), tasks=frozenset({"a", "b"})))
+    assert (stage.probes, stage.restarts) == (1, 1)
+    assert "1 new task: b" in stage.said[-1]
