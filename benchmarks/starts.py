@@ -27,8 +27,6 @@ class Starts:
     def __call__(self, contender: str) -> dict[str, float]:
         """Measure a second start."""
         process = UpProcess(self._stand.new_folder())
-        # Where it has run before, it has been compiled.
-        process.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with process:
             process.wait_for_log("Ctrl-C", seconds=120)
         with process:

@@ -23,8 +23,9 @@ class Shop(UpProcess):
         self.file = folder / "tasks.py"
         self.file.write_text(TASKS)
         command = (sys.executable, "-m", "celeriac", "up", "tasks.py")
-        paths = {"PYTHONPATH": str(PROJECT)}
-        super().__init__(folder, command=command, project=folder, environment=paths)
+        # What is compiled counts as new when its file's second or size differs; here neither may.
+        environment = {"PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
+        super().__init__(folder, command=command, project=folder, environment=environment)
 
     def greet(self) -> object:
         """Have somebody greeted, and return how."""
