@@ -98,7 +98,10 @@ class Handler:
         try:
             kind = self._kinds[name]
         except KeyError:
-            kind = self._kinds[name] = self._kind_of(name)
+            kind = self._kind_of(name)
+            # Names that somebody made up are not remembered: there is no end to them.
+            if name in self._consumer.app.tasks:
+                self._kinds[name] = kind
         return None if kind is None else kind(message)
 
     def _kind_of(self, name: str) -> type[DoorbellRequest] | None:

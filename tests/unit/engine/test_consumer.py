@@ -167,6 +167,17 @@ def test_a_doorbell_for_a_task_that_is_not_known_here_is_left_to_celery(
     assert pool.got == []
 
 
+def test_names_that_somebody_made_up_are_not_remembered(
+    consumer: LedgerConsumer, message: Callable[..., Any]
+) -> None:
+    handler: Any = consumer.create_task_handler()
+
+    for name in ("add", "forged-1", "forged-2"):
+        handler(message(name=name))
+
+    assert list(handler._kinds) == ["add"]
+
+
 def test_a_revoked_task_reaches_no_pool_and_its_doorbell_is_acknowledged(
     consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
 ) -> None:
