@@ -21,6 +21,8 @@ from tests.servers.processes import Process
 
 _BATCH = 500
 _PATIENCE_SECONDS = 600
+# So many unfinished tasks are counted at each look at a drain that goes on.
+_FEW = 1000
 _SQLITE, _POSTGRESQL = "ours-sqlite", "ours-postgresql"
 
 
@@ -189,6 +191,7 @@ class Counting:
         else:
             self._connection = psycopg.connect(database_url, autocommit=True)
         self._all = self._read("SELECT count(*) FROM tasks WHERE queue = 'default'")
+        self._has_begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -197,11 +200,20 @@ class Counting:
         self._connection.close()
 
     def count_ended(self) -> int:
-        """Return how many tasks have ended; while some still wait, seldom asked."""
+        """Return how many tasks have ended: none and all exactly, in between roughly.
+
+        To count twenty thousand rows twenty times a second would be a tenth of what a drain costs
+        its database.
+        """
         time.sleep(0.05)
         # Both have an index of their own, which holds only what has not ended.
-        unfinished = "SELECT count(*) FROM tasks WHERE state = '{}' AND queue = 'default'"
-        left = sum(self._read(unfinished.format(state)) for state in ("queued", "running"))
+        unfinished = (
+            "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE state = '{}' AND queue = 'default'"
+            " LIMIT {}) AS found"
+        )
+        most = _FEW if self._has_begun else self._all
+        left = sum(self._read(unfinished.format(state, most)) for state in ("queued", "running"))
+        self._has_begun = left < self._all
         return self._all - left
 
     def seconds_from_start_to_end(self) -> float:
