@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
@@ -20,6 +23,7 @@ from celeriac.errors import LedgerUnavailableError
 from celeriac.ledger import database as database_module
 from celeriac.ledger.line import LineTooLongError, WritersLine
 from celeriac.ledger.open import Ledger, open_ledger
+from celeriac.ledger.statement import Statement
 from tests.contract.ledger.desk import Desk, new
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PROJECT, clean_environment
@@ -264,3 +268,35 @@ def test_whoever_has_just_written_goes_to_the_end_of_the_line(tmp_path: Path) ->
     end = len(turns) - turns[::-1].index("patient")
     # Nobody is served twice while the other waits; a little more on a busy machine.
     assert turns[begin:end].count("greedy") < 60
+
+
+# SQLite plans a statement once in any case.
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_claims_and_completions_are_planned_once_and_by_an_index(
+    desk: Desk, ledger: Ledger
+) -> None:
+    statements = (ledger.leases._claims._claim, ledger.leases._completions._finish)
+    # So often that the driver has them prepared.
+    for number in range(8):
+        desk.complete(desk.begin(f"t{number}"))
+
+    def look(connection: Connection) -> tuple[object, list[str]]:
+        planned_anew = "SELECT sum(custom_plans) FROM pg_prepared_statements WHERE statement LIKE"
+        anew = connection.exec_driver_sql(f"{planned_anew} 'WITH due AS%%UPDATE tasks%%'").scalar()
+        ledger.leases._plan_once.first(connection)
+        return anew, [explain(connection, each) for each in statements]
+
+    planned_anew, plans = ledger._database.write(look)
+
+    assert planned_anew == 0
+    for plan in plans:
+        assert "tasks_pkey" in plan
+        assert "Seq Scan on tasks" not in plan
+
+
+def explain(connection: Connection, statement: Statement) -> str:
+    """Return how PostgreSQL runs a statement whatever is asked of it."""
+    numbers = count(1)
+    text = re.sub(r"%\(\w+\)s", lambda _: f"${next(numbers)}", statement._text)
+    rows = connection.exec_driver_sql(f"EXPLAIN (GENERIC_PLAN) {text}").fetchall()
+    return "\n".join(row[0] for row in rows)
