@@ -186,7 +186,7 @@ def test_no_option_of_a_task_is_told_that_is_none() -> None:
 # How a command of ours begins, in a checkout and where it is installed.
 COMMAND = r"(?:python3? run\.py|celeriac) "
 # What run.py does by itself.
-RUN_PY_ALONE = {"bench", "check", "docs", "lock", "test"}
+RUN_PY_ALONE = {"bench", "check", "coverage", "docs", "lock", "test"}
 
 
 def every_paper() -> str:
