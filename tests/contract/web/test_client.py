@@ -226,9 +226,9 @@ def test_only_a_key_has_a_doubtful_submission_sent_again(
     monkeypatch.setattr(client._connection, "_sleep", pauses := Pauses())
     accept = service.ledger.submissions.accept
 
-    def accept_and_lose_the_answer(submissions: Any) -> Any:
+    def accept_and_lose_the_answer(submissions: Any, *given: Any) -> Any:
         monkeypatch.setattr(service.ledger.submissions, "accept", accept)
-        accept(submissions)
+        accept(submissions, *given)
         raise CommitInDoubtError("the connection was cut")
 
     monkeypatch.setattr(service.ledger.submissions, "accept", accept_and_lose_the_answer)
