@@ -10,7 +10,11 @@ from celeriac import create_celery
 from celeriac.errors import SettingsError
 from celeriac.samples import MODULES
 
-OWN = ["tasks"] if Path(__file__).with_name("tasks.py").exists() else []
+HERE = Path(__file__).resolve().parent
+# The command `celery` looks in here for this file alone, and not for what it imports later.
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+OWN = ["tasks"] if (HERE / "tasks.py").exists() else []
 
 try:
     app = create_celery(include=[*MODULES, *OWN])

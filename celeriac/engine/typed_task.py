@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from celery import Task
+from celery import Task, _state
 from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 from celery.result import AsyncResult
 
@@ -25,6 +25,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_PAUSE = timedelta(minutes=10)
+
+# The name of the app that Celery makes where there is none (celery 5.7, _state.py).
+_MADE_UP = "default"
 
 
 class Fail(Exception):  # noqa: N818 - it is no error of the program, and users raise it by this name
@@ -90,6 +93,8 @@ class TypedTask(Task, Generic[P, R]):
         Raises:
             InvalidArgumentsError: They do not fit; nothing was sent.
         """
+        if (own := self._on_ledger()) is not self:
+            return own.submit(*args, **kwargs)
         found, named = self.contract.files_of(args, kwargs)
         self.contract.bind(found, named, files=self._door())
         return self.apply_async(found, named)
@@ -99,6 +104,8 @@ class TypedTask(Task, Generic[P, R]):
 
         A file, or a path where the function takes one, is kept for the worker first.
         """
+        if (own := self._on_ledger()) is not self:
+            return own.apply_async(args, kwargs, *rest, **options)
         if self.contract.file_fields:
             args, kwargs = self.contract.files_of(args or (), kwargs or {})
         with keeping(self._store()):
@@ -112,6 +119,19 @@ class TypedTask(Task, Generic[P, R]):
         """
         with keeping(self._store()):
             return self.contract.dump_result(value)
+
+    def _on_ledger(self) -> TypedTask[P, R]:
+        """Return this task as it is to be sent.
+
+        In a script that imports its tasks and nothing else Celery makes up an app that nobody asked
+        for, with a broker that is not there. The app of the script's folder is meant.
+        """
+        if self.app is not _state.default_app or self.app.main != _MADE_UP:
+            return self
+        from celeriac.engine.app import create_celery
+
+        own: TypedTask[P, R] = create_celery().tasks.get(self.name, self)
+        return own
 
     def _store(self) -> FileStore | None:
         # An app that Celeriac is not installed on keeps no files.

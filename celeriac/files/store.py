@@ -153,7 +153,9 @@ class FolderDraft:
         self._path = folder / _DRAFTS / self.id
         self._hash = hashlib.sha256()
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Each by itself: a parent that is made by the way can be read by others.
+            for made in (folder, self._path.parent):
+                made.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
         except OSError as error:
             raise FilesUnavailableError(str(error)) from error

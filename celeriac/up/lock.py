@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from celeriac.errors import DataFolderInUseError, SettingsError
+from celeriac.service.profiles import local_profile, read_profile
 
 # Far behind what the file holds: on Windows nobody else can read the bytes that are locked.
 _LOCKED_BYTE = 1 << 20
@@ -67,6 +68,8 @@ class DataFolderLock:
             holder = Holder.from_text(file.read().decode(errors="replace"))
             file.close()
             words = str(holder) if holder else "another `celeriac up`"
+            if url := _where(self._data_dir):
+                words += f", at {url}"
             raise DataFolderInUseError(str(self._data_dir), words)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         file.seek(0)
@@ -80,6 +83,15 @@ class DataFolderLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _where(data_dir: Path) -> str:
+    """Return where the holder was to be reached last, if it got that far."""
+    try:
+        profile = read_profile(local_profile(data_dir))
+    except SettingsError:
+        return ""
+    return "" if profile is None else profile.url
 
 
 def is_held(data_dir: Path) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -157,3 +158,28 @@ def _answers(url: str) -> bool:
         return httpx.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+def test_the_command_celery_finds_the_tasks_beside_the_app(tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "celery_app.py", tmp_path)
+    (tmp_path / "tasks.py").write_text("from celeriac import task\n\n@task\ndef own(): ...\n")
+    # As that command does it: the folder is looked into for the app's module alone.
+    script = """
+import sys
+sys.path.insert(0, "."); import celery_app; sys.path.remove(".")
+celery_app.app.loader.import_default_modules()
+print(celery_app.app.loader.problems, "tasks.own" in celery_app.app.tasks)
+"""
+
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", script],
+        cwd=tmp_path,
+        env=clean_environment(
+            {"CELERIAC_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": str(PROJECT)}
+        ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert said.stdout == "() True\n", said.stderr

@@ -39,7 +39,7 @@ class SlotFile:
     """The slots of one worker, written by it."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         path.touch(mode=0o600)
         with path.open("r+b") as file:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +14,12 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from pydantic import BaseModel, Field
 
 from celeriac import Fail, current, task
+from celeriac.core.task import TaskId
 from celeriac.engine.authoring import Current
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import InvalidArgumentsError
+from celeriac.ledger.open import open_ledger
+from tests.servers.processes import PROJECT, clean_environment
 
 
 class Report(BaseModel):
@@ -292,3 +298,27 @@ def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], said:
 def test_a_field_as_a_default_is_refused_with_the_way_to_write_it() -> None:
     with pytest.raises(TypeError, match=r"width: Annotated\[TYPE, Field"):
         task(some)
+
+
+@pytest.mark.parametrize("way", ["submit", "delay"])
+def test_a_script_that_imports_its_tasks_alone_submits_to_the_ledger_of_its_folder(
+    tmp_path: Path, way: str
+) -> None:
+    (tmp_path / "hello.py").write_text(
+        "from celeriac import task\n\n@task(name='hello.greet')\ndef greet(name): return name\n"
+    )
+    script = f"from hello import greet; print(greet.{way}('Ada').id, greet.{way}('Bo').id)"
+
+    made = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=clean_environment({"CELERIAC_BROKER_URL": "memory://", "PYTHONPATH": str(PROJECT)}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    ids = made.stdout.split()
+    ledger = open_ledger(f"sqlite:///{tmp_path / '.celeriac' / 'ledger.db'}")
+    assert [ledger.tasks.get(TaskId(each)).name for each in ids] == ["hello.greet"] * 2
+    ledger.close()

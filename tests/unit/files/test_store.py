@@ -43,6 +43,8 @@ def test_a_file_is_kept_under_a_random_name_for_its_owner_alone(
     assert store.path(first).read_bytes() == b"meow"
     for path in files(folder):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for path in (folder, *(each for each in folder.rglob("*") if each.is_dir())):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 

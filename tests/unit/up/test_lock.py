@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.errors import DataFolderInUseError, SettingsError
+from celeriac.service.profiles import Profile, local_profile, write_profile
 from celeriac.up.lock import DataFolderLock, Holder
 
 
@@ -20,6 +21,18 @@ def test_a_second_lock_on_a_folder_is_refused_and_names_the_holder(tmp_path: Pat
 
     assert f"process id {os.getpid()}" in str(refused.value)
     assert str(tmp_path) in str(refused.value)
+    first.release()
+
+
+def test_a_holder_is_told_of_with_its_address(tmp_path: Path) -> None:
+    first = DataFolderLock(tmp_path)
+    first.acquire()
+    profile = Profile(url="http://127.0.0.1:8001", key="secret")
+    write_profile(local_profile(tmp_path), profile)
+
+    with pytest.raises(DataFolderInUseError, match=r"at http://127\.0\.0\.1:8001$"):
+        DataFolderLock(tmp_path).acquire()
+
     first.release()
 
 
