@@ -91,7 +91,7 @@ def install(wanted: Path) -> None:
         if is_installed(wanted):
             return
         began = time.monotonic()
-        say(f"installing {wanted.name} into {VENV}")
+        say(f"installing {wanted.name} into {VENV}: up to a minute or two, once")
         found = read_stamp()
         # Gone before anything changes: an interrupted install is seen, and done again.
         STAMP.unlink(missing_ok=True)
@@ -219,7 +219,7 @@ def test_gates(arguments: Sequence[str]) -> list[Gate]:
     if arguments:
         return [*TEXT_GATES, ("tests", pytest(*arguments))]
     # In groups that share their servers, in the order in which they stand.
-    with_servers = ["-n", "4", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    with_servers = ["-n", "4", "--dist", "loadscope", "--no-loadscope-reorder"]
     with_servers += [f"--ignore={each}" for each in FAST_TESTS]
     return [
         *TEXT_GATES,

@@ -165,6 +165,7 @@ class TaskNameNotFoundError(NotFoundError):
     """No task function is registered under this name."""
 
     code = "task_name_not_found"
+    fix = "GET /task-types lists the names; why a module was not imported stands in the logs"
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no task is registered under the name {name}")

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # What a property needs to be believed before a change lands; `--hypothesis-profile=default` and
 # more examples are for whoever changes it.
 settings.register_profile("quick", max_examples=40)
 settings.load_profile("quick")
 
+# The workers that tests of many files share, one for each; see tests/integration/conftest.py.
+_STAGES = (
+    *("solo-sqlite", "processes-sqlite", "threads-sqlite"),
+    *("solo-postgresql", "processes-postgresql"),
+)
 
-# Before the hook of xdist, which reads the groups.
-@pytest.hookimpl(tryfirst=True)
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives out tests by groups: those of one group run one after the other, in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _stage_of(nodeid) or nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
+    """Give out by our groups where whole groups are given out."""
+    is_by_group = config.getvalue("dist") == "loadscope"
+    return GroupScheduling(config, log) if is_by_group else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its group: those of one group run one after the other, in one process.
-
-    Tests of one running worker share it, whatever their files; all others go by their files. The
-    largest groups begin first, so that none of them is left over when all others have ended.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
-    items.sort(key=lambda item: _stage_of(item) is None)
+    """Begin with the largest groups, so that none is left over when all others have ended."""
+    items.sort(key=lambda item: _stage_of(item.nodeid) is None)
 
 
-def _group_of(item: pytest.Item) -> str:
-    return _stage_of(item) or item.nodeid.partition("::")[0]
-
-
-def _stage_of(item: pytest.Item) -> str | None:
-    callspec = getattr(item, "callspec", None)
-    stage = callspec.params.get("running_stage") if callspec else None
-    return "-".join(stage) if stage else None
+def _stage_of(nodeid: str) -> str | None:
+    """Return which running worker a test shares; files do not matter then."""
+    file, _, test = nodeid.partition("::")
+    if not file.startswith("tests/integration/"):
+        return None
+    _, _, parameters = test.partition("[")
+    return next((stage for stage in _STAGES if stage in parameters), None)

@@ -83,7 +83,7 @@ def prepared(reader: Reader) -> Reader:
     # What was said until then is compared below.
     reader.said_at_the_start = reader.machine.log_text()
     # A person is slower than the first look at the tasks.
-    looked = reader.machine.data / "up" / "probe.json"
+    looked = reader.machine.data / "up" / "code.json"
     wait_until(looked.exists, "the tasks were looked at", seconds=60)
     made = reader.type("python run.py init")
     assert made.returncode == 0, made.stderr

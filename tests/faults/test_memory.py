@@ -51,7 +51,8 @@ def test_a_child_does_not_grow_with_the_tasks_that_it_ran(
         stage.worker.start_ready()
         client = stage.client
         task = client.add if name == "add" else client.waiting.nap
-        _run_many(stage, task.name, arguments, "first", 2_000)
+        # What a child warms up with takes longer than one would think.
+        _run_many(stage, task.name, arguments, "first", 10_000)
         before = {pid: _resident_mib(pid) for pid in stage.worker.descendants()}
 
         _run_many(stage, task.name, arguments, "then", _MANY)
