@@ -8,7 +8,11 @@
     python run.py bench [OPTIONS]     ours beside the others; `bench --help` lists the rows
     python run.py docs                build the pages into build/docs; a warning is an error
     python run.py lock [--upgrade]    write requirements*.txt again (needs uv)
-    python run.py WORD ...            `celeriac WORD ...` with the packages of this checkout
+    python run.py WORD ...            what `celeriac WORD ...` does where it is installed:
+
+        init  worker  submit  wait  get  tasks  task-types  queues  user  key  doctor
+        completion  version
+                                      `python run.py WORD --help` says more of each
 
 The first start makes `.venv` beside this file and installs requirements.txt into it, every file
 checked against its hash. Later starts see that nothing changed and go straight on.
@@ -25,6 +29,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - the reader may have started it w
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -58,8 +63,7 @@ SIDE_BY_SIDE = ("-n", "4")
 def main(words: Sequence[str]) -> int:
     """Do what the words ask for and return the exit code."""
     if words and words[0] in ("-h", "--help", "help"):
-        print(__doc__)  # noqa: T201 - this is a program
-        return 0
+        return show(__doc__ or "")
     if not words or words[0].startswith("-"):
         words = ("up", *words)
     word, *rest = words
@@ -271,6 +275,8 @@ def hand_over(command: list[str]) -> int:
     """Become the command; where a process cannot, run it and return its exit code."""
     # From wherever it is started, this checkout has one data folder.
     everyday = {"CELERIAC_DATA_DIR": str(ROOT / ".celeriac"), **environment()}
+    # What the texts tell somebody to type: celeriac/wording.py reads it.
+    everyday["CELERIAC_COMMAND"] = command_word(sys.orig_argv[0], sys.argv[0])
     if os.name != "nt":
         os.execve(command[0], command, everyday)  # noqa: S606 - no shell is wanted
     with subprocess.Popen(command, env=everyday) as process:  # noqa: S603 - as above
@@ -296,6 +302,23 @@ def environment() -> dict[str, str]:
     """Return the environment in which the package of this checkout is found."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def command_word(python: str, script: str) -> str:
+    """Return how this file is started by hand, from the words that started it."""
+    # Any Python does, so its folder is no part of it; the one in a name such as python3.11 is.
+    name = Path(python).name.removesuffix(".exe") or "python"
+    return f"{name} {shlex.quote(script)}"
+
+
+def show(text: str) -> int:
+    """Print what was asked for; somebody who reads no further is no error."""
+    try:
+        print(text, flush=True)  # noqa: T201 - this is a program
+    except BrokenPipeError:
+        # Python would flush it once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def say(line: str) -> None:

@@ -167,9 +167,12 @@ class TaskNameNotFoundError(NotFoundError):
     code = "task_name_not_found"
     fix = "GET /task-types lists the names; why a module was not imported stands in the logs"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, question: str = "") -> None:
         super().__init__(f"no task is registered under the name {name}")
         self.name = name
+        if question:
+            # Which ones may have been meant; see core/nearest.py.
+            self.fix = f"{question} {self.fix}"
 
 
 class UserNotFoundError(NotFoundError):
@@ -393,10 +396,12 @@ class NotSignedInError(AccessError):
     """The command line knows no service to ask, or no key that goes with it."""
 
     code = "not_signed_in"
-    fix = "start `celeriac up` in this folder, or set CELERIAC_URL and CELERIAC_KEY"
+    fix = "`celeriac up` starts one here; CELERIAC_URL and CELERIAC_KEY name another"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, fix: str = "") -> None:
         super().__init__(reason)
+        if fix:
+            self.fix = fix
 
 
 class NotPermittedError(AccessError):

@@ -10,10 +10,9 @@ import os
 import sys
 from collections.abc import MutableMapping, Sequence
 
-from celeriac.cli.complaints import Complaint, complaint_about
-from celeriac.cli.wording import as_typed_here
-from celeriac.up.project import command_word, own_checkout
+from celeriac.cli.complaints import Complaint, complaint_about, complaint_about_misuse
 from celeriac.up.report import printable
+from celeriac.wording import as_typed_here, command_word
 
 _INTERRUPTED = 130
 _NO_COLOUR = "--no-color"
@@ -22,20 +21,28 @@ _NO_COLOUR = "--no-color"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     import click
+    from click.exceptions import NoArgsIsHelpError
 
     from celeriac.cli.commands import COMPLETION_VARIABLE, celeriac
+    from celeriac.cli.misuse import fix_of
 
     words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
     try:
         ending = celeriac.main(
             args=words,
             # So that the usage it tells can be typed here.
-            prog_name=command_word(own_checkout()),
+            prog_name=command_word(),
             complete_var=COMPLETION_VARIABLE,
             standalone_mode=False,
         )
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
+    except NoArgsIsHelpError as error:
+        # Nothing went wrong: the help is what was wanted.
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        return _complain(complaint_about_misuse(error.format_message(), fix_of(error)))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import click
-
+from celeriac.cli.misuse import MisuseError
 from celeriac.core.file_fields import FileField, file_fields
 from celeriac.core.schema_texts import kinds_of, read_item, read_value
 
@@ -33,7 +33,7 @@ def parse_arguments(
         open_file: Returns a file by its name, where the task takes a file.
 
     Raises:
-        click.UsageError: A word is none of these, or a name comes twice.
+        MisuseError: A word is none of these, or a name comes twice.
     """
     properties = schema.get("properties", {})
     files = file_fields(schema)
@@ -42,7 +42,7 @@ def parse_arguments(
     for word in words:
         name, has_value, text = word.partition("=")
         if not has_value or not name:
-            raise click.UsageError(f"{word!r} is no NAME=VALUE")
+            raise MisuseError(f"{word!r} is no NAME=VALUE", fix=_named(words, schema, files))
         if name in files:
             _add_file(found, name, text, files[name], open_file)
             continue
@@ -53,13 +53,30 @@ def parse_arguments(
         if name not in found:
             found[name] = value
         elif "array" not in kinds_of(field, schema):
-            raise click.UsageError(f"{name} is given twice")
+            raise MisuseError(f"{name} is given twice", fix="give it once: it takes one value")
         elif name in listed:
             found[name].append(read_item(text, field, schema))
         else:
             found[name] = [*_as_list(found[name]), read_item(text, field, schema)]
             listed.add(name)
     return found
+
+
+def _named(words: Sequence[str], schema: Schema, files: Mapping[str, FileField]) -> str:
+    """Return what was meant: values get the names that are left, in order."""
+    properties = schema.get("properties", {})
+    if not properties:
+        return "leave it out: this task takes no arguments by name"
+    given = {word.partition("=")[0] for word in words if "=" in word}
+    left = [name for name in properties if name not in given]
+    typed = []
+    for word in words:
+        if not word.partition("=")[0] or "=" not in word:
+            name = left.pop(0) if left else "NAME"
+            value = word.lstrip("=")
+            word = f"{name}=@{value.lstrip('@')}" if name in files else f"{name}={value}"
+        typed.append(shlex.quote(word))
+    return f"write {' '.join(typed)}"
 
 
 def _as_list(value: Json) -> list[Json]:
@@ -70,9 +87,11 @@ def _add_file(
     found: dict[str, Any], name: str, text: str, field: FileField, open_file: Callable[[str], Any]
 ) -> None:
     if not text.startswith("@"):
-        raise click.UsageError(f"{name} is a file: write {name}=@{text or 'FILE'}")
+        raise MisuseError(
+            f"{name} is a file, and {text!r} is none", fix=f"write {name}=@{text or 'FILE'}"
+        )
     if name in found and not field.is_many:
-        raise click.UsageError(f"{name} is given twice")
+        raise MisuseError(f"{name} is given twice", fix="give it once: it takes one value")
     file = open_file(text[1:])
     if field.is_many:
         found.setdefault(name, []).append(file)

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from celeriac import __version__
+from celeriac.core.nearest import did_you_mean, nearest
 
 # Set by the shell's script when it asks what to fill in.
 COMPLETION_VARIABLE = "_CELERIAC_COMPLETE"
@@ -33,6 +34,23 @@ class LazyGroup(click.Group):
         module, _, attribute = self._homes[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names.
+
+        Raises:
+            click.NoSuchCommand: There is none; says which ones are like it.
+        """
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # Its own question knows those commands alone that are imported already.
+            question = did_you_mean(nearest(error.command_name, self.list_commands(ctx)))
+            message = f"there is no command {error.command_name!r}"
+            told = f"{message}; {question}" if question else message
+            raise click.NoSuchCommand(error.command_name, told, ctx=ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the names that begin so, without importing any of them."""

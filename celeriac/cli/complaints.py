@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from celeriac.cli.fixes import fix_for
 from celeriac.errors import (
     AccessError,
     BrokerUnavailableError,
@@ -14,11 +15,11 @@ from celeriac.errors import (
     InvalidRequestError,
     LedgerUnavailableError,
     NotFoundError,
+    NotSignedInError,
     SettingsError,
     TaskFailedError,
     UnavailableError,
     WaitTimeoutError,
-    WeakPasswordError,
 )
 
 _UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows where it happened"
@@ -26,6 +27,7 @@ _UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows whe
 # What the shell gets, and what was not done, for each family; the first that fits counts.
 _FAMILIES: tuple[tuple[type[CeleriacError], int, str], ...] = (
     (DataFolderInUseError, 2, "not started"),
+    (NotSignedInError, 4, "no service to ask"),
     (AccessError, 4, "not allowed"),
     (NotFoundError, 5, "not found"),
     (InvalidRequestError, 6, "refused"),
@@ -67,7 +69,7 @@ def complaint_about(error: Exception) -> Complaint:
             return Complaint(
                 what=_what(error, what),
                 why=_why(error),
-                fix=_fix(error),
+                fix=fix_for(error),
                 exit_code=exit_code,
                 details=_details(error),
             )
@@ -81,6 +83,14 @@ def complaint_about(error: Exception) -> Complaint:
         return Complaint(what="not done", why=why, fix="", exit_code=1)
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
+
+
+def complaint_about_misuse(why: str, fix: str) -> Complaint:
+    """Return how a command is told of that cannot be done as it was typed."""
+    sentence = why.strip().removesuffix(".")
+    # As in all that we say ourselves; the library begins with a capital.
+    sentence = f"{sentence[:1].lower()}{sentence[1:]}"
+    return Complaint(what="not done", why=sentence, fix=fix, exit_code=2)
 
 
 def _what(error: CeleriacError, usual: str) -> str:
@@ -106,12 +116,3 @@ def _details(error: CeleriacError) -> tuple[str, ...]:
     return tuple(
         f"{name:<{width}}  {each.detail}" for name, each in zip(names, problems, strict=True)
     )
-
-
-def _fix(error: CeleriacError) -> str:
-    # The service has no such option; only whoever runs the machine may decide this.
-    if isinstance(error, WeakPasswordError):
-        return "take a better one, or add --allow-weak for a walk-through on a laptop"
-    if isinstance(error, InvalidArgumentsError) and not error.fix:
-        return f"celeriac tasks describe {error.name} says what it takes"
-    return error.fix

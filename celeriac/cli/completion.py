@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from celeriac.cli.commands import COMPLETION_VARIABLE
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import find_profile, hand_out, say
 from celeriac.errors import CeleriacError
 
@@ -116,7 +117,10 @@ def install_completion(shell: str | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(script_for(shell) + "\n", encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
+        raise MisuseError(
+            f"{path} cannot be written: {error.strerror}",
+            fix=f"celeriac completion show {shell} prints it, for a file of your choice",
+        ) from None
     say(f"wrote {path}; a new shell fills in celeriac")
     if shell == "zsh":
         say(f"  if it does not, have in .zshrc before compinit: fpath+=({path.parent})")
@@ -126,11 +130,13 @@ def shell_of(path: str) -> str:
     """Return which shell a path such as /bin/zsh names.
 
     Raises:
-        click.UsageError: It is none of those we know.
+        MisuseError: It is none of those we know.
     """
     name = Path(path).stem
     if name not in _SHELLS:
-        raise click.UsageError(f"name your shell: {', '.join(_SHELLS)}")
+        raise MisuseError(
+            f"{name or 'no shell'} is none that we know", fix=f"name one: {', '.join(_SHELLS)}"
+        )
     return name
 
 

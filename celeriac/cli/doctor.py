@@ -14,7 +14,6 @@ import click
 from celeriac.cli.options import Options, environment_with, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.render import json_text
-from celeriac.cli.wording import as_typed_here
 from celeriac.engine.local_broker import with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
 from celeriac.files.store import FolderStore
@@ -35,6 +34,7 @@ from celeriac.service.checkup import (
 )
 from celeriac.settings import Settings, mask_url
 from celeriac.up.report import Printer, style_for
+from celeriac.wording import as_typed_here
 
 _FOUND_PROBLEMS = 8
 _MARKS = {Verdict.GOOD: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
 
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import say
 
 TASKS = '''\
@@ -28,9 +30,15 @@ def init(file: Path) -> None:
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
-        raise click.UsageError(f"{file} exists already; nothing was written") from None
+        raise MisuseError(
+            f"{file} exists already; nothing was written",
+            fix=f"celeriac up {shlex.quote(str(file))} runs it; celeriac init NAME.py writes more",
+        ) from None
     except OSError as error:
-        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
+        raise MisuseError(
+            f"{file} cannot be written: {error.strerror}",
+            fix="name a file in a folder that is there and that you may write",
+        ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as written:
         written.write(TASKS)
     say(f"wrote {file}: a task hello.greet")

@@ -17,7 +17,7 @@ from celeriac.cli.remote import (
     say,
     service_options,
 )
-from celeriac.cli.render import age_text, json_text
+from celeriac.cli.render import age_text, json_text, seconds_text
 from celeriac.cli.tables import table_lines
 from celeriac.core.queue import Queue
 
@@ -27,7 +27,10 @@ from celeriac.core.queue import Queue
 @json_option
 @service_options
 def list_queues(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
-    """List every queue with what waits in it."""
+    """List every queue with what waits in it.
+
+    In a pipe the columns have tabs between them, and OLDEST is a number of seconds.
+    """
     with client_of(options) as client:
         found = client.queues()
     if as_json:
@@ -87,7 +90,8 @@ def _row(queue: Queue, *, now: datetime, is_for_people: bool) -> tuple[str, ...]
     if oldest is None:
         since = ""
     else:
-        since = age_text(now - oldest) if is_for_people else oldest.isoformat()
+        age = now - oldest
+        since = age_text(age) if is_for_people else seconds_text(age)
     return (queue.name, str(queue.queued), since, str(queue.running), str(queue.workers), why)
 
 

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac.cli.starting import wait_for_profile, wait_while_starting
-from celeriac.cli.wording import as_typed_here
-from celeriac.errors import NotSignedInError
+from celeriac.errors import NotSignedInError, ServiceUnreachableError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
 from celeriac.settings import Settings
+from celeriac.up.lock import is_held
 from celeriac.up.report import printable
+from celeriac.wording import as_typed_here
 
 if TYPE_CHECKING:
     # A library of another room, imported when the first command asks.
     from celeriac.client import Client
 
 Options = Mapping[str, str | None]
+
+_KEY_FIX = "give one with --key or CELERIAC_KEY; celeriac key create LABEL --user NAME makes one"
 
 
 def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,12 +58,15 @@ def find_profile(options: Options, environment: Mapping[str, str]) -> Profile:
     key = options.get("key") or environment.get("CELERIAC_KEY")
     if url and key:
         return Profile(url=url, key=key)
-    for path in (local_profile(data_dir_of(environment)), user_profile(environment)):
+    here = local_profile(data_dir_of(environment))
+    for path in (here, user_profile(environment)):
         found = read_profile(path)
         # A key is shown only to the service that it was made for.
         if found is not None and (key or not url or url.rstrip("/") == found.url.rstrip("/")):
             return Profile(url=url or found.url, key=key or found.key)
-    raise NotSignedInError("no key goes with it" if url else "no service is named")
+    if url:
+        raise NotSignedInError(f"no key goes with it: {url}", fix=_KEY_FIX)
+    raise NotSignedInError(f"no service is named: none has written {here}, nor is CELERIAC_URL set")
 
 
 def data_dir_of(environment: Mapping[str, str]) -> Path:
@@ -83,10 +89,29 @@ def client_of(options: Options) -> Iterator[Client]:
     except NotSignedInError:
         wait_for_profile(local_profile(data_dir), data_dir, say=say)
         profile = find_profile(options, os.environ)
-    if profile == read_profile(local_profile(data_dir)):
+    is_local = profile == read_profile(local_profile(data_dir))
+    if is_local:
         wait_while_starting(profile.url, data_dir, say=say)
     with Client(profile.url, profile.key) as client:
-        yield client
+        try:
+            yield client
+        except ServiceUnreachableError as error:
+            error.fix = error.fix or fix_of_silence(is_local=is_local, data_dir=data_dir)
+            raise
+
+
+def fix_of_silence(*, is_local: bool, data_dir: Path) -> str:
+    """Return what helps against a service that gives no answer.
+
+    Args:
+        is_local: Whether it is the one whose profile lies in the data folder.
+        data_dir: That folder.
+    """
+    if not is_local:
+        return "see that it runs there; --url or CELERIAC_URL names another"
+    if is_held(data_dir):
+        return f"it runs and does not answer: read {data_dir / 'up' / 'web.log'}"
+    return "`celeriac up` starts it"
 
 
 def say(*lines: str) -> None:

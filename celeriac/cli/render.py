@@ -19,7 +19,6 @@ from celeriac.core.task_type import TaskType
 Json = Any
 
 _BAR_CELLS = 18
-_SHORT_ID = 8
 _LONGEST_ERROR = 60
 _WAITING = {
     "upstream": "waits for another task",
@@ -87,7 +86,9 @@ def task_table(tasks: Sequence[ShownTask], *, now: datetime, is_for_people: bool
             task.state.value,
             task.queue,
             attempt_text(task),
-            age_text(now - task.created_at) if is_for_people else task.created_at.isoformat(),
+            age_text(now - task.created_at)
+            if is_for_people
+            else seconds_text(now - task.created_at),
             error_text(task.error)[:_LONGEST_ERROR] if is_for_people else error_text(task.error),
         )
         for task in tasks
@@ -150,7 +151,7 @@ def progress_text(progress: Json) -> str:
     if not _is_number(done):
         return message
     if not _is_number(total) or total <= 0:
-        return f"{done:g}  {message}".rstrip()
+        return f"{number_text(done)}  {message}".rstrip()
     share = min(max(done / total, 0.0), 1.0)
     cells = round(share * _BAR_CELLS)
     return f"{'█' * cells}{'░' * (_BAR_CELLS - cells)} {share:4.0%}  {message}".rstrip()
@@ -178,6 +179,17 @@ def age_text(age: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def seconds_text(age: timedelta) -> str:
+    """Return a duration for a program: seconds, to the millisecond, and nothing else."""
+    return f"{max(age.total_seconds(), 0.0):.3f}"
+
+
+def number_text(number: float) -> str:
+    """Return a number in digits, a whole one whole: 5000000 and never 5e+06."""
+    is_whole = isinstance(number, int) or number.is_integer()
+    return f"{number:.0f}" if is_whole else f"{number:g}"
 
 
 def task_type_table(task_types: Sequence[TaskType], *, is_for_people: bool) -> list[str]:
@@ -218,11 +230,17 @@ def key_table(keys: Sequence[ApiKey], *, now: datetime, is_for_people: bool) -> 
             ",".join(sorted(key.scopes)),
             ",".join(key.task_patterns) or "all",
             key_state(key, now=now),
-            "never" if key.last_used_at is None else f"{age_text(now - key.last_used_at)} ago",
+            _use_text(key.last_used_at, now=now, is_for_people=is_for_people),
         )
         for key in keys
     ]
     return table_lines(heads, rows, is_aligned=is_for_people)
+
+
+def _use_text(at: datetime | None, *, now: datetime, is_for_people: bool) -> str:
+    if at is None:
+        return "never"
+    return f"{age_text(now - at)} ago" if is_for_people else at.isoformat()
 
 
 def key_facts(key: ApiKey, *, now: datetime) -> dict[str, Json]:
@@ -266,11 +284,18 @@ def _kind_text(field: Mapping[str, Json]) -> str:
         return " | ".join(json.dumps(each) for each in field["enum"])
     kinds = [str(each.get("type", "any")) for each in field.get("anyOf", ())]
     kind = " | ".join(kinds) or str(field.get("type", "any"))
-    bounds = [f"{word} {field[key]:g}" for word, key in _BOUNDS if _is_number(field.get(key))]
+    bounds = [
+        f"{word} {number_text(field[key])}" for word, key in _BOUNDS if _is_number(field.get(key))
+    ]
     return " ".join([kind, *bounds])
 
 
-_BOUNDS = (("from", "minimum"), ("to", "maximum"), ("above", "exclusiveMinimum"))
+_BOUNDS = (
+    ("from", "minimum"),
+    ("to", "maximum"),
+    ("above", "exclusiveMinimum"),
+    ("below", "exclusiveMaximum"),
+)
 
 
 def _is_number(value: Json) -> TypeGuard[float]:

@@ -13,6 +13,7 @@ from celeriac.cli.arguments import parse_arguments
 from celeriac.cli.completion import QUEUE_NAME, TASK_NAME
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import (
     client_of,
     hand_out,
@@ -23,6 +24,8 @@ from celeriac.cli.remote import (
 )
 from celeriac.cli.render import file_hint, json_text, result_text, submitted_line
 from celeriac.cli.watch import watch_to_end
+
+_FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
 
 
 @click.command()
@@ -100,14 +103,14 @@ def open_file(name: str) -> Any:
     """Return a file to be sent, or standard input for `-`.
 
     Raises:
-        click.UsageError: There is none.
+        MisuseError: There is none.
     """
     if name == "-":
         return sys.stdin.buffer
     path = Path(name)
     if not path.is_file():
         why = "it is a folder" if path.is_dir() else "there is no such file"
-        raise click.UsageError(f"{name} cannot be read: {why}")
+        raise MisuseError(f"{name} cannot be read: {why}", fix=_FILE_FIX)
     return path
 
 
@@ -115,11 +118,11 @@ def read_text(name: str) -> str:
     """Return the text of a file, or of standard input for `-`.
 
     Raises:
-        click.UsageError: It cannot be read, or is no text in UTF-8.
+        MisuseError: It cannot be read, or is no text in UTF-8.
     """
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(f"{name} cannot be read: {error.strerror}") from error
+        raise MisuseError(f"{name} cannot be read: {error.strerror}", fix=_FILE_FIX) from error
     except ValueError as error:
-        raise click.UsageError(f"{name} is no text in UTF-8; {error}") from error
+        raise MisuseError(f"{name} is no text in UTF-8; {error}", fix=_FILE_FIX) from error

@@ -14,6 +14,7 @@ from celeriac.cli.arguments import parse_arguments
 from celeriac.cli.completion import QUEUE_NAME, TASK_ID, TASK_NAME
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import exit_code_of
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import (
     client_of,
     hand_out,
@@ -76,7 +77,7 @@ def write_result(
     """Write a task's bare result to a file, or to standard output for `-`, and say so.
 
     Raises:
-        click.UsageError: It cannot be written there.
+        MisuseError: It cannot be written there.
     """
     if output == "-":
         client.download(task_id, sys.stdout.buffer)
@@ -85,7 +86,10 @@ def write_result(
     try:
         client.download(task_id, output)
     except OSError as error:
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
+        raise MisuseError(
+            f"{output} cannot be written: {error.strerror}",
+            fix="name a file that you may write, or - for standard output",
+        ) from error
     say(f"wrote {output}, {Path(output).stat().st_size:,} bytes")
 
 
@@ -144,7 +148,11 @@ def list_tasks(
     as_json: bool,
     **options: str | None,
 ) -> None:
-    """List tasks, newest first."""
+    """List tasks, newest first.
+
+    In a pipe the columns have tabs between them, and AGE is a number of seconds; --json has the
+    times themselves.
+    """
     now = datetime.now(UTC)
     with client_of(options) as client:
         page = client.list(
@@ -172,9 +180,11 @@ def refuse_file(name: str) -> Any:
     """Refuse a file: a task that is run again keeps those it had.
 
     Raises:
-        click.UsageError: Always.
+        MisuseError: Always.
     """
-    raise click.UsageError(f"a task that is run again keeps its files; submit it anew with @{name}")
+    raise MisuseError(
+        "a task that is run again keeps its files", fix=f"submit it anew, with @{name}"
+    )
 
 
 @click.command()

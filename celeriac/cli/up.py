@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.options import environment_with, settings_with, twin_option
 from celeriac.settings import is_tasks_file
 from celeriac.up.report import Printer, style_for
@@ -48,9 +49,11 @@ def up(
     """
     if file is not None:
         if options["app"] is not None:
-            raise click.UsageError("FILE and --app both name the tasks; give one")
+            raise MisuseError("FILE and --app both name the tasks", fix="give one of them")
         if not is_tasks_file(file):
-            raise click.UsageError(f"{file} is no FILE.py; an app is named by -A MODULE:ATTRIBUTE")
+            raise MisuseError(
+                f"{file} is no FILE.py", fix="a Celery app is named by -A MODULE:ATTRIBUTE"
+            )
         options["app"] = file
     settings = settings_with(options)
     environment = environment_with(options)
@@ -58,7 +61,9 @@ def up(
         # Celery has no pool of processes there, and nobody packages a broker for it.
         is_single = os.name == "nt" and not is_given(environment)
     if is_single and has_reload:
-        raise click.UsageError("--reload needs several processes")
+        raise MisuseError(
+            "--reload needs several processes", fix="leave out --reload or --single-process"
+        )
     printer = Printer(sys.stdout, style_for(sys.stdout, os.environ))
     run_up(
         settings,

@@ -7,6 +7,7 @@ import sys
 import click
 
 from celeriac.cli.ledgers import ledger_of
+from celeriac.cli.misuse import MisuseError
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text
@@ -62,7 +63,10 @@ def read_password(name: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.read().removesuffix("\n").removesuffix("\r")
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at; use --password-stdin")
+        raise MisuseError(
+            "there is no terminal to ask for the password at",
+            fix="give it on standard input, with --password-stdin",
+        )
     asked: str = click.prompt(
         f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from celeriac.cli.remote import say
 from celeriac.cli.render import ended_line, watch_line
-from celeriac.cli.wording import as_typed_here
 from celeriac.errors import CeleriacError
 from celeriac.up.report import printable, style_for
+from celeriac.wording import as_typed_here
 
 if TYPE_CHECKING:
     from celeriac.client import Handle, RemoteTask

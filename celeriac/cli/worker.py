@@ -12,7 +12,8 @@ import click
 
 from celeriac.cli.options import environment_with, settings_with, twin_option
 from celeriac.settings import Settings
-from celeriac.up.project import find_project, own_checkout
+from celeriac.up.project import find_project
+from celeriac.wording import own_checkout
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from celery import Celery, concurrency
 
@@ -113,12 +112,6 @@ def _pools() -> dict[str, str]:
         return _POOLS
     # There is no fork to make children with.
     return {**_POOLS, "prefork": _POOLS["threads"], "processes": _POOLS["threads"]}
-
-
-def engine_of(app: Any) -> Engine:
-    """Return what `install` put on an app."""
-    engine: Engine = app.celeriac
-    return engine
 
 
 def _refuse_pickle(app: Celery) -> None:

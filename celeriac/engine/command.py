@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from celeriac.engine.garbage import kept_for_good
+from celeriac.wording import as_typed_here
 
 
 def run_worker(
@@ -34,7 +35,7 @@ def run_worker(
 
     worker.params.extend(app.user_options.get("worker", ()))
     try:
-        return _run(worker, words, name="celeriac worker", obj=_context(app))
+        return _run(worker, words, name=as_typed_here("celeriac worker"), obj=_context(app))
     finally:
         gc.enable()
 

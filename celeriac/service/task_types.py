@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from celeriac.core.file_reference import FileId
+from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
@@ -75,9 +77,7 @@ class TaskTypeService:
             TaskNameNotFoundError: There is none of this name.
         """
         by.require(Scope.READ)
-        if not by.knows(name):
-            raise TaskNameNotFoundError(name)
-        return self._catalogue.describe(name)
+        return self._describe(name, by)
 
     def get_schema(self, name: str, *, by: Caller) -> Mapping[str, Json]:
         """Return the JSON Schema of a task function's arguments, for one who will submit it.
@@ -87,10 +87,24 @@ class TaskTypeService:
             TaskNameNotFoundError: There is none of this name.
         """
         by.require(Scope.SUBMIT)
-        if not by.knows(name):
-            raise TaskNameNotFoundError(name)
-        return self._catalogue.describe(name).schema
+        return self._describe(name, by).schema
+
+    def question_about(self, name: str, *, by: Caller) -> str:
+        """Return which names a caller may have meant by one that is not there, as a question.
+
+        Empty when none is like it, or when the caller may not read the names there are.
+        """
+        if Scope.READ not in by.scopes:
+            return ""
+        return did_you_mean(nearest(name, filter(by.knows, self.names())))
 
     def all(self) -> tuple[TaskType, ...]:
         """Return every task function, for the description of the whole service."""
         return tuple(self._catalogue.describe(name) for name in self.names())
+
+    def _describe(self, name: str, by: Caller) -> TaskType:
+        if by.knows(name):
+            # The catalogue cannot say what was meant: it does not know who asks.
+            with suppress(TaskNameNotFoundError):
+                return self._catalogue.describe(name)
+        raise TaskNameNotFoundError(name, question=self.question_about(name, by=by))

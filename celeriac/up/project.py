@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import celeriac
 from celeriac.errors import ProjectMissingError
 from celeriac.settings import is_tasks_file
+from celeriac.wording import WORD_VARIABLE, command_word, own_checkout
 
 _PACKAGED_CELERY = "celeriac.entries.celery_app"
 _PACKAGED_WEB = "celeriac.entries.web:app"
@@ -41,6 +40,7 @@ class Project:
             # From wherever we were started, the programs find this package too.
             paths = (str(checkout), os.environ.get("PYTHONPATH", ""))
             found["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+            found[WORD_VARIABLE] = command_word()
         return found
 
 
@@ -75,16 +75,3 @@ def find_project(folder: Path, app: str, *, checkout: Path | None) -> Project:
 def is_checkout(folder: Path) -> bool:
     """Return whether a folder is under version control."""
     return any((each / ".git").exists() for each in (folder, *folder.parents))
-
-
-def own_checkout() -> Path | None:
-    """Return the checkout our package lies in, None when it is installed."""
-    folder = Path(celeriac.__file__).resolve().parents[1]
-    return folder if (folder / "run.py").exists() else None
-
-
-def command_word(checkout: Path | None) -> str:
-    """Return how somebody calls our command line here."""
-    if checkout is None or Path(sys.argv[0]).stem == "celeriac":
-        return "celeriac"
-    return "python run.py"

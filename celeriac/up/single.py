@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     import uvicorn
 
 _LOOK_SECONDS = 0.05
-_START_SECONDS = 60.0
 _WEB_GRACE_SECONDS = 3
 
 

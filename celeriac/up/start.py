@@ -27,7 +27,7 @@ from celeriac.up.programs import (
     web_url,
     worker_program,
 )
-from celeriac.up.project import find_project, own_checkout
+from celeriac.up.project import find_project
 from celeriac.up.reload import Reloader
 from celeriac.up.report import (
     STOPPING,
@@ -45,6 +45,7 @@ from celeriac.up.welcome import (
     tell_ledger,
     tell_ready,
 )
+from celeriac.wording import own_checkout
 
 _REDIS_PORT = 6379
 

@@ -13,7 +13,6 @@ from celeriac.settings import Settings, mask_url
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.ports import choose_port
 from celeriac.up.programs import WORKER_GRACE, Surroundings, ask_task_names
-from celeriac.up.project import command_word, own_checkout
 from celeriac.up.report import (
     Printer,
     closing_lines,
@@ -23,6 +22,7 @@ from celeriac.up.report import (
     try_words,
     warning_line,
 )
+from celeriac.wording import command_word
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -49,7 +49,7 @@ def refuse_without_admin(host: str, users: Iterable[User]) -> None:
         SettingsError: There is no admin.
     """
     if not any(user.role is Role.ADMIN for user in users):
-        allowed = "127.0.0.1, until `user add NAME --role admin` has made an admin"
+        allowed = "127.0.0.1, until `celeriac user add NAME --role admin` has made an admin"
         raise SettingsError("CELERIAC_HOST", host, allowed)
 
 
@@ -106,7 +106,7 @@ def tell_ready(
             logs=around.folder,
             grace=WORKER_GRACE,
             start_link="" if link is None else f"{url}/start/{link}",
-            to_try=f"{command_word(own_checkout())} {words}" if words else "",
+            to_try=f"{command_word()} {words}" if words else "",
         )
     )
 

@@ -39,6 +39,7 @@ from celeriac.web.refusals import (
     RangeError,
     RequestRefusedError,
 )
+from celeriac.wording import as_typed_here
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -136,7 +137,7 @@ def problem_body(
     if listed:
         body["errors"] = listed
     if fix or status in _FIXES:
-        body["fix"] = fix or _FIXES[status]
+        body["fix"] = as_typed_here(fix or _FIXES[status])
     return body
 
 

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 import pytest
 
 import run
+from celeriac.cli.commands import celeriac
 from tests.servers.processes import PROJECT
 
 SOURCE = PROJECT / "run.py"
@@ -224,6 +226,36 @@ def test_an_older_python_is_refused_with_a_sentence() -> None:
 def test_the_help_installs_nothing(installs: list[str]) -> None:
     assert run.main(["--help"]) == 0
     assert installs == []
+
+
+def test_the_help_names_every_word_that_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    run.main(["--help"])
+
+    words = capsys.readouterr().out.split()
+    assert [
+        name for name in celeriac.list_commands(click.Context(celeriac)) if name not in words
+    ] == []
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} {SOURCE} --help | true", shell=True, capture_output=True, check=True
+    )
+
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("python", "script", "word"),
+    [
+        ("python3", "run.py", "python3 run.py"),
+        ("/opt/python/bin/python3.11", "../run.py", "python3.11 ../run.py"),
+        ("python.exe", "my folder/run.py", "python 'my folder/run.py'"),
+        ("", "run.py", "python run.py"),
+    ],
+)
+def test_the_command_is_handed_on_as_it_was_typed(python: str, script: str, word: str) -> None:
+    assert run.command_word(python, script) == word
 
 
 def test_the_requirements_hold_hashes_and_no_address() -> None:

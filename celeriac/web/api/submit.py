@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from celeriac.core.acceptance import Accepted
 from celeriac.core.task import Task, TaskId
-from celeriac.errors import CeleriacError
+from celeriac.errors import CeleriacError, TaskNameNotFoundError
 from celeriac.service.access import Bearer
 from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitOptions, SubmitRequest
@@ -112,13 +112,22 @@ async def submit_task(request: Request) -> Response:
     takes. One that takes files gets them in a form, `multipart/form-data`.
     """
     bearer = await bearer_of(request)
-    seconds = wait_of(request.headers.getlist(PREFER))
-    if seconds and parts_of(request).ends.has_room:
-        return await _submit_and_wait(request, bearer, seconds)
-    answer = accepted_task(await _submit(request, bearer))
+    try:
+        seconds = wait_of(request.headers.getlist(PREFER))
+        if seconds and parts_of(request).ends.has_room:
+            return await _submit_and_wait(request, bearer, seconds)
+        answer = accepted_task(await _submit(request, bearer))
+    except TaskNameNotFoundError as error:
+        question = await run_in_threadpool(_question_about, request, error.name, bearer)
+        raise TaskNameNotFoundError(error.name, question=question) from error
     if seconds:
         answer.headers[APPLIED] = RESPOND_ASYNC
     return answer
+
+
+def _question_about(request: Request, name: str, bearer: Bearer) -> str:
+    parts = parts_of(request)
+    return parts.task_types.question_about(name, by=parts.access.admit(bearer))
 
 
 async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = None) -> Accepted:

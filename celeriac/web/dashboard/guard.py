@@ -29,6 +29,7 @@ from celeriac.web.dashboard.visits import (
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import RETRY_AFTER_SECONDS, status_of
 from celeriac.web.refusals import FormRefusedError
+from celeriac.wording import as_typed_here
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -98,7 +99,7 @@ def problem_page(
         headers=headers,
         title=_TITLES.get(status, "This did not work"),
         detail=detail,
-        fix=error.fix if error else "",
+        fix=as_typed_here(error.fix) if error else "",
     )
 
 

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from celeriac.web.dashboard.texts import breakable, with_code
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.parts import parts_of
+from celeriac.wording import command_word
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -76,6 +77,8 @@ def render(
             visit=visit,
             path=request.url.path,
             has_flower=parts_of(request).flower is not None,
+            # No filter on a constant: what that gives is compiled in, and kept on the disk.
+            command=command_word(),
             **shown,
         )
     )

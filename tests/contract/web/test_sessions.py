@@ -43,6 +43,21 @@ def test_the_root_leads_to_the_pages_and_they_to_the_sign_in(stranger: httpx.Cli
     assert [each.url.path for each in response.history] == ["/", "/ui", "/ui/tasks"]
 
 
+def test_the_pages_name_commands_as_they_are_typed_where_the_service_was_started(
+    service: Service, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERIAC_COMMAND", "python3 run.py")
+    browser = Browser(service)
+
+    sign_in = browser.get("/ui/sign-in").text
+    lost = browser.get("/start/nothing").text
+    wrong = service.client().post("/token", data={"username": "ada", "password": "x"})
+
+    assert "<code>python3 run.py user add NAME</code>" in sign_in
+    assert "<code>python3 run.py up</code>" in lost
+    assert "`python3 run.py user set-password NAME`" in wrong.json()["fix"]
+
+
 def test_signing_in_leads_to_where_one_wanted_to_go(service: Service) -> None:
     service.add_user("ada")
     browser = Browser(service)

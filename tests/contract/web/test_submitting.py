@@ -163,6 +163,16 @@ def test_a_name_that_nobody_registered_is_not_found(ada: httpx.Client, name: str
     assert_problem(response, 404, "task_name_not_found")
 
 
+@pytest.mark.parametrize("prefer", ["", "wait=1"])
+def test_a_name_that_was_misspelled_is_answered_with_the_one_that_was_meant(
+    ada: httpx.Client, prefer: str
+) -> None:
+    response = ada.post("/tasks/proces", json={"data": "x"}, headers={"Prefer": prefer})
+
+    body = assert_problem(response, 404, "task_name_not_found")
+    assert body["fix"].startswith("did you mean process? GET /task-types lists")
+
+
 def test_what_only_looks_like_a_typed_value_stays_what_it_is(
     service: Service, ada: httpx.Client
 ) -> None:

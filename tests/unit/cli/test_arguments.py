@@ -6,6 +6,7 @@ import click
 import pytest
 
 from celeriac.cli.arguments import parse_arguments
+from celeriac.cli.misuse import MisuseError
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -121,11 +122,40 @@ def test_a_file_is_sent_and_not_read() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["image=cat.png"], "write image=@cat.png"),
-        (["image="], "write image=@FILE"),
+        (["image=cat.png"], "image is a file, and 'cat.png' is none"),
+        (["image="], "image is a file, and '' is none"),
         (["image=@a", "image=@b"], "image is given twice"),
     ],
 )
 def test_a_file_that_is_none_is_told_of(words: list[str], said: str) -> None:
     with pytest.raises(click.UsageError, match=said):
         parse(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (("Ada",), "write text=Ada"),
+        (("=Ada",), "write text=Ada"),
+        (("text=x", "5", "two words"), "write text=x width=5 'share=two words'"),
+    ],
+)
+def test_a_value_without_its_name_is_told_with_the_name(words: tuple[str, ...], fix: str) -> None:
+    with pytest.raises(MisuseError, match="is no NAME=VALUE") as caught:
+        parse(*words)
+
+    assert caught.value.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("schema", "fix"),
+    [
+        ({}, "leave it out: this task takes no arguments by name"),
+        ({"properties": {"image": SCHEMA["properties"]["image"]}}, "write image=@cat.png NAME=5"),
+    ],
+)
+def test_a_value_without_its_name_is_told_for_every_task(schema: dict[str, Any], fix: str) -> None:
+    with pytest.raises(MisuseError) as caught:
+        parse_arguments(["cat.png", "5"], schema, read_file=str, open_file=str)
+
+    assert caught.value.fix == fix

@@ -11,8 +11,13 @@ from celeriac.errors import (
     InvalidArgumentsError,
     LedgerUnavailableError,
     NotAuthenticatedError,
+    NotPermittedError,
+    NotSignedInError,
     SettingsError,
+    TaskAlreadyFinalError,
     TaskIdTakenError,
+    TaskNameNotFoundError,
+    TaskNotFoundError,
     UserNotFoundError,
     WeakPasswordError,
 )
@@ -66,6 +71,32 @@ def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (TaskNotFoundError("t1"), "celeriac tasks list shows those that are kept"),
+        (TaskAlreadyFinalError("t1", "failed"), "celeriac tasks retry t1 runs it again, as a new"),
+        (NotPermittedError("operate"), "celeriac key create LABEL --user NAME --scope operate"),
+        # What is a call over HTTP is a command here.
+        (TaskNameNotFoundError("x", question="did you mean y?"), "did you mean y? celeriac task-t"),
+        # One that came from a service without the fact.
+        (error_from_answer(409, {}, '{"code": "no_result"}', facts={}), "celeriac get ID shows"),
+        (NotSignedInError("no service is named"), "`celeriac up` starts one here"),
+        # What the service says itself is better than what we could.
+        (
+            error_from_answer(401, {}, '{"code": "not_authenticated", "fix": "Do."}', facts={}),
+            "Do.",
+        ),
+        (TaskIdTakenError("7"), ""),
+    ],
+)
+def test_an_error_is_told_with_the_command_that_helps(error: Exception, fix: str) -> None:
+    told = complaint_about(error).fix
+
+    assert told.startswith(fix)
+    assert bool(told) == bool(fix)
+
+
 def test_an_unavailable_ledger_tells_its_reason_to_who_runs_the_machine() -> None:
     assert "disk full" in complaint_about(LedgerUnavailableError("disk full")).why
 
@@ -79,7 +110,7 @@ def test_an_unavailable_ledger_is_told_as_the_service_told_it() -> None:
 
 
 def test_an_error_without_a_remedy_has_no_line_for_it() -> None:
-    assert "fix" not in complaint_about(UserNotFoundError("ana")).text()
+    assert "fix" not in complaint_about(TaskIdTakenError("7")).text()
 
 
 @pytest.mark.parametrize(

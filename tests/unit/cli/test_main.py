@@ -49,6 +49,51 @@ def test_a_command_that_makes_no_sense_ends_with_2(
     assert said.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["submt"],
+            [
+                "why   there is no command 'submt'; did you mean submit?",
+                "fix   python run.py --help",
+            ],
+        ),
+        (
+            ["tasks", "lst"],
+            [
+                "why   there is no command 'lst'; did you mean list?",
+                "fix   python run.py tasks --h",
+            ],
+        ),
+        (
+            ["submit"],
+            ["why   missing argument 'NAME'", "fix   python run.py submit --help"],
+        ),
+        (
+            ["user", "add", "ana"],
+            ["why   there is no terminal to ask", "fix   give it on standard input"],
+        ),
+    ],
+)
+def test_a_command_that_was_misspelled_is_told_with_what_was_meant(
+    arguments: list[str],
+    lines: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CELERIAC_COMMAND", raising=False)
+
+    code = main(arguments)
+
+    assert code == 2
+    what, *said = capsys.readouterr().err.splitlines()
+    assert what == "error: not done"
+    assert [line[: len(f"  {told}")] for line, told in zip(said, lines, strict=True)] == [
+        f"  {told}" for told in lines
+    ]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["user", "--help"], ["version"]])
 def test_help_imports_no_library_of_the_service(arguments: list[str]) -> None:
     program = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.cli.remote import find_profile
+from celeriac.cli.remote import find_profile, fix_of_silence
 from celeriac.errors import NotSignedInError, SettingsError
 from celeriac.service.profiles import (
     Profile,
@@ -14,6 +14,7 @@ from celeriac.service.profiles import (
     user_profile,
     write_profile,
 )
+from celeriac.up.lock import DataFolderLock
 
 LOCAL = Profile(url="http://127.0.0.1:8000", key="ck_local")
 REMOTE = Profile(url="https://tasks.example", key="ck_remote")
@@ -52,6 +53,35 @@ def test_without_any_word_nobody_is_asked(environment: dict[str, str]) -> None:
         find_profile({}, environment)
     with pytest.raises(NotSignedInError, match="no key goes with it"):
         find_profile({"url": "http://x"}, environment)
+
+
+def test_who_names_no_service_is_told_what_was_looked_for(environment: dict[str, str]) -> None:
+    with pytest.raises(NotSignedInError) as caught:
+        find_profile({}, environment)
+
+    assert str(local_profile(Path(environment["CELERIAC_DATA_DIR"]))) in str(caught.value)
+    assert "`celeriac up` starts one here" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("is_local", "is_running", "fix"),
+    [
+        (True, False, "`celeriac up` starts it"),
+        (True, True, "it runs and does not answer: read "),
+        (False, False, "see that it runs there; "),
+    ],
+)
+def test_a_silent_service_is_told_with_what_helps(
+    tmp_path: Path, fix: str, *, is_local: bool, is_running: bool
+) -> None:
+    lock = DataFolderLock(tmp_path)
+    if is_running:
+        lock.acquire()
+
+    told = fix_of_silence(is_local=is_local, data_dir=tmp_path)
+
+    lock.release()
+    assert told.startswith(fix)
 
 
 def test_the_local_profile_comes_before_the_users_own(environment: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from celery import Celery, _state, concurrency, shared_task
 from celery.exceptions import ImproperlyConfigured
 
 from celeriac.engine.amqp import LedgerAMQP
-from celeriac.engine.app import create_celery, engine_of, install
+from celeriac.engine.app import create_celery, install
 from celeriac.engine.backend import LedgerBackend
 from celeriac.engine.control import LedgerControl
 from celeriac.engine.doorbell import CONTENT_TYPE
@@ -42,8 +42,8 @@ def test_an_app_speaks_through_our_seams(tmp_path: Path) -> None:
         assert isinstance(app.amqp, LedgerAMQP)
         assert isinstance(app.control, LedgerControl)
         assert isinstance(app.backend, LedgerBackend)
-        assert isinstance(engine_of(app), Engine)
-        assert engine_of(app).settings.data_dir == tmp_path
+        assert isinstance(app.celeriac, Engine)
+        assert app.celeriac.settings.data_dir == tmp_path
 
 
 def test_an_app_takes_doorbells_and_no_pickle(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_existing_app_keeps_its_broker_and_its_tasks(settings: Settings) -> N
     assert "theirs.add" in app.tasks
     assert isinstance(app.amqp, LedgerAMQP)
     assert isinstance(app.control, LedgerControl)
-    engine_of(app).close()
+    app.celeriac.close()
     app.close()
 
 
@@ -150,7 +150,7 @@ def test_settings_are_read_from_the_environment_when_none_are_given(
     app = create_celery(name="unit")
 
     assert app.conf.broker_url == "memory://here"
-    assert engine_of(app).settings.data_dir == tmp_path
+    assert app.celeriac.settings.data_dir == tmp_path
     app.close()
 
 

@@ -43,6 +43,22 @@ def test_a_name_that_nobody_registered_is_not_found(task_types: TaskTypeService)
         task_types.get_task_type("nothing", by=make_caller())
 
 
+def test_a_name_that_was_meant_is_told_to_those_for_whom_it_is_there(
+    task_types: TaskTypeService,
+) -> None:
+    reader = Caller(name="ada", scopes=frozenset({Scope.READ}))
+    other = Caller(name="ada", scopes=frozenset({Scope.READ}), task_patterns=("rep*",))
+    # One who may submit and not read knows the names by heart.
+    blind = Caller(name="ada", scopes=frozenset({Scope.SUBMIT}))
+
+    with pytest.raises(TaskNameNotFoundError) as caught:
+        task_types.get_task_type("procss", by=reader)
+
+    assert caught.value.fix.startswith("did you mean process? GET /task-types lists")
+    assert task_types.question_about("procss", by=other) == ""
+    assert task_types.question_about("procss", by=blind) == ""
+
+
 def test_who_may_submit_reads_the_schema_of_what_there_is_for_them(
     task_types: TaskTypeService,
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.errors import ProjectMissingError
-from celeriac.up.project import Project, command_word, find_project
+from celeriac.up.project import Project, find_project
 from tests.servers.processes import PROJECT
 
 
@@ -81,16 +81,12 @@ def test_the_checkout_is_run_from_a_folder_without_tasks(tmp_path: Path) -> None
 
 def test_the_programs_of_a_checkout_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("CELERIAC_COMMAND", "python3 run.py")
     project = Project(folder=Path("/shop"), app="shop:app", is_edited=False)
 
     environment = project.environment()
 
     assert environment["CELERIAC_APP"] == "shop:app"
     assert environment["PYTHONPATH"].split(":") == [str(PROJECT), "/elsewhere"]
-
-
-def test_the_command_is_called_as_the_person_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/checkout/celeriac/__main__.py", "up"])
-
-    assert command_word(PROJECT) == "python run.py"
-    assert command_word(None) == "celeriac"
+    # What their texts tell somebody to type is what was typed to start them.
+    assert environment["CELERIAC_COMMAND"] == "python3 run.py"
