@@ -88,6 +88,7 @@ class Stage:
         self,
         name: str,
         *,
+        app: str = APP,
         pool: str = "",
         concurrency: int = 0,
         queues: Sequence[str] = ("default",),
@@ -95,7 +96,7 @@ class Stage:
     ) -> WorkerProcess:
         """Return one more worker of this stage, not started yet."""
         worker = WorkerProcess(
-            APP,
+            app,
             folder=self.folder,
             environment=self.environment,
             pool=pool or self.pool,

@@ -25,6 +25,7 @@ from celeriac.service.checkup import (
     check_files,
     check_keys,
     check_modes,
+    check_names,
     check_queues,
     check_worker,
     check_workers,
@@ -104,6 +105,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
         return [
             good(f"ledger    {shown} answers, and its tables are of this version"),
             *check_queues(ledger.queues.list()),
+            *check_names(ledger.queues.queued_names(), workers),
             *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
             *check_code(workers),
             look_at_files(settings, us=ledger.settings.find(OWNER_SETTING)),

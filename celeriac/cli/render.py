@@ -26,6 +26,7 @@ _WAITING = {
     "retry_backoff": "pauses before its next attempt",
     "queue_paused": "its queue is paused",
     "no_worker_listens": "no worker serves this queue",
+    "no_worker_knows_it": "no worker of this queue knows this task name",
     "workers_busy": "every worker of this queue is busy",
 }
 

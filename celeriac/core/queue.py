@@ -17,6 +17,15 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedName:
+    """How many tasks of one name are queued in one queue."""
+
+    queue: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """How one queue stands."""
 

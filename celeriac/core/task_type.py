@@ -9,6 +9,14 @@ from celeriac.core.task import DEFAULT_QUEUE
 
 Json = Any
 
+# Celery's tasks and ours keep canvases going. Nobody submits them, and every worker knows them.
+_INTERNAL = ("celery.", "celeriac.")
+
+
+def is_internal(name: str) -> bool:
+    """Return whether a task name is none that anybody submits."""
+    return name.startswith(_INTERNAL)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskType:

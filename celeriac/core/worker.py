@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from celeriac.core.task_type import is_internal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewWorker:
@@ -24,6 +26,13 @@ class NewWorker:
     slots: int
     # Differs when the modules with its tasks do; empty when nobody can tell.
     code_version: str = ""
+    # The task names it has a function for, internal ones left out; None when nobody can tell, as
+    # of a worker of an older version.
+    task_names: frozenset[str] | None = None
+
+    def knows(self, name: str) -> bool:
+        """Return whether it can run tasks of a name, for all that is known of it."""
+        return self.task_names is None or name in self.task_names or is_internal(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

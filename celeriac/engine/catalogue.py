@@ -11,7 +11,7 @@ import orjson
 
 from celeriac.core.file_reference import MARK, FileId
 from celeriac.core.task import DEFAULT_QUEUE, Arguments, Codec
-from celeriac.core.task_type import TaskType
+from celeriac.core.task_type import TaskType, is_internal
 from celeriac.engine.contract import Contract
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
@@ -19,8 +19,6 @@ from celeriac.files.file import SentFiles, refuse_strangers
 
 Json = Any
 
-# Celery's tasks and ours keep canvases going. Nobody submits them.
-_INTERNAL = ("celery.", "celeriac.")
 # Made once: `json.dumps` makes another each time that it is to leave the blanks out.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _MARK = MARK.encode()
@@ -38,7 +36,7 @@ class Catalogue:
 
     def names(self) -> list[str]:
         """Return the names of all tasks that may be submitted, in order."""
-        return sorted(name for name in self._app.tasks if not name.startswith(_INTERNAL))
+        return sorted(name for name in self._app.tasks if not is_internal(name))
 
     def list_task_types(self) -> list[TaskType]:
         """Return all tasks that may be submitted, in the order of their names."""
@@ -129,7 +127,7 @@ class Catalogue:
         )
 
     def _find(self, name: str) -> Any:
-        task = None if name.startswith(_INTERNAL) else self._app.tasks.get(name)
+        task = None if is_internal(name) else self._app.tasks.get(name)
         if task is None:
             raise TaskNameNotFoundError(name)
         return task

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
 
+from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.consumer import Consumer
 
+from celeriac.core.task import TaskId
+from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.handler import Handler
 from celeriac.engine.pool.base import LedgerPool
+
+logger = logging.getLogger(__name__)
 
 
 class LedgerConsumer(Consumer):
@@ -23,6 +29,20 @@ class LedgerConsumer(Consumer):
             return celerys
         self.pool.consumes_by(self)
         return Handler(self, self.pool, celerys)
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Take a message whose task has no function here.
+
+        Celery logs an error and has the task fail; the task of a doorbell waits for a worker that
+        knows it.
+        """
+        if message.content_type != CONTENT_TYPE or not isinstance(self.pool, LedgerPool):
+            super().on_unknown_task(body, message, exc)
+            return
+        task_id, name = TaskId(message.headers["id"]), message.headers["task"]
+        if self.pool.meet_stranger(task_id, name):
+            message.ack_log_error(logger, self.connection_errors)
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=task_id)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Say that the broker is lost; without Celery's advice about tasks delivered again.

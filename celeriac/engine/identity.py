@@ -41,7 +41,13 @@ def is_gone(worker: Worker, *, machine: str) -> bool:
 
 
 def new_worker(
-    *, name: str, queues: tuple[str, ...], pool: str, slots: int, code_version: str = ""
+    *,
+    name: str,
+    queues: tuple[str, ...],
+    pool: str,
+    slots: int,
+    code_version: str = "",
+    task_names: frozenset[str] | None = None,
 ) -> NewWorker:
     """Return what this process tells of itself when it joins as a worker."""
     pid = os.getpid()
@@ -55,4 +61,5 @@ def new_worker(
         pool=pool,
         slots=slots,
         code_version=code_version,
+        task_names=task_names,
     )

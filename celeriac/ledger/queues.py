@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
 
-from celeriac.core.queue import Pause, Queue
+from celeriac.core.queue import Pause, Queue, QueuedName
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import insert_into, is_sound
@@ -50,6 +50,12 @@ class Queues:
             .where(tasks.c.state == literal_column("'running'"))
             .group_by(tasks.c.queue)
         )
+        names = (
+            select(tasks.c.queue, tasks.c.name, func.count())
+            .where(tasks.c.state == literal_column("'queued'"))
+            .group_by(tasks.c.queue, tasks.c.name)
+            .order_by(tasks.c.queue, tasks.c.name)
+        )
         served = select(workers.c.queues)
         self._pause = Statement(database, lambda: pause)
         self._resume = Statement(database, lambda: resume)
@@ -58,6 +64,7 @@ class Queues:
         self._paused = Statement(database, lambda: paused)
         self._waiting = Statement(database, lambda: waiting)
         self._running = Statement(database, lambda: running)
+        self._names = Statement(database, lambda: names)
         self._served = Statement(database, lambda: served)
 
     def pause(self, name: str, *, by: str | None, reason: str = "") -> bool:
@@ -104,6 +111,14 @@ class Queues:
         """Return every queue that is paused, with who paused it and why."""
         rows = self._database.read(self._paused.rows)
         return {row.name: _pause_from_row(row) for row in rows}
+
+    def queued_names(self) -> tuple[QueuedName, ...]:
+        """Return which task names are queued in each queue, by queue and name.
+
+        It looks at every queued task: not for a page that is asked for all the time.
+        """
+        rows = self._database.read(self._names.rows)
+        return tuple(QueuedName(queue=row[0], name=row[1], count=row[2]) for row in rows)
 
     def list(self) -> tuple[Queue, ...]:
         """Return every queue, by name."""

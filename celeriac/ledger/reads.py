@@ -21,12 +21,19 @@ from sqlalchemy import (
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.state import FINAL_STATES, TaskState
-from celeriac.core.task import Attempt, Task, TaskId
+from celeriac.core.task import Attempt, Doorbell, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import among, has_word, is_sound, words
 from celeriac.ledger.moments import to_micros
-from celeriac.ledger.records import ATTEMPT_COLUMNS, TASK_COLUMNS, attempt_from_row, task_from_row
+from celeriac.ledger.records import (
+    ATTEMPT_COLUMNS,
+    DOORBELL_COLUMNS,
+    TASK_COLUMNS,
+    attempt_from_row,
+    doorbell_from_row,
+    task_from_row,
+)
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, chords, tasks
 
@@ -41,6 +48,7 @@ class TaskReads:
         dialect = database.dialect
         by_id = select(*TASK_COLUMNS).where(tasks.c.id == bindparam("id"))
         some = select(*TASK_COLUMNS).where(among(dialect, tasks.c.id, "ids"))
+        queued = select(*DOORBELL_COLUMNS, tasks.c.state).where(among(dialect, tasks.c.id, "ids"))
         chord = select(chords.c.id, chords.c.size, chords.c.body, chords.c.queue).where(
             chords.c.id == bindparam("id")
         )
@@ -48,6 +56,7 @@ class TaskReads:
         self._unfinished = Statement(database, lambda: unfinished)
         self._find = Statement(database, lambda: by_id)
         self._find_many = Statement(database, lambda: some)
+        self._queued = Statement(database, lambda: queued)
         self._attempts = Statement(database, _attempts_statement)
         self._chord = Statement(database, lambda: chord)
         self._children = Statement(database, _children_statement)
@@ -83,6 +92,20 @@ class TaskReads:
         given = words(self._database.dialect, sound)
         rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=given))
         return {task.id: task for task in map(task_from_row, rows)}
+
+    def queued_doorbells(self, ids: Sequence[TaskId]) -> list[Doorbell]:
+        """Return the doorbells of those of some tasks that are queued.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        sound = [task_id for task_id in ids if is_sound(task_id)]
+        if not sound:
+            return []
+        given = words(self._database.dialect, sound)
+        rows = self._database.read(lambda connection: self._queued.rows(connection, ids=given))
+        # Decided here: told of it, PostgreSQL might walk through all that is queued.
+        return [doorbell_from_row(row) for row in rows if row.state == TaskState.QUEUED.value]
 
     def count_unfinished(self) -> dict[tuple[str, str], int]:
         """Return how many tasks have not ended, by queue and state.

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 # Written here so that Alembic is imported only to migrate: it costs a third of a start.
-NEWEST = "0008"
+NEWEST = "0009"
 
 # Any number, as long as it is always the same: those who migrate one PostgreSQL take turns by it.
 _ADVISORY_LOCK = 0xCE1E_51AC

@@ -216,9 +216,22 @@ workers = Table(
     Column("pool", Text, nullable=False),
     Column("slots", Integer, nullable=False),
     Column("code_version", Text, nullable=False),
+    # Which of `repertoires` it has; empty when nobody can tell.
+    Column("repertoire", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
+)
+
+# The task names that workers know: once for all workers that know the same.
+repertoires = Table(
+    "repertoires",
+    metadata,
+    # Made of the names, so that a row never changes.
+    Column("digest", Key, primary_key=True),
+    Column("names", Text, nullable=False),
+    # When the last worker joined with it.
+    Column("joined_at", BigInteger, nullable=False),
 )
 
 # Nothing of these is begun until somebody resumes them.

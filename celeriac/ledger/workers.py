@@ -15,6 +15,7 @@ from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Consequences, Endings
 from celeriac.ledger.incoming import insert_into
 from celeriac.ledger.moments import from_micros, to_micros
+from celeriac.ledger.repertoires import Repertoires
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks, workers
 from celeriac.ledger.verdicts import Held, judge_lost
@@ -29,6 +30,7 @@ class Workers:
         self._database = database
         self._endings = endings
         self._clock = clock
+        self._repertoires = Repertoires(database)
         dialect = database.dialect
         everyone = select(*workers.c).order_by(workers.c.name, workers.c.id)
         beat = (
@@ -70,7 +72,12 @@ class Workers:
             "started_at": now,
             "heartbeat_at": now,
         }
-        self._database.write(lambda connection: self._join.count(connection, **row))
+
+        def act(connection: Connection) -> None:
+            repertoire = self._repertoires.keep(connection, worker.task_names, now=now)
+            self._join.count(connection, repertoire=repertoire, **row)
+
+        self._database.write(act)
 
     def leave(self, worker_id: str) -> None:
         """Forget a worker. What it still held goes back, and none of it is to blame."""
@@ -94,8 +101,13 @@ class Workers:
 
     def workers(self) -> tuple[Worker, ...]:
         """Return every worker that has joined and not left."""
-        rows = self._database.read(self._everyone.rows)
-        return tuple(_worker_from_row(row) for row in rows)
+
+        def look(connection: Connection) -> tuple[Worker, ...]:
+            rows = self._everyone.rows(connection)
+            names = self._repertoires.find(connection, {row.repertoire for row in rows})
+            return tuple(_worker_from_row(row, names.get(row.repertoire)) for row in rows)
+
+        return self._database.read(look)
 
     def remove(self, connection: Connection, worker_id: str, seen_sequence: int) -> bool:
         """Forget a worker if its heart has not beaten since; whether it was so."""
@@ -125,7 +137,7 @@ class Workers:
         return self._endings.settle(connection, verdicts, timing)
 
 
-def _worker_from_row(row: Any) -> Worker:
+def _worker_from_row(row: Any, task_names: frozenset[str] | None) -> Worker:
     return Worker(
         id=row.id,
         name=row.name,
@@ -136,6 +148,7 @@ def _worker_from_row(row: Any) -> Worker:
         pool=row.pool,
         slots=row.slots,
         code_version=row.code_version,
+        task_names=task_names,
         sequence=row.sequence,
         started_at=from_micros(row.started_at),
         heartbeat_at=from_micros(row.heartbeat_at),

@@ -9,7 +9,7 @@ from enum import StrEnum
 from shlex import quote
 
 from celeriac.core.broker import BrokerFacts
-from celeriac.core.queue import Queue
+from celeriac.core.queue import Queue, QueuedName
 from celeriac.core.worker import Worker
 from celeriac.service.secrets import is_weak_key
 
@@ -17,6 +17,7 @@ from celeriac.service.secrets import is_weak_key
 _SKEW = timedelta(seconds=2)
 _SECOND = timedelta(seconds=1)
 _EVERYBODY_ELSE = 0o077
+_MOST_NAMES = 3
 
 
 class Verdict(StrEnum):
@@ -107,6 +108,38 @@ def check_queues(queues: Sequence[Queue]) -> list[Finding]:
             )
     total = sum(queue.queued for queue in queues)
     return found or [good(f"queues    {total} queued, each queue is served, none is paused")]
+
+
+def check_names(queued: Sequence[QueuedName], workers: Sequence[Worker]) -> list[Finding]:
+    """Return in which queues tasks wait that no worker of the queue has a function for.
+
+    Args:
+        queued: What is queued.
+        workers: Those that have joined. A queue without any is no matter of this.
+    """
+    found = []
+    for name in sorted({each.queue for each in queued}):
+        listening = [worker for worker in workers if name in worker.queues]
+        unknown = [
+            each
+            for each in queued
+            if each.queue == name and not any(worker.knows(each.name) for worker in listening)
+        ]
+        if listening and unknown:
+            unknown.sort(key=lambda each: -each.count)
+            count = sum(each.count for each in unknown)
+            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+            listed = ", ".join(f"{each.name} ({each.count})" for each in unknown[:_MOST_NAMES])
+            more = len(unknown) - _MOST_NAMES
+            also = f" and {more} more" if more > 0 else ""
+            found.append(
+                problem(
+                    f"queue     {name}: {tasks} that no worker of it knows: {listed}{also}",
+                    "start its workers with the code that has it; "
+                    "if the name is misspelt, celeriac tasks cancel ID",
+                )
+            )
+    return found
 
 
 def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta) -> list[Finding]:

@@ -27,6 +27,8 @@ class WaitingBecause(StrEnum):
     QUEUE_PAUSED = "queue_paused"
     # No worker serves its queue.
     NO_WORKER_LISTENS = "no_worker_listens"
+    # Workers serve its queue, and none of them has a function for it.
+    NO_WORKER_KNOWS_IT = "no_worker_knows_it"
     # Workers serve its queue, and none has come to it for a moment.
     WORKERS_BUSY = "workers_busy"
 
@@ -54,7 +56,10 @@ def why_waiting(
         return None
     if task.queue in paused:
         return WaitingBecause.QUEUE_PAUSED
-    if not any(task.queue in worker.queues for worker in workers):
+    listening = [worker for worker in workers if task.queue in worker.queues]
+    if not listening:
         return WaitingBecause.NO_WORKER_LISTENS
+    if not any(worker.knows(task.name) for worker in listening):
+        return WaitingBecause.NO_WORKER_KNOWS_IT
     ready_at = max(task.created_at, task.not_before or task.created_at)
     return WaitingBecause.WORKERS_BUSY if now - ready_at > _A_MOMENT else None

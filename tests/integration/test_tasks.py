@@ -13,6 +13,7 @@ import pytest
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.errors import TaskNotFoundError
 from tests.integration.apps.troubles import TroubleError
+from tests.servers.processes import wait_until
 from tests.stage import APP, Stage
 
 
@@ -242,6 +243,38 @@ def test_task_that_no_worker_knows_stays_queued_and_is_in_nobodys_way(
 
     stage.ledger.tasks.request_cancel(unknown.id)
     assert stage.get(unknown.id).state is TaskState.CANCELLED
+
+
+@pytest.mark.only(pool="processes", ledger="sqlite")
+def test_tasks_of_the_next_release_run_where_it_runs_and_circle_nowhere(
+    stage: Stage, client: Any
+) -> None:
+    def send(count: int) -> list[Any]:
+        return [client.app.send_task("newer.double", (each,)) for each in range(count)]
+
+    def met() -> int:
+        (facts,) = client.app.control.inspect([stage.worker.name]).stats().values()
+        return int(facts["pool"]["counters"].get("doorbells_unknown", 0))
+
+    already = met()
+    early = send(20)
+    wait_until(lambda: met() >= already + 20, "today's worker has seen them all")
+    (worker,) = stage.ledger.leases.workers()
+    newer = stage.add_worker("newer", app="tests.integration.apps.newer")
+
+    # Nobody knows them, so that nothing has been rung again.
+    assert met() == already + 20
+    newer.start_ready()
+    late = send(20)
+
+    assert [each.get(timeout=30) for each in (*early, *late)] == [*range(0, 40, 2)] * 2
+    assert {stage.get(each.id).worker for each in (*early, *late)} == {newer.name}
+    assert all(stage.get(each.id).attempt == 1 for each in early)
+    assert not worker.knows("newer.double")
+    log = stage.worker.log_text()
+    assert log.count("newer.double") == 1
+    assert "WARNING" in next(line for line in log.splitlines() if "newer.double" in line)
+    newer.stop()
 
 
 def test_versions_and_moments_of_a_task_rise(stage: Stage, client: Any) -> None:

@@ -10,9 +10,10 @@ from celery import signals
 from celery.concurrency.base import BasePool
 from celery.worker import state as worker_state
 
-from celeriac.core.task import ClaimedTask
+from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.adoption import Adoption
 from celeriac.engine.bells import Bells
+from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.garbage import look_again
 from celeriac.engine.identity import new_worker
 from celeriac.engine.own_code import code_version
@@ -70,6 +71,7 @@ class LedgerPool(BasePool):
         self._runner = self.create_runner()
         # Now, and not when it joins again: the files may be others by then.
         version = code_version(self.app)
+        names = frozenset(Catalogue(self.app).names())
         self._bells = Bells(self._engine.publisher.ring, self._engine.tell_ended)
         self._thread = PoolThread(
             self._engine,
@@ -81,6 +83,7 @@ class LedgerPool(BasePool):
                 pool=self._runner.name,
                 slots=self._runner.slots,
                 code_version=version,
+                task_names=names,
             ),
             queues=self._queues,
             limits=self._limits,
@@ -122,6 +125,16 @@ class LedgerPool(BasePool):
     def receive_all(self, requests: Sequence[Any]) -> None:
         """Take doorbells."""
         self._thread.receive_all(requests)
+
+    def meet_stranger(self, task_id: TaskId, name: str) -> bool:
+        """Take a task whose doorbell came and that has no function here; False at the end.
+
+        Left unacknowledged, the doorbell then goes to another worker with all others.
+        """
+        if self._is_told_to_stop:
+            return False
+        self._thread.meet_stranger(task_id, name)
+        return True
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Have something called by the event loop, after what it is about to do."""

@@ -8,6 +8,7 @@ in the worker's main thread only, through the mailbox.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import threading
@@ -32,6 +33,7 @@ from celeriac.engine.pool.membership import Membership
 from celeriac.engine.pool.patience import Patience
 from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.runner import Runner
+from celeriac.engine.pool.strangers import Strangers
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine
@@ -76,6 +78,7 @@ class PoolThread:
         self._bells = bells
         self._prefetch = prefetch
         self._pauses = Pauses(paused)
+        self._strangers = Strangers(engine.counters, lambda rung: bells.ring(rung, ()))
         self._prefetched = 0
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
@@ -104,6 +107,11 @@ class PoolThread:
         """Take doorbells that the consumer delivered together."""
         self._intake.put_all(requests)
         # Once: this thread and the consumer's would take the interpreter from each other.
+        self.wake()
+
+    def meet_stranger(self, task_id: TaskId, name: str) -> None:
+        """Take a task whose doorbell came and that has no function here."""
+        self._strangers.meet(task_id, name)
         self.wake()
 
     def interrupt(self, task_id: str) -> None:
@@ -204,7 +212,7 @@ class PoolThread:
     def _pause(self) -> float:
         """Return how long there is nothing to do unless something comes in."""
         now = time.monotonic()
-        latest = self._membership.beat_at
+        latest = min(self._membership.beat_at, self._strangers.due_at)
         if self._is_stopping:
             # Nothing new is taken in; look often whether the last one has ended.
             latest = min(latest, now + 0.1)
@@ -258,6 +266,7 @@ class PoolThread:
                 self._engine.changes.tell(self._progress)
                 self._progress.clear()
             self._exchange(ledger, worker_id)
+            self._strangers.look(ledger)
         except UnavailableError as error:
             self._patience.failed(error, held=len(self._holding))
         else:
@@ -349,6 +358,9 @@ class PoolThread:
 
     def _leave(self) -> None:
         self._runner.stop()
+        with contextlib.suppress(UnavailableError):
+            # Without a ledger they are left to the janitor.
+            self._strangers.leave(self._engine.ledger)
         self._membership.leave()
         self._wakeup.close()
         self._selector.close()

@@ -27,7 +27,9 @@ _WHY = {
     WaitingBecause.UPSTREAM: "It waits for another task to complete.",
     WaitingBecause.SCHEDULED: "Its time has not come.",
     WaitingBecause.RETRY_BACKOFF: "It pauses before its next attempt.",
+    WaitingBecause.QUEUE_PAUSED: "Its queue is paused.",
     WaitingBecause.NO_WORKER_LISTENS: "No worker serves its queue.",
+    WaitingBecause.NO_WORKER_KNOWS_IT: "No worker of its queue knows its function.",
     WaitingBecause.WORKERS_BUSY: "Every worker of its queue is busy.",
 }
 
@@ -177,6 +179,11 @@ def story_of(report: TaskReport, *, now: datetime) -> str:
     why = _WHY[report.waiting_because]
     if report.waiting_because is WaitingBecause.NO_WORKER_LISTENS:
         return f"No worker serves the queue {task.queue}: start one with -Q {task.queue}."
+    if report.waiting_because is WaitingBecause.NO_WORKER_KNOWS_IT:
+        return (
+            f"No worker of the queue {task.queue} knows {task.name}: "
+            "start one with the code that has it."
+        )
     if task.not_before is not None and task.state is TaskState.SCHEDULED:
         return f"{why} It starts in {length(task.not_before - now)}."
     return why

@@ -31,10 +31,16 @@ class ListPool(LedgerPool):
     def __init__(self, app: Celery) -> None:
         super().__init__(limit=1, app=app)
         self.got: list[Any] = []
+        self.strangers: list[tuple[str, str]] = []
+        self.is_ending = False
         self.consumer: Any = None
 
     def receive_all(self, requests: Sequence[Any]) -> None:
         self.got += requests
+
+    def meet_stranger(self, task_id: TaskId, name: str) -> bool:
+        self.strangers.append((task_id, name))
+        return not self.is_ending
 
     def consumes_by(self, consumer: Any) -> None:
         self.consumer = consumer
@@ -155,16 +161,56 @@ def test_a_task_with_a_strategy_of_its_own_is_left_to_celery(
     assert pool.got[0].id == "task-1"
 
 
-def test_a_doorbell_for_a_task_that_is_not_known_here_is_left_to_celery(
-    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+def test_a_doorbell_for_a_task_that_is_not_known_here_is_no_failure(
+    consumer: LedgerConsumer,
+    pool: ListPool,
+    message: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     unknown: list[str] = []
-    signals.task_unknown.connect(lambda name, **_: unknown.append(name), weak=False)
 
-    consumer.create_task_handler()(message("task-1", name="elsewhere"))
+    def receiver(name: str, **_: Any) -> None:
+        unknown.append(name)
 
+    signals.task_unknown.connect(receiver)
+    taken = message("task-1", name="elsewhere")
+
+    consumer.create_task_handler()(taken)
+
+    assert pool.strangers == [("task-1", "elsewhere")]
     assert unknown == ["elsewhere"]
-    assert pool.got == []
+    assert taken.acknowledged
+    assert pool.got == consumer.event_dispatcher.sent == caplog.records == []
+
+
+def test_a_worker_that_ends_leaves_what_it_does_not_know_to_others(
+    consumer: LedgerConsumer, pool: ListPool, message: Callable[..., Any]
+) -> None:
+    pool.is_ending = True
+    taken = message("task-1", name="elsewhere")
+
+    consumer.create_task_handler()(taken)
+
+    assert not taken.acknowledged
+
+
+def test_a_message_of_others_for_a_task_that_is_not_known_is_left_to_celery(
+    consumer: LedgerConsumer, pool: ListPool, app: Celery
+) -> None:
+    with app.connection_for_write() as connection:
+        queue = app.amqp.queues["default"](connection.default_channel)
+        app.amqp.Producer(connection).publish(
+            ((), {}, {}),
+            headers={"task": "elsewhere", "id": "task-1"},
+            routing_key="default",
+            declare=[queue],
+        )
+        taken = queue.get(accept=["json"])
+
+        consumer.create_task_handler()(taken)
+
+    assert taken.acknowledged
+    assert pool.strangers == pool.got == []
 
 
 def test_names_that_somebody_made_up_are_not_remembered(

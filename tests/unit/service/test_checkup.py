@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from celeriac.core.broker import BrokerFacts
-from celeriac.core.queue import Pause, Queue
+from celeriac.core.queue import Pause, Queue, QueuedName
 from celeriac.service.checkup import (
     Finding,
     Verdict,
@@ -15,6 +15,7 @@ from celeriac.service.checkup import (
     check_files,
     check_keys,
     check_modes,
+    check_names,
     check_queues,
     check_worker,
     check_workers,
@@ -119,6 +120,26 @@ def test_queues_that_are_served_are_well() -> None:
 
     assert found.verdict is Verdict.GOOD
     assert "4 queued" in found.text
+
+
+def test_tasks_that_no_worker_of_their_queue_knows_are_a_problem() -> None:
+    knows = make_worker(queues=("default",), task_names=frozenset({"add"}))
+    elsewhere = make_worker(queues=("other",), task_names=None)
+    queued = [
+        QueuedName(queue="default", name=name, count=count)
+        for name, count in (("add", 9), ("new", 1), ("old", 5), ("odd", 2), ("one", 1))
+    ]
+    # Nobody listens there, which is said already; and here somebody cannot tell.
+    queued += [QueuedName(queue=name, name="new", count=1) for name in ("nobodys", "other")]
+
+    (found,) = check_names(queued, [knows, elsewhere])
+
+    assert found.verdict is Verdict.PROBLEM
+    assert found.text.endswith(
+        "default: 9 tasks wait that no worker of it knows: old (5), odd (2), new (1) and 1 more"
+    )
+    assert found.fix
+    assert check_names(queued[:1], [knows]) == []
 
 
 @pytest.mark.parametrize(

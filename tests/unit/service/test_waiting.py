@@ -22,6 +22,10 @@ LATER = NOON + timedelta(minutes=1)
         ({"state": TaskState.SCHEDULED, "attempt": 1}, "retry_backoff"),
         ({"state": TaskState.QUEUED, "queue": "nobody-serves-this"}, "no_worker_listens"),
         ({"state": TaskState.QUEUED}, "workers_busy"),
+        # listened for by one that knows it not, and known to one that listens elsewhere
+        ({"state": TaskState.QUEUED, "name": "new"}, "no_worker_knows_it"),
+        ({"state": TaskState.QUEUED, "name": "new", "created_at": LATER}, "no_worker_knows_it"),
+        ({"state": TaskState.QUEUED, "name": "celery.chord_unlock"}, "workers_busy"),
         # its time has only just come
         ({"state": TaskState.QUEUED, "not_before": LATER}, None),
         ({"state": TaskState.QUEUED, "created_at": LATER}, None),
@@ -33,7 +37,11 @@ LATER = NOON + timedelta(minutes=1)
     ],
 )
 def test_a_task_says_what_it_waits_for(changes: dict[str, Any], reason: str | None) -> None:
-    workers = [make_worker(queues=("default", "high_priority"))]
+    knows = frozenset({make_task().name})
+    workers = [
+        make_worker(queues=("default", "high_priority"), task_names=knows),
+        make_worker(queues=("other",), task_names=frozenset({"new"})),
+    ]
 
     assert why_waiting(make_task(**changes), workers=workers, now=LATER) == reason
 
@@ -43,3 +51,10 @@ def test_a_paused_queue_is_what_its_tasks_wait_for() -> None:
     task = make_task(state=TaskState.QUEUED)
 
     assert why_waiting(task, workers=[], now=LATER, paused=paused) == "queue_paused"
+
+
+def test_a_worker_that_cannot_tell_may_know_every_task() -> None:
+    workers = [make_worker(task_names=frozenset()), make_worker(task_names=None)]
+    task = make_task(state=TaskState.QUEUED)
+
+    assert why_waiting(task, workers=workers, now=LATER) == "workers_busy"

@@ -45,6 +45,11 @@ def ended(state: TaskState, **changes: Any) -> TaskReport:
             "No worker serves the queue reports: start one with -Q reports.",
         ),
         (
+            report_of(WaitingBecause.NO_WORKER_KNOWS_IT, name="proj.new", queue="reports"),
+            "No worker of the queue reports knows proj.new: start one with the code that has it.",
+        ),
+        (report_of(WaitingBecause.QUEUE_PAUSED), "Its queue is paused."),
+        (
             report_of(
                 WaitingBecause.SCHEDULED,
                 state=TaskState.SCHEDULED,
