@@ -1,4 +1,4 @@
-"""The same tasks over every kind of broker: an old Redis, TLS, sentinels, RabbitMQ."""
+"""The same tasks over every kind of broker: the oldest Redis, TLS, sentinels, RabbitMQ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.engines import open_app
 from tests.faults.conftest import QUICK
 from tests.servers.certificate import make_certificate
 from tests.servers.rabbitmq import RabbitServer
-from tests.servers.redis import RedisServer, Sentinels, TlsRedisServer
+from tests.servers.redis import OldRedisServer, Sentinels, TlsRedisServer
 from tests.stage import Stage
 
 
@@ -28,7 +28,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     made: Any
     match request.param:
         case "redis":
-            made = RedisServer(folder)
+            made = OldRedisServer(folder)
         case "rediss":
             certificate = make_certificate(folder / "tls")
             made = TlsRedisServer(folder, certificate, password="a password / of theirs")

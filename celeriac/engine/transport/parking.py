@@ -46,7 +46,8 @@ class Owner(NamedTuple):
     process_started: str
 
 
-def _script(name: str) -> str:
+def read_script(name: str) -> str:
+    """Return the text of a script that the broker runs."""
     return resources.files(__package__).joinpath(name).read_text()
 
 
@@ -68,9 +69,9 @@ class Parking:
         self.key = f"{prefix}{_PREFIX}{self._tag[:-1]}"
         self._registry = f"{prefix}{REGISTRY_KEY}"
         self._owner = json.dumps(Owner(machine_id(), os.getpid(), process_started(os.getpid())))
-        self._fetch = client.register_script(_script("fetch.lua"))
-        self._foreign = client.register_script(_script("foreign.lua"))
-        self._requeue = client.register_script(_script("requeue.lua"))
+        self._fetch = client.register_script(read_script("fetch.lua"))
+        self._foreign = client.register_script(read_script("foreign.lua"))
+        self._requeue = client.register_script(read_script("requeue.lua"))
         self._number = 0
         facts = client.connection_pool.connection_kwargs
         self._place = (facts.get("host"), facts.get("port"), facts.get("path"), facts.get("db"))
@@ -227,6 +228,6 @@ def parkings(client: Any, *, prefix: str = "") -> dict[str, Owner]:
 
 def give_back_all(client: Any, key: str, *, prefix: str = "") -> int:
     """Give back everything in the parking of a dead process, and forget the parking."""
-    count = client.register_script(_script("requeue.lua"))(keys=[key], args=["first"])
+    count = client.register_script(read_script("requeue.lua"))(keys=[key], args=["first"])
     client.hdel(f"{prefix}{REGISTRY_KEY}", key)
     return int(count)

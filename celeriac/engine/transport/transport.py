@@ -25,6 +25,7 @@ class _BatchedTransport:
         def flush() -> None:
             for channel in list(cycle._channels):  # noqa: SLF001 - kombu has no public word for it
                 channel.flush_acknowledgements()
+                channel.drop_silent_pop()
 
         earlier = getattr(cycle, "celeriac_flush_timer", None)
         if earlier is not None:

@@ -4,7 +4,6 @@ import bz2
 import json
 import lzma
 import socket
-import time
 import zlib
 from base64 import b64encode
 from collections import Counter, deque
@@ -688,79 +687,6 @@ def test_a_broadcast_that_is_none_is_dropped(
 
         assert reader.take(1)[-1] == 5
     assert "a broken broadcast was dropped" in caplog.text
-
-
-def test_a_broker_whose_memory_is_full_still_hands_out_and_parks(valkey: ValkeyServer) -> None:
-    client: Any = valkey.client()
-    fill(valkey, 20)
-    client.lpush("default", "junk")
-    client.config_set("maxmemory", 1)
-    try:
-        with Consuming(valkey.url, prefetch=15) as reader:
-            reader.take(15)
-            assert parked(valkey) == 15
-            reader.acknowledge()
-            assert reader.take(5) == [15, 16, 17, 18, 19]
-            reader.run(lambda: client.llen("default") == 0)
-            reader.messages[0].requeue()
-        # What was held when it closed is there again, too.
-        assert lying(valkey) == [16, 17, 18, 19, 15]
-        assert client.llen("celeriac:rejects") == 0
-    finally:
-        client.config_set("maxmemory", 0)
-
-
-def test_a_broker_that_only_reads_is_tried_again_until_it_writes(
-    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    client: Any = valkey.client()
-    fill(valkey, 30)
-    with Consuming(valkey.url, prefetch=10) as reader:
-        reader.take(10)
-        client.replicaof("127.0.0.1", 1)
-        reader.acknowledge()
-
-        reader.idle(1.0)
-        meanwhile = reader.numbers
-        warnings = caplog.text.count("the broker refuses to serve")
-        client.replicaof("no", "one")
-
-        assert reader.take(10) == list(range(10, 20))
-        assert parked(valkey) == 10
-    assert meanwhile == []
-    assert 1 <= warnings <= 8
-
-
-def test_a_broker_that_pauses_is_waited_for(valkey: ValkeyServer) -> None:
-    fill(valkey, 20)
-    with Consuming(valkey.url, prefetch=10) as reader:
-        reader.take(10)
-        reader.acknowledge()
-
-        valkey.client().client_pause(700, all=True)
-        began = time.monotonic()
-
-        assert reader.take(10) == list(range(10, 20))
-        assert time.monotonic() - began >= 0.5
-
-
-def test_a_broker_that_forgot_its_scripts_learns_them_again(valkey: ValkeyServer) -> None:
-    fill(valkey, 20)
-    with Consuming(valkey.url, prefetch=10) as reader:
-        reader.take(10)
-        valkey.client().script_flush()
-        reader.acknowledge()
-
-        assert reader.take(10) == list(range(10, 20))
-
-
-def test_a_line_that_is_silently_cut_does_not_hold_a_consumer_for_ever(
-    valkey: ValkeyServer,
-) -> None:
-    with Consuming(valkey.url) as ours, Consuming(valkey.url, socket_timeout=33) as asked:
-        assert ours.channel.pool.connection_kwargs["socket_timeout"] == 10
-        assert ours.channel.async_pool.connection_kwargs["socket_connect_timeout"] == 10
-        assert asked.channel.pool.connection_kwargs["socket_timeout"] == 33
 
 
 def test_what_is_no_doorbell_is_taken_out_of_the_middle_when_there_is_no_room(
