@@ -172,7 +172,7 @@ class TaskNameNotFoundError(NotFoundError):
         self.name = name
         if question:
             # Which ones may have been meant; see core/nearest.py.
-            self.fix = f"{question} {self.fix}"
+            self.fix = f"{question} GET /task-types lists the names"
 
 
 class UserNotFoundError(NotFoundError):

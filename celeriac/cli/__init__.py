@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from pathlib import Path
 
 from celeriac.cli.complaints import Complaint, complaint_about, complaint_about_misuse
 from celeriac.up.report import printable
@@ -24,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from click.exceptions import NoArgsIsHelpError
 
     from celeriac.cli.commands import COMPLETION_VARIABLE, celeriac
-    from celeriac.cli.misuse import fix_of
+    from celeriac.cli.misuse import fix_of, reason_of
 
+    open_what_is_closed()
     words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
     try:
         ending = celeriac.main(
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.UsageError as error:
-        return _complain(complaint_about_misuse(error.format_message(), fix_of(error)))
+        return _complain(complaint_about_misuse(reason_of(error), fix_of(error)))
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -56,6 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(complaint_about(error))
     # Click gives back the code of a command that ended by itself, and None of any other.
     return ending if isinstance(ending, int) else 0
+
+
+def open_what_is_closed() -> None:
+    """Have every standard stream lead somewhere; Python has none for one that was closed."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - until we end
+            setattr(sys, name, stream)
 
 
 def without_colour(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:

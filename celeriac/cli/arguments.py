@@ -71,11 +71,12 @@ def _named(words: Sequence[str], schema: Schema, files: Mapping[str, FileField])
     left = [name for name in properties if name not in given]
     typed = []
     for word in words:
+        named = word
         if not word.partition("=")[0] or "=" not in word:
             name = left.pop(0) if left else "NAME"
             value = word.lstrip("=")
-            word = f"{name}=@{value.lstrip('@')}" if name in files else f"{name}={value}"
-        typed.append(shlex.quote(word))
+            named = f"{name}=@{value.lstrip('@')}" if name in files else f"{name}={value}"
+        typed.append(shlex.quote(named))
     return f"write {' '.join(typed)}"
 
 

@@ -87,17 +87,16 @@ def complaint_about(error: Exception) -> Complaint:
 
 def complaint_about_misuse(why: str, fix: str) -> Complaint:
     """Return how a command is told of that cannot be done as it was typed."""
-    sentence = why.strip().removesuffix(".")
-    # As in all that we say ourselves; the library begins with a capital.
-    sentence = f"{sentence[:1].lower()}{sentence[1:]}"
-    return Complaint(what="not done", why=sentence, fix=fix, exit_code=2)
+    return Complaint(what="not done", why=why, fix=fix, exit_code=2)
 
 
 def _what(error: CeleriacError, usual: str) -> str:
     if not isinstance(error, InvalidArgumentsError) or not error.problems:
         return usual
     count = len(error.problems)
-    return f"{error.name}: {count} invalid argument{'' if count == 1 else 's'}"
+    # One that came over HTTP about a task that exists does not say its name.
+    name = getattr(error, "name", "the task")
+    return f"{name}: {count} invalid argument{'' if count == 1 else 's'}"
 
 
 def _why(error: CeleriacError) -> str:

@@ -33,7 +33,21 @@ _RECENT = 20
 _PATIENCE = timedelta(seconds=2)
 
 
-class TaskName(click.ParamType[str]):
+class PathStep(click.ParamType[str]):
+    """A name or an id; one that is asked for by a path of the service must be a step of it."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return what was typed."""
+        text = str(value)
+        is_step = isinstance(param, click.Argument)
+        if is_step and (text in ("", ".", "..") or "/" in text):
+            self.fail(f"{text!r} cannot be a {self.name}", param, ctx)
+        return text
+
+
+class TaskName(PathStep):
     """The name of a task that can be submitted."""
 
     name = "task name"
@@ -55,10 +69,10 @@ class TaskName(click.ParamType[str]):
         ]
 
 
-class TaskIdentifier(click.ParamType[str]):
+class TaskIdentifier(PathStep):
     """The id of a task."""
 
-    name = "id"
+    name = "task's id"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -76,7 +90,7 @@ class TaskIdentifier(click.ParamType[str]):
         ]
 
 
-class QueueName(click.ParamType[str]):
+class QueueName(PathStep):
     """The name of a queue."""
 
     name = "queue"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from celeriac.errors import (
     CeleriacError,
     InvalidArgumentsError,
+    InvalidOptionError,
     KeyNotFoundError,
     LedgerUnavailableError,
     NoResultError,
@@ -24,6 +25,7 @@ from celeriac.errors import (
 # In braces: a fact of the error. The first class that fits counts.
 _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
     (InvalidArgumentsError, "celeriac tasks describe {name} says what it takes"),
+    (InvalidOptionError, "--help of this command says what may be given"),
     (TaskNotFoundError, "celeriac tasks list shows those that are kept"),
     (UserNotFoundError, "celeriac user list shows who there is"),
     (KeyNotFoundError, "celeriac key list --user NAME shows those there are"),
@@ -50,7 +52,8 @@ def fix_for(error: CeleriacError) -> str:
         return "take a better one, or add --allow-weak for a walk-through on a laptop"
     if isinstance(error, TaskNameNotFoundError):
         return error.fix.replace("GET /task-types", "celeriac task-types")
-    if error.fix:
+    # Over HTTP the service tells of headers, which nobody types here.
+    if error.fix and not isinstance(error, NotAuthenticatedError):
         return error.fix
     text = next((text for kind, text in _FIXES if isinstance(error, kind)), "")
     return text.format_map(_Facts(vars(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from celeriac.cli.remote import (
 )
 from celeriac.cli.render import age_text, json_text, seconds_text
 from celeriac.cli.tables import table_lines
+from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.queue import Queue
 
 
@@ -57,8 +59,9 @@ def pause_queue(
     """Have nothing more of a queue begun until it is resumed; what runs goes on."""
     with client_of(options) as client:
         found = client.pause_queue(queue, reason)
-    told = f"paused {found.name}: {found.queued} wait, {found.running} still run"
-    _tell(found, told, is_quiet=is_quiet, as_json=as_json)
+        # It may be paused before it is used; or it is another one that was meant.
+        others = [] if _is_used(found) else client.queues()
+    _tell(found, paused_line(found, others), is_quiet=is_quiet, as_json=as_json)
 
 
 @click.command()
@@ -72,6 +75,20 @@ def resume_queue(queue: str, *, is_quiet: bool, as_json: bool, **options: str | 
         found = client.resume_queue(queue)
     told = f"resumed {found.name}: {found.queued} wait, {found.workers} workers serve it"
     _tell(found, told, is_quiet=is_quiet, as_json=as_json)
+
+
+def paused_line(queue: Queue, others: Sequence[Queue]) -> str:
+    """Return what is said of a queue that was paused, and which was meant if nobody uses it."""
+    told = f"paused {queue.name}: {queue.queued} wait, {queue.running} still run"
+    if _is_used(queue):
+        return told
+    names = (each.name for each in others if each.name != queue.name)
+    question = did_you_mean(nearest(queue.name, names))
+    return "; ".join(filter(None, (told, "no worker serves it", question)))
+
+
+def _is_used(queue: Queue) -> bool:
+    return bool(queue.queued or queue.running or queue.workers)
 
 
 def _tell(queue: Queue, told: str, *, is_quiet: bool, as_json: bool) -> None:

@@ -66,7 +66,9 @@ def find_profile(options: Options, environment: Mapping[str, str]) -> Profile:
             return Profile(url=url or found.url, key=key or found.key)
     if url:
         raise NotSignedInError(f"no key goes with it: {url}", fix=_KEY_FIX)
-    raise NotSignedInError(f"no service is named: none has written {here}, nor is CELERIAC_URL set")
+    raise NotSignedInError(
+        f"no service is named: CELERIAC_URL is not set, and nothing was started here: no {here}"
+    )
 
 
 def data_dir_of(environment: Mapping[str, str]) -> Path:

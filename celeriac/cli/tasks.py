@@ -35,6 +35,7 @@ from celeriac.cli.render import (
 )
 from celeriac.cli.submit import read_text
 from celeriac.cli.watch import watch_to_end
+from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.state import TaskState
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def write_result(
         client.download(task_id, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         return
+    if Path(output).is_dir():
+        raise MisuseError(f"{output} is a folder", fix="name a file in it")
     try:
         client.download(task_id, output)
     except OSError as error:
@@ -164,6 +167,7 @@ def list_tasks(
             limit=limit,
             page_token=page_token,
         )
+        question = question_about(client, name) if name and not page.tasks else ""
     if as_json:
         bodies = [task.body for task in page.tasks]
         hand_out(json_text({"tasks": bodies, "next_page_token": page.next_page_token}))
@@ -172,8 +176,16 @@ def list_tasks(
         hand_out(*(task.id for task in page.tasks))
         return
     hand_out(*task_table(page.tasks, now=now, is_for_people=sys.stdout.isatty()))
+    if question:
+        say(f"there is no task name {name}; {question}")
     if page.next_page_token:
         say(f"more: --page-token {page.next_page_token}")
+
+
+def question_about(client: Client, name: str) -> str:
+    """Return which task names may have been meant by one; empty when it is one."""
+    names = [each.name for each in client.task_types()]
+    return "" if name in names else did_you_mean(nearest(name, names))
 
 
 def refuse_file(name: str) -> Any:

@@ -143,7 +143,13 @@ class KeyService:
         return MadeKey(key=key, text=text)
 
     def list_keys(self, user: str) -> tuple[ApiKey, ...]:
-        """Return a user's keys, oldest first, revoked and expired ones too."""
+        """Return a user's keys, oldest first, revoked and expired ones too.
+
+        Raises:
+            UserNotFoundError: Nobody has this name.
+        """
+        if self._ledger.users.find(user) is None:
+            raise UserNotFoundError(user)
         return self._ledger.keys.list(user)
 
     def revoke_key(self, key_id: str, *, user: str) -> ApiKey:
@@ -185,7 +191,7 @@ class KeyService:
             NotPermittedError: The caller may not read.
         """
         by.require(Scope.READ)
-        return self.list_keys(by.name)
+        return self._ledger.keys.list(by.name)
 
     def revoke_own_key(self, key_id: str, *, by: Caller) -> ApiKey:
         """Make one of the caller's keys good for nothing, and return it as it stands then.

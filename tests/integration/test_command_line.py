@@ -249,6 +249,9 @@ def test_what_can_be_submitted_is_listed_and_described(run: CommandLine) -> None
         (("submit", "no.such.task"), 5),
         (("submit", "process", "data"), 2),
         (("submit", "process", "--priority=10"), 2),
+        (("get", ".."), 2),
+        (("get", "no-such-id", "--output=."), 2),
+        (("key", "list", "--user=nobody"), 5),
         (("tasks", "list", "--state=odd"), 2),
         (("tasks", "list", "--key=ck_nonsense"), 4),
         (("tasks", "list", "--url=http://127.0.0.1:8000"), 4),
@@ -262,6 +265,23 @@ def test_each_kind_of_refusal_has_an_exit_code(
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_not_there_is_told_with_the_one_that_was_meant(run: CommandLine) -> None:
+    submitted = run("submit", "wordcout")
+    listed = run("tasks", "list", "--name=wordcout")
+
+    assert submitted.returncode == 5
+    meant = "  fix   did you mean text.wordcount? python run.py task-types lists the names"
+    assert submitted.stderr.splitlines()[-1] == meant
+    assert "there is no task name wordcout; did you mean text.wordcount?" in listed.stderr
+
+
+def test_a_value_without_its_name_is_told_with_what_to_write(run: CommandLine) -> None:
+    done = run("submit", "text.wordcount", "Ada")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "  fix   write text=Ada"
 
 
 def test_a_service_that_is_not_there_is_told_with_7(run: CommandLine) -> None:

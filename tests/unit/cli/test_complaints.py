@@ -83,9 +83,11 @@ def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
         (error_from_answer(409, {}, '{"code": "no_result"}', facts={}), "celeriac get ID shows"),
         (NotSignedInError("no service is named"), "`celeriac up` starts one here"),
         # What the service says itself is better than what we could.
+        (error_from_answer(404, {}, '{"code": "task_not_found", "fix": "Do."}', facts={}), "Do."),
+        # But for what it says of headers.
         (
-            error_from_answer(401, {}, '{"code": "not_authenticated", "fix": "Do."}', facts={}),
-            "Do.",
+            error_from_answer(401, {}, '{"code": "not_authenticated", "fix": "H"}', facts={}),
+            "give a",
         ),
         (TaskIdTakenError("7"), ""),
     ],
@@ -95,6 +97,18 @@ def test_an_error_is_told_with_the_command_that_helps(error: Exception, fix: str
 
     assert told.startswith(fix)
     assert bool(told) == bool(fix)
+
+
+def test_arguments_that_do_not_fit_are_told_for_a_task_whose_name_was_not_sent() -> None:
+    body = '{"code": "invalid_arguments", "errors": [{"pointer": "/n", "detail": "is missing"}]}'
+
+    complaint = complaint_about(error_from_answer(422, {}, body, facts={"task_id": "t1"}))
+
+    assert complaint.text().splitlines() == [
+        "error: the task: 1 invalid argument",
+        "  n  is missing",
+        "  fix   celeriac tasks describe NAME says what it takes",
+    ]
 
 
 def test_an_unavailable_ledger_tells_its_reason_to_who_runs_the_machine() -> None:

@@ -67,6 +67,20 @@ def test_a_command_that_makes_no_sense_ends_with_2(
             ],
         ),
         (
+            ["submit", "x", "--quite"],
+            [
+                "why   there is no option '--quite'; did you mean --quiet",
+                "fix   python run.py sub",
+            ],
+        ),
+        (
+            ["get", "../x"],
+            [
+                "why   invalid value for 'ID': '../x' cannot be a task's id",
+                "fix   python run.py get",
+            ],
+        ),
+        (
             ["submit"],
             ["why   missing argument 'NAME'", "fix   python run.py submit --help"],
         ),
@@ -147,6 +161,18 @@ def test_an_unexpected_error_is_raised_for_whoever_debugs(
 
     with pytest.raises(RuntimeError, match="oops"):
         main(["version"])
+
+
+def test_a_standard_stream_that_was_closed_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m celeriac version >&- <&-",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == ""
 
 
 def test_a_reader_that_has_enough_is_no_error() -> None:
