@@ -18,6 +18,9 @@ class ParkingQoS(kombu_redis.QoS):
         super().__init__(*args, **kwargs)
         # Filled by whatever thread is done with a message.
         self._done: deque[str] = deque()
+        # The tag of what is delivered and not parked yet, and of what shall go back when it is.
+        self.unparked = ""
+        self._to_go_back = ""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take note of a delivered message; it is parked since it was taken."""
@@ -41,10 +44,19 @@ class ParkingQoS(kombu_redis.QoS):
         """Give a message back, behind the others of its list, or have it forgotten."""
         if not requeue:
             self.ack(delivery_tag)
+        elif delivery_tag == self.unparked:
+            self._to_go_back = delivery_tag
+            virtual.QoS.ack(self, delivery_tag)
         elif not self.channel.closed:
             # A closed channel has given it back already.
             self.channel.parking.give_back([delivery_tag], is_next=False)
             virtual.QoS.ack(self, delivery_tag)
+
+    def parked(self) -> None:
+        """Take it that what was not parked yet is; give it back if that was asked for."""
+        tag, self.unparked = self.unparked, ""
+        if tag == self._to_go_back:
+            self.channel.parking.give_back([tag], is_next=False)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back everything that was delivered and not acknowledged."""

@@ -178,6 +178,8 @@ class Taking(Delivering):
         if self._closing:
             # Parked, to be given back with everything else.
             raise Empty
+        if is_delivered:
+            self._guarded(self.qos.parked)  # type: ignore[attr-defined]
         self._pauses = 0
         self._fetched_at = time.monotonic()
         self._has_more = len(taken) - (1 if popped else 0) >= most > 0
@@ -199,8 +201,9 @@ class Taking(Delivering):
             return False
         if read_doorbell(body) is None:
             return False
+        tag = self.qos.unparked = self.parking.next_tag  # type: ignore[attr-defined]
         try:
-            self._deliver_all([Taken(self.parking.next_tag, name, body)])
+            self._deliver_all([Taken(tag, name, body)])
         except BaseException:
             # Seen, and who knows what became of it: parked, it comes again with the next channel.
             with contextlib.suppress(*self.connection_errors, ResponseError):  # type: ignore[attr-defined]

@@ -358,6 +358,26 @@ def test_a_doorbell_that_is_done_with_at_once_is_not_parked_for_ever(
         assert parked(valkey) == 0
 
 
+def test_a_doorbell_that_is_requeued_at_once_is_back_in_its_queue(valkey: ValkeyServer) -> None:
+    class Picky(Many):
+        def take_doorbells(self, messages: deque[Any]) -> None:
+            message = messages.popleft()
+            self.messages.append(message)
+            if len(self.messages) == 1:
+                # As a user's own step of the consumer may do.
+                message.requeue()
+
+    picky = Picky()
+    with Consuming(valkey.url, prefetch=100, on_message=picky) as reader:
+        reader.idle(0.1)
+        # The pop waits already, so that this one is delivered before it is parked.
+        _ring(valkey, "a")
+        reader.run(lambda: len(picky.messages) == 2)
+
+        assert [message.headers["id"] for message in picky.messages] == ["a", "a"]
+        assert parked(valkey) == 1
+
+
 def test_a_queue_whose_consumer_was_exchanged_goes_to_the_new_one(valkey: ValkeyServer) -> None:
     many = Many()
     plain: list[Any] = []
