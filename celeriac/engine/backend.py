@@ -31,6 +31,7 @@ from celeriac.engine import codec
 from celeriac.engine.amqp import belongs_to_end
 from celeriac.engine.collector import current_collector
 from celeriac.engine.failures import exception_facts
+from celeriac.engine.lots import current_lot
 from celeriac.engine.messages import placeholders
 from celeriac.engine.metas import meta_of_task
 from celeriac.engine.typed_task import Fail
@@ -225,6 +226,8 @@ class LedgerBackend(BaseBackend):
         if collector is not None and belongs_to_end(collector, waiting):
             collector.chords.append(chord)
             collector.continuations.extend(waiting)
+        elif (lot := current_lot()) is not None:
+            lot.add_chord(chord, waiting)
         else:
             self._engine.road.submit(waiting, (chord,))
 

@@ -2,6 +2,9 @@
 
 Celery sends the tasks of a group one by one, and each of them would be a commit of its own. Nobody
 can know of the group before it is sent whole, so the commit may wait for its last task.
+
+A chord and its body go with the first lot of its header: alone they would wait for ever, should
+their sender die before it sends the header.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from celery.canvas import group
+from celery.canvas import chord, group
 
+from celeriac.core.outcome import NewChord
 from celeriac.core.task import NewTask
 from celeriac.errors import InvalidOptionError, TaskIdTakenError
 
@@ -27,12 +31,17 @@ class _Sent:
 
     rows: Sequence[NewTask]
     tell: Callable[[], None]
+    # Of which these are the bodies.
+    chords: Sequence[NewChord] = ()
+
+
+Submit = Callable[[Sequence[NewTask], Sequence[NewChord]], None]
 
 
 class Lot:
     """Tasks of a group that were sent and are not yet committed."""
 
-    def __init__(self, submit: Callable[[Sequence[NewTask]], None]) -> None:
+    def __init__(self, submit: Submit) -> None:
         self._submit = submit
         self._sent: list[_Sent] = []
 
@@ -47,6 +56,15 @@ class Lot:
         if len(self._sent) >= _MOST:
             self.commit()
 
+    def add_chord(self, sent: NewChord, body: Sequence[NewTask]) -> None:
+        """Take a chord with the rows that wait for it; the tasks of its header come next."""
+        self._sent.append(_Sent(body, lambda: None, (sent,)))
+
+    def drop_headless(self) -> None:
+        """Forget chords of whose headers nothing could be sent."""
+        while self._sent and self._sent[-1].chords:
+            self._sent.pop()
+
     def commit(self) -> None:
         """Commit what was taken, in the order in which it was sent.
 
@@ -59,11 +77,14 @@ class Lot:
         if not sent:
             return
         try:
-            self._submit([row for each in sent for row in each.rows])
+            self._submit(
+                [row for each in sent for row in each.rows],
+                [made for each in sent for made in each.chords],
+            )
         except (TaskIdTakenError, InvalidOptionError):
             # All or none; but whoever sends one by one has sent those before the bad one.
             for each in sent:
-                self._submit(each.rows)
+                self._submit(each.rows, each.chords)
                 each.tell()
             return
         for each in sent:
@@ -79,7 +100,7 @@ def current_lot() -> Lot | None:
 
 
 @contextmanager
-def gathering(submit: Callable[[Sequence[NewTask]], None]) -> Iterator[None]:
+def gathering(submit: Submit) -> Iterator[None]:
     """Gather what is sent in here; a group within a group is part of the outer one's lot."""
     if _current.get() is not None:
         yield
@@ -88,6 +109,9 @@ def gathering(submit: Callable[[Sequence[NewTask]], None]) -> Iterator[None]:
     token = _current.set(lot)
     try:
         yield
+    except BaseException:
+        lot.drop_headless()
+        raise
     finally:
         _current.reset(token)
         # Also when a task could not be sent: those before it were.
@@ -95,7 +119,7 @@ def gathering(submit: Callable[[Sequence[NewTask]], None]) -> Iterator[None]:
 
 
 def install() -> None:
-    """Have groups sent in lots, by apps that run on the ledger."""
+    """Have groups and chords sent in lots, by apps that run on the ledger."""
     celerys = group._apply_tasks  # noqa: SLF001 - Celery has no other seam
     if getattr(celerys, "sends_lots", False):
         return
@@ -113,3 +137,19 @@ def install() -> None:
 
     apply_tasks.sends_lots = True  # type: ignore[attr-defined]
     group._apply_tasks = apply_tasks  # noqa: SLF001
+    _install_chords()
+
+
+def _install_chords() -> None:
+    celerys = chord.run
+
+    def run(
+        self: Any, header: Any, body: Any, partial_args: Any, app: Any = None, **options: Any
+    ) -> Any:
+        engine = getattr(app or self._get_app(body), "celeriac", None)
+        if engine is None:
+            return celerys(self, header, body, partial_args, app, **options)
+        with gathering(engine.road.submit):
+            return celerys(self, header, body, partial_args, app, **options)
+
+    chord.run = run

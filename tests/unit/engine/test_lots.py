@@ -76,16 +76,37 @@ def test_groups_within_a_group_share_its_lot(add: Any, lots: list[list[str]]) ->
 
     group(parts)()
 
-    # The chord, with its body, stands before any of its parts.
-    body, parts_of_all = lots
-    assert len(body) == 1
-    assert len(parts_of_all) == 3
+    # A chord with its body and its two parts, and the third.
+    assert [len(lot) for lot in lots] == [4]
 
 
-def test_a_chord_and_its_header_take_two_transactions(add: Any, lots: list[list[str]]) -> None:
-    chord([add.s(each) for each in range(20)])(add.s())
+def test_a_chord_stands_with_its_body_and_its_header_in_one_transaction(
+    app: Celery, add: Any, lots: list[list[str]]
+) -> None:
+    body = chord([add.s(each) for each in range(20)])(add.s())
 
-    assert [len(lot) for lot in lots] == [1, 20]
+    # The body before any of its parts: one that ended would not find it.
+    assert [len(lot) for lot in lots] == [21]
+    assert lots[0][0] == body.id
+    sent = app.celeriac.ledger.tasks.find_chord(body.parent.id)
+    assert (sent.id, sent.size) == (body.parent.id, 20)
+
+
+def test_a_chord_of_which_nothing_could_be_sent_is_not_there(app: Celery, add: Any) -> None:
+    with pytest.raises(TypeError):
+        chord([add.s(object())])(add.s().set(task_id="body"))
+
+    assert app.celeriac.ledger.tasks.count_unfinished() == {}
+    assert current_lot() is None
+
+
+def test_a_large_header_is_sent_in_lots_with_the_chord_in_the_first(
+    add: Any, lots: list[list[str]]
+) -> None:
+    body = chord([add.s(each) for each in range(700)])(add.s())
+
+    assert [len(lot) for lot in lots] == [500, 201]
+    assert lots[0][0] == body.id
 
 
 def test_a_task_is_told_of_as_sent_when_it_is_committed(app: Celery, add: Any) -> None:
