@@ -48,7 +48,11 @@ def is_to_ring() -> Sequence[Any]:
     return (
         tasks.c.state == _QUEUED,
         tasks.c.queue == bindparam("queue", type_=TEXT),
-        tasks.c.ring_due_at <= bindparam("now", type_=WHOLE),
+        # Nobody puts a ring off for so long: the clock was another one's, or has been set back.
+        or_(
+            tasks.c.ring_due_at <= bindparam("now", type_=WHOLE),
+            tasks.c.ring_due_at > bindparam("latest", type_=WHOLE),
+        ),
         # Whoever answered would be refused.
         tasks.c.queue.not_in(select(paused_queues.c.name)),
     )

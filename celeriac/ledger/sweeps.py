@@ -125,12 +125,14 @@ class Sweeps(Leadership):
             again: How long after the first ring the second is due; ten minutes at most.
         """
         now = to_micros(self._clock())
-        if not self._any(self._any_to_ring, now=now, queue=queue):
+        latest = now + max(again, _LONGEST_RING) // _MICROSECOND
+        if not self._any(self._any_to_ring, now=now, latest=latest, queue=queue):
             return []
         rows = self._database.write(
             lambda connection: self._ring.rows(
                 connection,
                 now=now,
+                latest=latest,
                 queue=queue,
                 limit=limit,
                 again=again // _MICROSECOND,

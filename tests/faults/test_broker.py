@@ -14,7 +14,7 @@ from celeriac.core.state import TaskState
 from tests.contract.broker.consuming import make_message, parked
 from tests.contract.broker.test_transport import BROKEN
 from tests.faults.conftest import QUICK
-from tests.servers.processes import wait_until
+from tests.servers.processes import Process, wait_until
 from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
 
@@ -188,6 +188,32 @@ def test_a_broker_that_is_killed_and_keeps_its_data_gives_them_back(stage: Stage
     _check_each_ran_once(stage, key, ids)
     for worker in stage.workers:
         assert "CPendingDeprecationWarning" not in worker.log_text()
+
+
+def test_a_broker_that_loads_its_data_is_waited_for(stage: Stage, key: str) -> None:
+    client: Any = stage.broker.client()
+    with client.pipeline(transaction=False) as pipeline:
+        for _ in range(4000):
+            pipeline.incr("filler")
+        pipeline.execute()
+    ids = _submit(stage, key, 50)
+    stage.broker.kill()
+    quick = stage.broker.command
+    # Half a millisecond for each of what it has; it answers now and then meanwhile.
+    stage.broker.command = (*quick, "--key-load-delay", "500")
+    try:
+        Process.start(stage.broker)
+        for worker in stage.workers:
+            worker.wait_for_log("is loading the dataset")
+        ids += _submit(stage, f"{key}:late", 3)
+        wait_until(stage.broker.client().ping, "it has loaded")
+    finally:
+        stage.broker.command = quick
+        stage.broker.client().config_set("key-load-delay", 0)
+
+    _check_each_ran_once(stage, key, ids[:50])
+    _check_each_ran_once(stage, f"{key}:late", ids[50:])
+    stage.broker.client().delete("filler")
 
 
 def test_remote_control_leaves_nothing_behind(stage: Stage) -> None:

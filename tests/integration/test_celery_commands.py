@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from celeriac.core.state import TaskState
 from tests.servers.processes import PROJECT, Process, clean_environment
+from tests.servers.valkey import ValkeyServer
 from tests.stage import APP, Stage
 
 pytestmark = pytest.mark.only(pool="processes", ledger="sqlite")
@@ -55,6 +58,39 @@ def test_worker_is_controlled(stage: Stage, client: Any) -> None:
     assert limited.returncode == 0, limited.stderr
     assert "new rate limit set successfully" in limited.stdout
     assert "green" in told.stdout
+
+
+def test_running_task_is_terminated(stage: Stage, client: Any, key: str) -> None:
+    result = client.linger.delay(key, 20)
+    stage.wait_for_effect(f"{key}:start")
+
+    terminated = celery(stage, "control", "terminate", "SIGTERM", result.id)
+
+    assert terminated.returncode == 0, terminated.stderr
+    stage.wait_for_state(result.id, TaskState.CANCELLED)
+    assert (stage.effects.of(key), stage.get(result.id).crashes) == ([], 0)
+
+
+def test_bindings_are_listed(stage: Stage) -> None:
+    listed = celery(stage, "list", "bindings")
+
+    assert ["default", "default", "default"] in [
+        line.split() for line in listed.stdout.splitlines()
+    ]
+
+
+def test_messages_are_migrated_to_another_broker(
+    stage: Stage, client: Any, key: str, tmp_path: Path
+) -> None:
+    result = client.mark.apply_async((key,), queue="moving")
+    with ValkeyServer(tmp_path / "valkey") as other:
+        urls = (stage.broker.url, other.url)
+
+        migrated = celery(stage, "migrate", "-Q", "moving", "-n", "1", *urls)
+
+        assert migrated.returncode == 0, migrated.stderr
+        assert len(cast("list[Any]", other.client().keys("moving*"))) == 1
+    stage.ledger.tasks.request_cancel(result.id)
 
 
 def test_purged_doorbells_are_rung_again(stage: Stage, client: Any, key: str) -> None:

@@ -165,6 +165,20 @@ def test_events_tell_of_failures_and_retries(
     assert "task-retried" in kinds(events, retried.id)
 
 
+def test_events_of_a_limited_task_are_those_of_any_other(
+    stage: Stage, client: Any, events: list[dict[str, Any]], key: str
+) -> None:
+    results = [client.features.seldom.delay(key) for _ in range(3)]
+
+    assert [each.get(timeout=15) for each in results] == [key] * 3
+    for result in results:
+        stage.worker.wait_until(
+            lambda: "task-succeeded" in kinds(events, result.id),  # noqa: B023 - called at once
+            "its events have come",
+        )
+        assert kinds(events, result.id) == ["task-received", "task-started", "task-succeeded"]
+
+
 def test_events_tell_of_the_worker(stage: Stage, events: list[dict[str, Any]]) -> None:
     stage.worker.wait_until(
         lambda: any(each["type"] == "worker-heartbeat" for each in list(events)), "its heart beats"

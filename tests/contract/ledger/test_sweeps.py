@@ -21,6 +21,18 @@ def ring(desk: Desk, queue: str = "default", limit: int = 100) -> list[str]:
     ]
 
 
+def test_a_clock_that_is_set_back_leaves_no_doorbell_unrung(desk: Desk) -> None:
+    desk.put(new("t1"))
+    assert ring(desk) == []
+
+    desk.later(seconds=-3600)
+
+    assert ring(desk) == ["t1"]
+    assert ring(desk) == []
+    desk.later(seconds=AGAIN.total_seconds() * 2)
+    assert ring(desk) == ["t1"]
+
+
 def test_scheduled_tasks_are_queued_when_their_time_has_come(desk: Desk, ledger: Ledger) -> None:
     desk.put(*(new(f"t{number}", not_before=desk.soon(seconds=number)) for number in (1, 2, 3)))
     desk.later(seconds=2)
