@@ -23,7 +23,7 @@ from celeriac.cli.remote import (
     service_options,
 )
 from celeriac.cli.render import file_hint, json_text, result_text, submitted_line
-from celeriac.cli.watch import watch_to_end
+from celeriac.cli.watch import wait_for_end, watch_to_end
 
 _FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
 
@@ -92,7 +92,10 @@ def submit(
             return
         if not is_quiet:
             say(f"{handle.id}  {name}")
-        task = watch_to_end(handle) if is_watched else handle.wait(wait)
+        if is_watched:
+            task = watch_to_end(handle)
+        else:
+            task = handle.wait(wait) if is_quiet else wait_for_end(handle, timeout=wait)
     if not is_quiet:
         say(*file_hint(task.id, task.result))
     hand_out(json_text(task.body) if as_json else result_text(task.result))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celeriac.client import Handle, RemoteTask
 
 _CLEAR_LINE = "\r\033[K"
+_GOES_ON = "the task goes on: celeriac wait {}"
 
 
 class Watcher:
@@ -74,7 +75,7 @@ def watch_to_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteT
             watcher.show(task)
     except KeyboardInterrupt:
         watcher.end()
-        say(f"the task goes on: celeriac wait {handle.id}")
+        say(_GOES_ON.format(handle.id))
         raise
     except BaseException:
         watcher.end()
@@ -83,6 +84,20 @@ def watch_to_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteT
         raise AssertionError("a watch shows the task at least once")
     watcher.end(ended_line(task))
     return task
+
+
+def wait_for_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteTask:
+    """Wait for a task without showing it, and return it once it has ended.
+
+    Raises:
+        WaitTimeoutError: It has not ended in time; it goes on.
+        KeyboardInterrupt: The person has waited enough; it goes on.
+    """
+    try:
+        return handle.wait(timeout)
+    except KeyboardInterrupt:
+        say(_GOES_ON.format(handle.id))
+        raise
 
 
 def _columns() -> int:

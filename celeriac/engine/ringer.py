@@ -50,10 +50,12 @@ class Ringer:
             for queue, count in counts.items():
                 self._top_up(ledger, queue, count)
         except self._view.errors as error:
-            logger.warning(
-                "the broker is away; the janitor rings when it is back",
-                extra={"error": type(error).__name__},
-            )
+            # Once an outage: it is looked for every second, and `up` shows each warning.
+            if not self._was_away:
+                logger.warning(
+                    "the broker is away; the janitor rings when it is back",
+                    extra={"error": type(error).__name__},
+                )
             self._was_away = True
             self._view.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from celeriac.cli import watch
-from celeriac.cli.watch import Watcher, watch_to_end
+from celeriac.cli.watch import Watcher, wait_for_end, watch_to_end
 from celeriac.client import RemoteTask
 from celeriac.errors import ServiceUnreachableError
 from tests.fakes import NOON
@@ -53,6 +53,11 @@ class Steps:
 
     def __init__(self, *steps: Any) -> None:
         self._steps = steps
+
+    def wait(self, _: timedelta | None) -> Any:
+        """Return the last step; raise what is an error."""
+        *_steps, last = self.watch(None, on_away=None)
+        return last
 
     def watch(self, _: timedelta | None, *, on_away: Any) -> Any:
         """Yield each step; raise what is an error, tell what is an outage."""
@@ -121,6 +126,15 @@ def test_whoever_has_seen_enough_is_told_that_the_task_goes_on(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         watch_to_end(Steps(STEPS[0], KeyboardInterrupt()))  # type: ignore[arg-type] # as above
+
+    assert "the task goes on: python run.py wait t1" in capsys.readouterr().err
+
+
+def test_whoever_has_waited_enough_is_told_that_the_task_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        wait_for_end(Steps(KeyboardInterrupt()))  # type: ignore[arg-type] # as above
 
     assert "the task goes on: python run.py wait t1" in capsys.readouterr().err
 
