@@ -444,6 +444,23 @@ class DataFolderInUseError(StartError):
         self.holder = holder
 
 
+class DataFolderLostError(CeleriacError):
+    """The data folder was taken away from a `celeriac up` that runs on it."""
+
+    code = "data_folder_lost"
+    fix = (
+        "start again, which makes a new one; to keep tasks, users and keys, put the folder back "
+        "from a backup before that"
+    )
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"the data folder {folder} was deleted, moved or replaced while `celeriac up` ran on "
+            "it, and the ledger with it; everything was stopped"
+        )
+        self.folder = folder
+
+
 class ProjectMissingError(StartError):
     """The file that was named to run is not there."""
 

@@ -66,10 +66,18 @@ def ensure_data_dir(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(
-            "CELERIAC_DATA_DIR", str(folder), "a folder this user may write"
-        ) from error
+        raise folder_refusal(folder, error) from error
     return folder
+
+
+def folder_refusal(folder: Path, error: OSError) -> SettingsError:
+    """Return how a data folder is refused in which nothing can be written, and why that is."""
+    if folder.is_dir():
+        why = error.strerror or "not writable"
+    else:
+        why = "this is a file" if folder.exists() else error.strerror or "not writable"
+    allowed = f"a folder this user may write, with room in it ({why})"
+    return SettingsError("CELERIAC_DATA_DIR", str(folder), allowed)
 
 
 def obtain_secret(folder: Path, name: str) -> str:
@@ -88,7 +96,8 @@ def obtain_secret(folder: Path, name: str) -> str:
             _create(path)
         secret = _read(path)
     except OSError as error:
-        raise SettingsError(name, "***", f"a file in {folder} this user may write") from error
+        allowed = f"a file in {folder} this user may write ({error.strerror or error})"
+        raise SettingsError(name, "***", allowed) from error
     if len(secret.encode()) < LEAST_KEY_BYTES:
         raise SettingsError(name, "***", f"at least {LEAST_KEY_BYTES} bytes, or no such file")
     return secret
@@ -121,7 +130,15 @@ def _create(path: Path) -> None:
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
+        # No room on the disk, say: then there is no secret, and half of one stays nowhere.
         _write_new(draft, secret)
+        _give_name(draft, path, secret)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _give_name(draft: Path, path: Path, secret: str) -> None:
+    try:
         # The name appears with the whole secret behind it, or not at all: whoever comes second
         # never reads a part.
         os.link(draft, path)
@@ -131,8 +148,6 @@ def _create(path: Path) -> None:
         # A file system without hard links. The reader waits until the secret is whole.
         with contextlib.suppress(FileExistsError):
             _write_new(path, secret)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
-from celeriac.errors import DataFolderInUseError, SettingsError
+from celeriac.errors import DataFolderInUseError, DataFolderLostError, SettingsError
 from celeriac.service.profiles import local_profile, read_profile
+from celeriac.service.secrets import folder_refusal
 
 # Far behind what the file holds: on Windows nobody else can read the bytes that are locked.
 _LOCKED_BYTE = 1 << 20
@@ -55,15 +56,15 @@ class DataFolderLock:
 
         Raises:
             DataFolderInUseError: Another process has it.
-            SettingsError: The folder cannot be written to.
+            SettingsError: The folder cannot be written to, or is full.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            allowed = "a folder this user may write"
-            raise SettingsError("CELERIAC_DATA_DIR", str(self._data_dir), allowed) from error
-        file = os.fdopen(handle, "r+b")
+            raise folder_refusal(self._data_dir, error) from error
+        # Without a buffer: what finds no room on the disk is told where it is written.
+        file = os.fdopen(handle, "r+b", buffering=0)
         if not _try_lock(file):
             holder = Holder.from_text(file.read().decode(errors="replace"))
             file.close()
@@ -71,18 +72,40 @@ class DataFolderLock:
             if url := _where(self._data_dir):
                 words += f", at {url}"
             raise DataFolderInUseError(str(self._data_dir), words)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps({"pid": os.getpid(), "since": now}).encode())
-        file.flush()
+        try:
+            _write_holder(file)
+        except OSError as error:
+            file.close()
+            raise folder_refusal(self._data_dir, error) from error
         self._file = file
+
+    def check(self) -> None:
+        """Return while the folder is the one that was locked.
+
+        Raises:
+            DataFolderLostError: It is gone, or another one lies in its place.
+        """
+        if self._file is None:
+            return
+        try:
+            is_ours = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            raise DataFolderLostError(str(self._data_dir))
 
     def release(self) -> None:
         """Give the lock back."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _write_holder(file: IO[bytes]) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps({"pid": os.getpid(), "since": now}).encode())
 
 
 def _where(data_dir: Path) -> str:

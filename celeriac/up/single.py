@@ -59,8 +59,24 @@ _WEB_GRACE_SECONDS = 3
 class OneProcess:
     """A machine with everything on it, in the process that starts it."""
 
-    def __init__(self, around: Surroundings, printer: Printer, *, began: float) -> None:
+    def __init__(
+        self,
+        around: Surroundings,
+        printer: Printer,
+        *,
+        began: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            around: What it runs with.
+            printer: Where to tell how it goes.
+            began: When the start began, by the monotonic clock.
+            check: Called before every look; what it raises ends everything.
+        """
         self._around = around
+        self._check_folder = check
         self._printer = printer
         self._began = began
         self._ledger = LateLedger(around.settings.ledger_url)
@@ -179,6 +195,7 @@ class OneProcess:
         try:
             self._signals.get(timeout=seconds)
         except Empty:
+            self._check_folder()
             return
         raise _StopRequestedError
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import celeriac
 from celeriac.engine.local_broker import answers
-from celeriac.errors import SettingsError
+from celeriac.errors import LedgerUnavailableError, SettingsError
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker
@@ -71,6 +71,7 @@ def run_up(
         StartError: It cannot start here.
         SettingsError: A setting does not fit this machine.
         LedgerUnavailableError: The ledger cannot be opened.
+        DataFolderLostError: The data folder went away meanwhile; everything was stopped.
     """
     began = time.monotonic()
     project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
@@ -86,12 +87,16 @@ def run_up(
     try:
         printer.say(heading(celeriac.__version__, settings.data_dir, is_new=is_new))
         if is_single:
-            OneProcess(around, printer, began=began).run()
+            OneProcess(around, printer, began=began, check=lock.check).run()
             return
-        supervisor = Supervisor(printer.say)
+        supervisor = Supervisor(printer.say, check=lock.check)
         with supervisor.listening():
             is_reloading = project.is_edited if has_reload is None else has_reload
             Machine(around, supervisor, printer, began=began, has_reload=is_reloading).run()
+    except (OSError, LedgerUnavailableError):
+        # Whatever stumbled over it first: what happened is that the folder went away.
+        lock.check()
+        raise
     finally:
         lock.release()
 

@@ -31,8 +31,15 @@ class StopRequestedError(Exception):
 class Supervisor:
     """Keeps programs running until somebody asks it to end."""
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, *, check: Callable[[], None] = lambda: None) -> None:
+        """Run programs.
+
+        Args:
+            say: Where to tell how they do.
+            check: Called before every look; what it raises ends the looking.
+        """
         self._say = say
+        self._check = check
         self._guardian = Guardian()
         # In the order of their start; a later group uses what an earlier one offers.
         self._groups: list[list[Member]] = []
@@ -127,6 +134,7 @@ class Supervisor:
         is_starting = any(not member.is_ready for member in self._members)
         if self._wait_for_signal(_STARTING_PAUSE if is_starting else _RUNNING_PAUSE) in ENDING:
             raise StopRequestedError
+        self._check()
         self._look()
 
     def _look(self) -> None:

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -227,6 +228,18 @@ def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:
     os.kill(fresh.pid, signal.SIGKILL)
 
     wait_until_ended(everyone)
+
+
+def test_a_data_folder_that_is_deleted_ends_everything_and_says_so(fresh: UpProcess) -> None:
+    everyone = fresh.everyone()
+
+    shutil.rmtree(fresh.data, ignore_errors=True)
+
+    assert fresh.wait(seconds=30) == 1, fresh.log_text()
+    wait_until_ended(everyone)
+    assert f"the data folder {fresh.data} was deleted" in fresh.log_text()
+    assert "fix   start again" in fresh.log_text()
+    assert "mistake of ours" not in fresh.log_text()
 
 
 def test_after_kill_9_the_next_start_works_on_what_is_there(fresh: UpProcess) -> None:

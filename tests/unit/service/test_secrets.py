@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -81,8 +83,30 @@ def test_a_secret_that_was_cut_off_is_refused(
 def test_a_data_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
 
-    with pytest.raises(SettingsError, match="CELERIAC_DATA_DIR"):
+    with pytest.raises(SettingsError, match=r"CELERIAC_DATA_DIR .*\(this is a file\)"):
         ensure_data_dir(tmp_path / "data")
+
+
+def test_a_disk_without_room_is_told_and_leaves_no_half_of_a_secret(tmp_path: Path) -> None:
+    # A file that may not grow is to a program what a full disk is.
+    make = (
+        "import pathlib, resource, signal, sys\n"
+        "from celeriac.errors import SettingsError\n"
+        "from celeriac.service.secrets import obtain_secret\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n"
+        "    obtain_secret(pathlib.Path(sys.argv[1]), 'secret.key')\n"
+        "except SettingsError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+
+    made = subprocess.run(
+        [sys.executable, "-c", make, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+
+    assert "File too large" in made.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_secret_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

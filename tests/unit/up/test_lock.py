@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.errors import DataFolderInUseError, SettingsError
+from celeriac.errors import DataFolderInUseError, DataFolderLostError, SettingsError
 from celeriac.service.profiles import Profile, local_profile, write_profile
 from celeriac.up.lock import DataFolderLock, Holder
 
@@ -81,3 +81,29 @@ def test_the_lock_can_be_imported_where_fcntl_is_missing(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "since": "now"}'])
 def test_a_holder_that_did_not_write_itself_down_is_unknown(text: str) -> None:
     assert Holder.from_text(text) is None
+
+
+def test_a_folder_that_is_still_there_is_well(tmp_path: Path) -> None:
+    lock = DataFolderLock(tmp_path)
+    lock.acquire()
+
+    lock.check()
+
+    lock.release()
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_folder_that_was_deleted_is_noticed(tmp_path: Path, *, is_made_anew: bool) -> None:
+    folder = tmp_path / "data"
+    lock = DataFolderLock(folder)
+    lock.acquire()
+
+    folder.rename(tmp_path / "moved")
+    other = DataFolderLock(folder)
+    if is_made_anew:
+        other.acquire()
+
+    with pytest.raises(DataFolderLostError, match="was deleted, moved or replaced"):
+        lock.check()
+    other.release()
+    lock.release()
