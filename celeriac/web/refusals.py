@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from celeriac.errors import (
@@ -87,8 +88,10 @@ class FormRefusedError(AccessError):
     code = "form_refused"
     fix = "open the page again and send it from there"
 
-    def __init__(self) -> None:
+    def __init__(self, typed: Mapping[str, list[str]] | None = None) -> None:
         super().__init__("this form is too old, or comes from elsewhere; nothing was done")
+        # What stood in it, to be shown again to whoever sent it; files never do.
+        self.typed = typed or {}
 
 
 class BusyError(UnavailableError):

@@ -21,12 +21,14 @@ from celeriac.errors import (
 from celeriac.service.passwords import LEAST_CHARACTERS
 from celeriac.web.auth import address_key, count
 from celeriac.web.dashboard.guard import (
+    FORMS,
     HOME,
     PageRoute,
     SentForm,
     SignedIn,
     Visiting,
     local_path,
+    sign_in_page,
     to_page,
 )
 from celeriac.web.dashboard.rendering import asset_response, render
@@ -35,6 +37,9 @@ from celeriac.web.limits import private_key
 from celeriac.web.parts import Parts, parts_of
 
 router = APIRouter(route_class=PageRoute)
+
+# Of the sign-in form itself: whatever else comes with it was typed into another one.
+_OWN_FIELDS = ("name", "password", "next")
 
 
 @router.get("/")
@@ -59,10 +64,9 @@ async def get_asset(name: str) -> Response:
 
 
 @router.get("/ui/sign-in")
-async def show_sign_in(request: Request, visit: Visiting) -> Response:
+async def show_sign_in(request: Request, _: Visiting) -> Response:
     """Show the sign-in page."""
-    wanted = local_path(request.query_params.get("next", ""))
-    return render(request, visit, "sign_in.html", name="", wanted=wanted, problem="")
+    return sign_in_page(request, wanted=local_path(request.query_params.get("next", "")))
 
 
 @router.post("/ui/sign-in")
@@ -70,17 +74,19 @@ async def sign_in(request: Request, visit: Visiting, form: SentForm) -> Response
     """Sign in, and go where one wanted to."""
     parts = parts_of(request)
     name, wanted = text_of(form, "name").strip(), local_path(text_of(form, "next"))
+    kept = {field: values for field, values in form.items() if field not in _OWN_FIELDS}
     # Counted before the password is hashed: a guess must cost the guesser more than us.
     await _count_guess(request, parts, name)
     try:
         user = await _recognize(parts, name, text_of(form, "password"))
     except NotAuthenticatedError:
         problem = "The name or the password is wrong."
-        return render(
-            request, visit, "sign_in.html", status=401, name=name, wanted=wanted, problem=problem
+        return sign_in_page(
+            request, problem=problem, status=401, name=name, wanted=wanted, kept=kept
         )
     visit.sign_in(parts.sessions.begin(user))
-    return to_page(wanted, visit)
+    # The browser sends the same once more: the form's page finds in it what was typed there.
+    return to_page(wanted, visit, status=307 if kept and wanted.startswith(FORMS) else 303)
 
 
 @router.post("/ui/sign-out")

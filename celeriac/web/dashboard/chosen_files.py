@@ -121,4 +121,4 @@ def _texts_of(found: Parts) -> dict[str, list[str]]:
 
 def _check_token(visit: Visit, texts: dict[str, list[str]]) -> None:
     if not visit.is_token("".join(texts.pop(FORM_TOKEN, []))):
-        raise FormRefusedError
+        raise FormRefusedError(texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -35,6 +35,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 SIGN_IN = "/ui/sign-in"
 HOME = "/ui/tasks"
+FORMS = "/ui/submit/"
+_WAS_SIGNED_OUT = (
+    "You were signed out, and nothing was submitted. Sign in, and what you typed is there again."
+)
 _TITLES = {
     400: "This cannot be read",
     403: "This is not allowed",
@@ -59,6 +63,8 @@ class PageRoute(APIRoute):
         async def show(request: Request) -> Response:
             try:
                 return await handle(request)
+            except NotAuthenticatedError:
+                return await keep_form(request) or to_sign_in(request)
             except (CeleriacError, HTTPException) as error:
                 return page_of(request, error)
 
@@ -105,16 +111,71 @@ def problem_page(
 
 def to_sign_in(request: Request) -> Response:
     """Return the way to the sign-in page, and from there back to a page that was asked for."""
+    path = request.url.path
     url = SIGN_IN
-    if request.method == "GET" and request.url.path not in ("/ui", HOME):
-        wanted = quote(request.url.path) + (f"?{request.url.query}" if request.url.query else "")
+    # A task's form has the same address as its page.
+    is_page = request.method == "GET" or path.startswith(FORMS)
+    if is_page and path not in ("/ui", HOME):
+        wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
         url = f"{SIGN_IN}?{urlencode({'next': wanted})}"
     return to_page(url)
 
 
-def to_page(url: str, visit: Visit | None = None) -> Response:
+def sign_in_page(
+    request: Request,
+    *,
+    problem: str = "",
+    status: int = 200,
+    name: str = "",
+    wanted: str = "",
+    kept: Mapping[str, list[str]] | None = None,
+) -> Response:
+    """Return the page on which one signs in.
+
+    Args:
+        request: What it answers.
+        problem: Why it is shown again, a sentence.
+        status: Its HTTP status.
+        name: The name that was typed.
+        wanted: Where one goes from there.
+        kept: What was typed into a form of that page, which is sent there, too.
+    """
+    visit = getattr(request.state, "visit", None) or Visit.of(request)
+    return render(
+        request,
+        visit,
+        "sign_in.html",
+        status=status,
+        name=name,
+        wanted=wanted,
+        problem=problem,
+        kept=kept or {},
+    )
+
+
+async def keep_form(request: Request) -> Response | None:
+    """Return the sign-in page with what was typed into a task's form while the session ended.
+
+    None when there is nothing to keep: it is another page, comes from elsewhere or brings files.
+    """
+    path = request.url.path
+    if request.method != "POST" or not path.startswith(FORMS) or is_from_elsewhere(request):
+        return None
+    try:
+        typed = await read_page_form(request)
+    except CeleriacError:
+        return None
+    typed.pop(FORM_TOKEN, None)
+    if not typed:
+        return None
+    return sign_in_page(
+        request, problem=_WAS_SIGNED_OUT, status=401, wanted=local_path(quote(path)), kept=typed
+    )
+
+
+def to_page(url: str, visit: Visit | None = None, *, status: int = 303) -> Response:
     """Return the way to another page, after a form or in place of this one."""
-    response = RedirectResponse(url, 303)
+    response = RedirectResponse(url, status)
     if visit is not None:
         visit.keep(response)
     return response

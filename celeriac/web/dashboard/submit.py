@@ -40,6 +40,8 @@ from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.parts import Files, Submitting, Tasks, TaskTypes, parts_of
+from celeriac.web.problems import status_of
+from celeriac.web.refusals import FormRefusedError
 from celeriac.web.sending import Sent
 
 router = APIRouter(route_class=PageRoute)
@@ -87,7 +89,13 @@ async def submit(
     who.require(Scope.SUBMIT)
     task_type = task_types.get_task_type(name, by=who)
     fields = fields_of(task_type.schema)
-    sent = await read_page(request, visit, fields)
+    try:
+        sent = await read_page(request, visit, fields)
+    except FormRefusedError as error:
+        if not error.typed:
+            raise
+        # Signed in again since it was opened: nobody shall have to type it a second time.
+        return _form_page(request, visit, task_type, fields, sent=error.typed, refusal=error)
     with Sent(kwargs={}, files=sent.ids, store=files) as kept:
         earlier = text_of(sent.texts, "from")
         before = await run_in_threadpool(earlier_arguments, tasks, earlier, name=name, by=who)
@@ -183,6 +191,7 @@ def _form_page(
     sent: Mapping[str, Sequence[str]] | None = None,
     problems: Sequence[FieldProblem] = (),
     earlier: str = "",
+    refusal: FormRefusedError | None = None,
 ) -> Response:
     shown = fields if sent is None else refill(fields, sent, problems)
     sent = sent or {}
@@ -190,7 +199,8 @@ def _form_page(
         request,
         visit,
         "submit.html",
-        status=422 if problems else 200,
+        status=status_of(refusal) if refusal else 422 if problems else 200,
+        refusal=str(refusal or ""),
         task_type=task_type,
         fields=shown,
         options={name: "".join(sent.get(name, ())) for name in _OPTIONS},

@@ -7,6 +7,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
+from celeriac.core.page import TaskFilter
 from celeriac.core.user import Role
 from celeriac.service.start_links import StartLinks
 from celeriac.web.dashboard import access, submit, tasks
@@ -207,6 +208,61 @@ def test_a_form_without_its_token_is_refused(
 
     assert response.status_code == 403
     assert "too old, or comes from elsewhere" in response.text
+
+
+def test_what_was_typed_into_an_old_form_is_shown_again_and_sent_from_there(
+    service: Service, browser: Browser
+) -> None:
+    typed = {"arg.data": "an hour's work", "priority": "7"}
+
+    old = browser.client.post("/ui/submit/process", data={**typed, "form_token": "old"})
+    page = Page(old)
+    again = browser.send(page, "/ui/submit/process", **typed)
+
+    assert old.status_code == 403
+    assert "an hour&#39;s work</textarea>" in page.text
+    assert page.value("priority") == "7"
+    assert again.status_code == 303
+    [task] = service.ledger.tasks.list(TaskFilter(), after=None, limit=9).items
+    assert "an hour's work" in task.arguments.text
+
+
+def test_what_was_typed_while_the_session_ended_is_there_after_signing_in(
+    service: Service, browser: Browser
+) -> None:
+    typed = {"arg.data": "an hour's work", "priority": "7"}
+    form = browser.get("/ui/submit/process")
+    browser.client.cookies.clear()
+
+    asked = Page(browser.client.post("/ui/submit/process", data={**typed, "nonce": "n"}))
+    own = {"name": "ada", "next": asked.value("next"), "form_token": asked.value("form_token")}
+    kept = {name: asked.value(name) for name in (*typed, "nonce")}
+    wrong = Page(browser.client.post("/ui/sign-in", data={**own, **kept, "password": "wrong"}))
+    right = browser.client.post("/ui/sign-in", data={**own, **kept, "password": PASSWORD})
+    assert right.next_request is not None
+    shown = Page(browser.client.send(right.next_request))
+
+    assert form.status == 200
+    assert (asked.status, wrong.status, right.status_code) == (401, 401, 307)
+    assert "nothing was submitted" in asked.text
+    assert wrong.value("arg.data") == "an hour's work"
+    assert "an hour&#39;s work</textarea>" in shown.text
+    assert shown.value("priority") == "7"
+    assert PASSWORD not in shown.text
+    assert service.ledger.tasks.list(TaskFilter(), after=None, limit=9).items == ()
+
+
+def test_what_another_site_typed_is_not_kept(service: Service) -> None:
+    stranger = service.client()
+
+    response = stranger.post(
+        "/ui/submit/process",
+        data={"arg.data": "theirs"},
+        headers={"Sec-Fetch-Site": "cross-site"},
+    )
+
+    assert response.status_code == 303
+    assert "theirs" not in response.text
 
 
 def test_a_form_of_another_session_is_refused(service: Service, browser: Browser) -> None:
