@@ -22,6 +22,7 @@ from celeriac.errors import (
     WaitTimeoutError,
 )
 
+_FILE_FIX = "see that it is there, that you may use it and that the disk has room"
 _UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows where it happened"
 
 # What the shell gets, and what was not done, for each family; the first that fits counts.
@@ -76,11 +77,11 @@ def complaint_about(error: Exception) -> Complaint:
     if isinstance(error, UnicodeEncodeError):
         # What was typed; what comes from a service is UTF-8.
         why = "a word of the command has bytes that are no UTF-8"
-        return Complaint(what="refused", why=why, fix="", exit_code=2)
+        return Complaint(what="refused", why=why, fix="type it again in UTF-8", exit_code=2)
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         why = f"{error.strerror or error}{where}"
-        return Complaint(what="not done", why=why, fix="", exit_code=1)
+        return Complaint(what="not done", why=why, fix=_FILE_FIX, exit_code=1)
     why = f"{type(error).__name__}: {error}"
     return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ Answer = TypeVar("Answer")
 _MARGIN_SECONDS = 5.0
 # How often a request is sent whose commit is in doubt.
 _TRIES = 3
+# A system's number for what its words say.
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -191,7 +194,9 @@ class Connection:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: Exception) -> ServiceUnreachableError:
-        return ServiceUnreachableError(self._url, str(error) or type(error).__name__)
+        return ServiceUnreachableError(
+            self._url, _ERRNO.sub("", str(error)) or type(error).__name__
+        )
 
     def _read(self, call: Call[Answer], response: httpx.Response) -> Answer:
         if not response.is_success:

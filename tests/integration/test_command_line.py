@@ -290,7 +290,11 @@ def test_a_service_that_is_not_there_is_told_with_7(run: CommandLine) -> None:
     done = run("task-types", CELERIAC_URL=url, CELERIAC_KEY="ck_any")
 
     assert done.returncode == 7
-    assert url in done.stderr
+    assert done.stderr.splitlines() == [
+        "error: not reachable",
+        f"  why   there is no answer from {url}: Connection refused",
+        "  fix   see that it runs there; --url or CELERIAC_URL names another",
+    ]
 
 
 def test_commands_import_no_library_of_the_service(run: CommandLine) -> None:
