@@ -120,6 +120,10 @@ class ParkingMixin(Taking):
 
     def _connparams(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002
         found = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]
+        # A step that takes messages and parks them, and whose answer was lost, must not be sent a
+        # second time: what it took then would be parked in the place of what it took before.
+        for name in ("retry", "retry_on_timeout", "retry_on_error"):
+            found.pop(name, None)
         # The blocking pop is answered within its own time.
         longest = max(_SOCKET_SECONDS, 2.0 * self.connection.brpop_timeout)  # type: ignore[attr-defined]
         for name in ("socket_timeout", "socket_connect_timeout"):

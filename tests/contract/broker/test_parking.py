@@ -6,9 +6,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 
 from celeriac.engine.broker import BrokerView
@@ -132,6 +134,24 @@ def test_a_new_connection_of_a_process_finds_what_the_lost_one_had_taken(
         assert parked(valkey) == 10
         assert len(_registry(valkey)) == 1
     lost.hub.close()
+
+
+def test_a_step_whose_answer_came_too_late_is_not_made_twice(valkey: ValkeyServer) -> None:
+    fill(valkey, 30)
+    # As Celery's papers have it; a second try would take ten more in the place of the first ten.
+    with Consuming(valkey.url, prefetch=10, socket_timeout=1, retry_on_timeout=True) as reader:
+        reader.take(10)
+        reader.acknowledge()
+        valkey.signal(signal.SIGSTOP)
+        going_on = Timer(1.5, valkey.signal, [signal.SIGCONT])
+        going_on.start()
+
+        with pytest.raises(redis.TimeoutError):
+            reader.run(lambda: reader.messages)
+        going_on.join()
+
+    with Consuming(valkey.url) as other:
+        assert sorted(other.take(20)) == list(range(10, 30))
 
 
 def test_what_another_connection_of_a_process_has_taken_stays_its_own(
