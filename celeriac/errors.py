@@ -51,6 +51,7 @@ sentence itself; `code` is part of the API and never changes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -167,8 +168,8 @@ class TaskNameNotFoundError(NotFoundError):
     code = "task_name_not_found"
     fix = "GET /task-types lists the names; why a module was not imported stands in the logs"
 
-    def __init__(self, name: str, *, question: str = "") -> None:
-        super().__init__(f"no task is registered under the name {name}")
+    def __init__(self, name: str, *, question: str = "", unloaded: Sequence[str] = ()) -> None:
+        super().__init__("; ".join((f"no task is registered under the name {name}", *unloaded)))
         self.name = name
         if question:
             # Which ones may have been meant; see core/nearest.py.

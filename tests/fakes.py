@@ -22,6 +22,7 @@ from celeriac.core.task_type import TaskType
 from celeriac.core.user import Role, User
 from celeriac.core.worker import NewWorker, Worker
 from celeriac.engine.contract import Contract
+from celeriac.engine.modules import ImportProblem
 from celeriac.errors import (
     FieldProblem,
     InvalidArgumentsError,
@@ -57,10 +58,15 @@ class ListedCatalogue:
 
     def __init__(self, *task_types: TaskType) -> None:
         self._by_name = {each.name: each for each in task_types}
+        self.unloaded: tuple[ImportProblem, ...] = ()
 
     def names(self) -> list[str]:
         """Return every name."""
         return sorted(self._by_name)
+
+    def problems(self) -> tuple[ImportProblem, ...]:
+        """Return what a test says could not be imported."""
+        return self.unloaded
 
     def describe(self, name: str) -> TaskType:
         """Return one of them."""
@@ -104,6 +110,10 @@ class FunctionCatalogue:
     def names(self) -> list[str]:
         """Return every name."""
         return sorted(self._contracts)
+
+    def problems(self) -> tuple[ImportProblem, ...]:
+        """Return that everything could be imported."""
+        return ()
 
     def describe(self, name: str) -> TaskType:
         """Return one of them."""

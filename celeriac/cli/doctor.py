@@ -15,7 +15,7 @@ from celeriac.cli.options import Options, environment_with, settings_with, twin_
 from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.render import json_text
 from celeriac.engine.local_broker import with_local_broker
-from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError
+from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, SettingsError
 from celeriac.files.store import FolderStore
 from celeriac.service.checkup import (
     Finding,
@@ -33,7 +33,9 @@ from celeriac.service.checkup import (
     is_sound,
     problem,
 )
+from celeriac.service.profiles import local_profile, read_profile
 from celeriac.settings import Settings, mask_url
+from celeriac.up.programs import Offer, ask_offer
 from celeriac.up.report import Printer, style_for
 from celeriac.wording import as_typed_here
 
@@ -74,6 +76,7 @@ def look_at_all(settings: Settings, options: Options) -> list[Finding]:
     return [
         *look_at_ledger(settings),
         *look_at_broker(beside.broker_url),
+        *look_at_tasks(settings),
         *check_keys(settings.secret_keys),
         *(check_modes(modes_of(settings)) if os.name != "nt" else ()),
     ]
@@ -133,6 +136,17 @@ def look_at_broker(url: str) -> list[Finding]:
     except BrokerUnavailableError as error:
         fix = "start it, or celeriac up; tasks wait in the ledger until it is back"
         return [problem(f"broker    {mask_url(url)}: {error.reason}", fix)]
+
+
+def look_at_tasks(settings: Settings) -> list[Finding]:
+    """Return which task modules the service of this data folder could not import."""
+    try:
+        profile = read_profile(local_profile(settings.data_dir))
+    except SettingsError:
+        return []
+    offer = Offer() if profile is None else ask_offer(profile.url, key=profile.key)
+    fix = "mend it; `celeriac up` takes it up with --reload, or at its next start"
+    return [problem(f"tasks     {each}", fix) for each in offer.unloaded]
 
 
 def modes_of(settings: Settings) -> dict[str, int]:

@@ -13,6 +13,7 @@ from celeriac.core.file_reference import MARK, FileId
 from celeriac.core.task import DEFAULT_QUEUE, Arguments, Codec
 from celeriac.core.task_type import TaskType, is_internal
 from celeriac.engine.contract import Contract
+from celeriac.engine.modules import ImportProblem
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
 from celeriac.files.file import SentFiles, refuse_strangers
@@ -37,6 +38,12 @@ class Catalogue:
     def names(self) -> list[str]:
         """Return the names of all tasks that may be submitted, in order."""
         return sorted(name for name in self._app.tasks if not is_internal(name))
+
+    def problems(self) -> tuple[ImportProblem, ...]:
+        """Return which task modules could not be imported, and why."""
+        # The loader of an existing app has none: it goes no further than the first.
+        found: tuple[ImportProblem, ...] = getattr(self._app.loader, "problems", ())
+        return found
 
     def list_task_types(self) -> list[TaskType]:
         """Return all tasks that may be submitted, in the order of their names."""

@@ -9,6 +9,7 @@ import sysconfig
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ class ImportProblem:
         """Say it in one sentence."""
         place = f" ({self.file}, line {self.line})" if self.file else ""
         return f"the task module {self.module} cannot be imported: {self.message}{place}"
+
+    @property
+    def brief(self) -> str:
+        """The same for callers over HTTP: neither folders, nor what the exception says."""
+        kind = self.message.partition(":")[0]
+        place = f" in {Path(self.file).name}, line {self.line}" if self.file else ""
+        return f"the task module {self.module} could not be loaded: {kind}{place}"
 
 
 def import_task_modules(names: Iterable[str]) -> tuple[ImportProblem, ...]:

@@ -10,6 +10,7 @@ from celeriac.core.file_reference import FileId
 from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
+from celeriac.engine.modules import ImportProblem
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
 from celeriac.service.callers import Caller, Scope
 
@@ -21,6 +22,10 @@ class Catalogue(Protocol):
 
     def names(self) -> Sequence[str]:
         """Return the name of every task function that may be submitted."""
+        ...
+
+    def problems(self) -> Sequence[ImportProblem]:
+        """Return which task modules could not be imported, and why."""
         ...
 
     def describe(self, name: str) -> TaskType:
@@ -89,14 +94,25 @@ class TaskTypeService:
         by.require(Scope.SUBMIT)
         return self._describe(name, by).schema
 
-    def question_about(self, name: str, *, by: Caller) -> str:
-        """Return which names a caller may have meant by one that is not there, as a question.
+    def list_unloaded(self, *, by: Caller) -> tuple[str, ...]:
+        """Return which task modules could not be imported, where and why, a sentence for each.
 
-        Empty when none is like it, or when the caller may not read the names there are.
+        Whoever does not see everything is told neither folders nor what the exceptions say.
+        """
+        may_see = by.sees_all and not by.task_patterns
+        return tuple(str(each) if may_see else each.brief for each in self._catalogue.problems())
+
+    def no_such_name(self, name: str, *, by: Caller) -> TaskNameNotFoundError:
+        """Return how a caller is told that there is no task of a name.
+
+        With the names that may have been meant and the modules that could not be imported, for one
+        who may read the names there are.
         """
         if Scope.READ not in by.scopes:
-            return ""
-        return did_you_mean(nearest(name, filter(by.knows, self.names())))
+            return TaskNameNotFoundError(name)
+        question = did_you_mean(nearest(name, filter(by.knows, self.names())))
+        unloaded = [each.brief for each in self._catalogue.problems()]
+        return TaskNameNotFoundError(name, question=question, unloaded=unloaded)
 
     def all(self) -> tuple[TaskType, ...]:
         """Return every task function, for the description of the whole service."""
@@ -107,4 +123,4 @@ class TaskTypeService:
             # The catalogue cannot say what was meant: it does not know who asks.
             with suppress(TaskNameNotFoundError):
                 return self._catalogue.describe(name)
-        raise TaskNameNotFoundError(name, question=self.question_about(name, by=by))
+        raise self.no_such_name(name, by=by)

@@ -191,16 +191,28 @@ def web_url(host: str, port: int) -> str:
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def ask_task_names(url: str, *, key: str) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a service says that can be submitted to it."""
+
+    names: tuple[str, ...] = ()
+    # Which task modules it could not import, a sentence for each.
+    unloaded: tuple[str, ...] = ()
+
+
+def ask_offer(url: str, *, key: str) -> Offer:
     """Return what can be submitted to a service; nothing when it does not say."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_TELL_SECONDS)
     try:
         connection.request("GET", "/task-types", headers={"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()
         found = json.loads(answer.read()) if answer.status == http.client.OK else {}
-        return [str(each["name"]) for each in found.get("task_types", ())]
+        return Offer(
+            names=tuple(str(each["name"]) for each in found.get("task_types", ())),
+            unloaded=tuple(map(str, found.get("unloaded", ()))),
+        )
     except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return []
+        return Offer()
     finally:
         connection.close()
 

@@ -134,6 +134,18 @@ def kept_code_line(problem: str) -> str:
     return f"✗ {'reload':<{_NAME}} {problem}; what runs goes on with the code it has"
 
 
+def unloaded_lines(problems: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines about task modules that could not be imported, for the end of all."""
+    if not problems:
+        return ()
+    mark = f"✗ {'tasks':<{_NAME}} "
+    return (
+        *(mark + each for each in problems),
+        f"  {'':<{_NAME}} the other tasks work; mend it, and start again unless `reload` says so",
+        "",
+    )
+
+
 def tasks_line(names: Sequence[str]) -> str:
     """Return the line about what can be submitted."""
     shown = ""

@@ -12,7 +12,7 @@ from celeriac.service.profiles import local_profile, read_profile
 from celeriac.settings import Settings, mask_url
 from celeriac.up.late_ledger import LateLedger
 from celeriac.up.ports import choose_port
-from celeriac.up.programs import WORKER_GRACE, Surroundings, ask_task_names
+from celeriac.up.programs import WORKER_GRACE, Offer, Surroundings, ask_offer
 from celeriac.up.report import (
     Printer,
     closing_lines,
@@ -20,6 +20,7 @@ from celeriac.up.report import (
     taken_port_line,
     tasks_line,
     try_words,
+    unloaded_lines,
     warning_line,
 )
 from celeriac.wording import command_word
@@ -94,10 +95,10 @@ def tell_ready(
     ledger.keep_profile(data_dir, url=url)
     link = ledger.make_start_link()
     profile = read_profile(local_profile(data_dir))
-    names = [] if profile is None else ask_task_names(url, key=profile.key)
-    words = try_words(names)
-    if names:
-        printer.say(tasks_line(names))
+    offer = Offer() if profile is None else ask_offer(url, key=profile.key)
+    words = try_words(offer.names)
+    if offer.names:
+        printer.say(tasks_line(offer.names))
     printer.say(
         *closing_lines(
             url=url,
@@ -107,7 +108,9 @@ def tell_ready(
             grace=WORKER_GRACE,
             start_link="" if link is None else f"{url}/start/{link}",
             to_try=f"{command_word()} {words}" if words else "",
-        )
+        ),
+        # Here it is read; the lines of the programs' logs are above the block, or scrolled away.
+        *unloaded_lines(offer.unloaded),
     )
 
 

@@ -183,6 +183,8 @@ class TaskTypesOut(BaseModel):
     """Everything that can be submitted."""
 
     task_types: list[TaskTypeOut]
+    # Task modules that could not be imported, a sentence for each; their tasks are missing here.
+    unloaded: list[str]
 
 
 class HealthOut(BaseModel):

@@ -62,6 +62,19 @@ def run_up(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
+def run_word(machine: UpProcess, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a word of the command line beside a machine."""
+    return subprocess.run(
+        [sys.executable, "-m", "celeriac", *words],
+        cwd=PROJECT,
+        env=clean_environment({"CELERIAC_DATA_DIR": str(machine.data)}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_one_command_answers_the_three_calls(machine: UpProcess) -> None:
     assert httpx.get(f"{machine.url}/readyz").status_code == 200
 
@@ -87,19 +100,8 @@ def test_without_an_admin_a_link_to_choose_a_password_is_told(machine: UpProcess
 
 
 def test_the_command_line_of_this_machine_may_ask_at_once(machine: UpProcess) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "celeriac", *words],
-            cwd=PROJECT,
-            env=clean_environment({"CELERIAC_DATA_DIR": str(machine.data)}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    submitted = run("submit", "process", "data=x", "--watch")
-    checked = run("doctor")
+    submitted = run_word(machine, "submit", "process", "data=x", "--watch")
+    checked = run_word(machine, "doctor")
 
     assert (submitted.returncode, submitted.stdout) == (0, '"Processed: x"\n'), submitted.stderr
     assert checked.returncode == 0, checked.stdout
@@ -343,6 +345,13 @@ def test_a_task_module_that_cannot_be_imported_is_told_with_file_and_line_and_th
             for each in lines
         ), machine.log_text()
         assert "line 2" in "".join(lines)
+        machine.wait_for_log("the other tasks work")
+        below = machine.log_text().partition("Stop   Ctrl-C")[2]
+        assert "✗ tasks" in below
+        assert f"{project / 'broken_tasks.py'}, line 2" in below
+        checked = run_word(machine, "doctor")
+        assert checked.returncode == 8
+        assert "✗ tasks     the task module broken_tasks cannot be imported" in checked.stdout
 
 
 def test_an_app_that_cannot_be_imported_is_told_and_nothing_stays(tmp_path: Path) -> None:

@@ -118,16 +118,16 @@ async def submit_task(request: Request) -> Response:
             return await _submit_and_wait(request, bearer, seconds)
         answer = accepted_task(await _submit(request, bearer))
     except TaskNameNotFoundError as error:
-        question = await run_in_threadpool(_question_about, request, error.name, bearer)
-        raise TaskNameNotFoundError(error.name, question=question) from error
+        told = await run_in_threadpool(_no_such_name, request, error.name, bearer)
+        raise told from error
     if seconds:
         answer.headers[APPLIED] = RESPOND_ASYNC
     return answer
 
 
-def _question_about(request: Request, name: str, bearer: Bearer) -> str:
+def _no_such_name(request: Request, name: str, bearer: Bearer) -> TaskNameNotFoundError:
     parts = parts_of(request)
-    return parts.task_types.question_about(name, by=parts.access.admit(bearer))
+    return parts.task_types.no_such_name(name, by=parts.access.admit(bearer))
 
 
 async def _submit(request: Request, bearer: Bearer, *, task_id: TaskId | None = None) -> Accepted:

@@ -22,7 +22,8 @@ router = APIRouter(tags=["task types"])
 def list_task_types(who: SignedIn, task_types: TaskTypes) -> TaskTypesOut:
     """List every task name that can be submitted, with what it takes."""
     found = task_types.list_task_types(by=who)
-    return TaskTypesOut(task_types=[TaskTypeOut.of(each) for each in found])
+    unloaded = list(task_types.list_unloaded(by=who))
+    return TaskTypesOut(task_types=[TaskTypeOut.of(each) for each in found], unloaded=unloaded)
 
 
 @router.get(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from celeriac.core.user import Role
+from celeriac.engine.modules import ImportProblem
 from celeriac.errors import NotPermittedError, TaskNameNotFoundError
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.task_types import TaskTypeService
@@ -10,6 +11,9 @@ from tests.fakes import ListedCatalogue, make_caller, process_type
 
 REPORT = process_type(name="report")
 PROCESS = process_type()
+BROKEN = ImportProblem(
+    module="tasks", file="/home/ada/tasks.py", line=3, message="SyntaxError: near canary"
+)
 
 
 @pytest.fixture
@@ -55,8 +59,8 @@ def test_a_name_that_was_meant_is_told_to_those_for_whom_it_is_there(
         task_types.get_task_type("procss", by=reader)
 
     assert caught.value.fix.startswith("did you mean process? GET /task-types lists")
-    assert task_types.question_about("procss", by=other) == ""
-    assert task_types.question_about("procss", by=blind) == ""
+    assert task_types.no_such_name("procss", by=other).fix == TaskNameNotFoundError.fix
+    assert task_types.no_such_name("procss", by=blind).fix == TaskNameNotFoundError.fix
 
 
 def test_who_may_submit_reads_the_schema_of_what_there_is_for_them(
@@ -80,3 +84,30 @@ def test_a_key_for_other_names_reads_no_task_type(task_types: TaskTypeService) -
 
 def test_the_whole_service_is_described_with_all_of_them(task_types: TaskTypeService) -> None:
     assert task_types.all() == (PROCESS, REPORT)
+
+
+def test_a_name_that_is_not_there_is_told_with_what_could_not_be_imported() -> None:
+    catalogue = ListedCatalogue(PROCESS)
+    catalogue.unloaded = (BROKEN,)
+    service = TaskTypeService(catalogue)
+
+    with pytest.raises(TaskNameNotFoundError) as missing:
+        service.get_task_type("hello.greet", by=make_caller("ada"))
+
+    said = str(missing.value)
+    assert "the task module tasks could not be loaded: SyntaxError in tasks.py, line 3" in said
+    assert "canary" not in said
+    assert "/home" not in said
+
+
+@pytest.mark.parametrize(("role", "is_whole"), [(Role.SUBMITTER, False), (Role.OPERATOR, True)])
+def test_only_who_sees_everything_reads_where_and_why_a_module_could_not_be_imported(
+    role: Role, *, is_whole: bool
+) -> None:
+    catalogue = ListedCatalogue(PROCESS)
+    catalogue.unloaded = (BROKEN,)
+
+    (told,) = TaskTypeService(catalogue).list_unloaded(by=make_caller("ada", role))
+
+    assert ("canary" in told) is is_whole
+    assert ("/home/ada/tasks.py" in told) is is_whole
