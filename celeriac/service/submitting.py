@@ -21,6 +21,8 @@ from celeriac.core.file_reference import find_file_ids
 from celeriac.core.task import TaskId, Twin
 from celeriac.errors import (
     CeleriacError,
+    FieldProblem,
+    InvalidArgumentsError,
     InvalidBatchError,
     InvalidRequestError,
     TaskNameNotFoundError,
@@ -126,6 +128,11 @@ class SubmitService:
         """
         accepted = self.submit_soon(request, by=by, task_id=task_id).result()
         return report_at_first(accepted.outcomes)
+
+    def problems_with(self, request: SubmitRequest) -> tuple[FieldProblem, ...]:
+        """Return what is wrong with the arguments of a request that is not to be submitted."""
+        checked = self._checking.check(request)
+        return checked.problems if isinstance(checked, InvalidArgumentsError) else ()
 
     def submit_soon(
         self,

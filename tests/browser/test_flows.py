@@ -85,6 +85,33 @@ def test_a_bad_argument_is_told_beside_its_field(user1: Page) -> None:
     expect(user1.locator(".wrong")).to_contain_text("greater than or equal to 0")
 
 
+def test_all_that_is_wrong_is_told_at_once(user1: Page) -> None:
+    open_form(user1, "image.thumbnail")
+    user1.get_by_label("Width").fill("wide")
+    submit(user1)
+
+    summary = user1.get_by_role("alert")
+    expect(summary).to_contain_text("Width: must be a whole number")
+    expect(summary).to_contain_text("Image: Field required")
+    expect(user1.locator("[aria-invalid]")).to_have_count(2)
+
+
+def test_what_is_typed_while_the_session_ends_is_not_lost(user1: Page) -> None:
+    open_form(user1, "text.wordcount")
+    user1.get_by_role("textbox").first.fill("one two two")
+    user1.context.clear_cookies()
+    submit(user1)
+    expect(user1.get_by_role("alert")).to_contain_text("nothing was submitted")
+    user1.get_by_label("Name").fill("user1")
+    user1.get_by_label("Password").fill("password1")
+    user1.get_by_role("button", name="Sign in").click()
+    expect(user1.get_by_role("textbox").first).to_have_value("one two two")
+
+    submit(user1)
+
+    expect(user1.locator("#heading .state")).to_have_text("completed")
+
+
 def test_progress_is_seen_and_focus_and_folds_stay(user1: Page) -> None:
     open_form(user1, "process")
     user1.get_by_role("textbox").first.fill("words")

@@ -51,6 +51,18 @@ def told(problem: FieldProblem) -> str:
     return f"{place}: {problem.detail}" if place else problem.detail
 
 
+def with_others(
+    unreadable: Sequence[FieldProblem], others: Sequence[FieldProblem]
+) -> tuple[FieldProblem, ...]:
+    """Return what is wrong with a form, all at once.
+
+    What could not be read is also told as missing: one word about each field is enough. What is
+    said of all of them together may only follow from one that could not be read.
+    """
+    told = {"", *(first_step(each.pointer) for each in unreadable)}
+    return (*unreadable, *(each for each in others if first_step(each.pointer) not in told))
+
+
 def arguments_from(
     fields: Sequence[Field], sent: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Json], tuple[FieldProblem, ...]]:

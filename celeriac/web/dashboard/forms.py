@@ -216,7 +216,9 @@ _HELP = {
 
 def _help(field: Field, description: str, told_of: Mapping[str, Json]) -> str:
     said = [f"{description.rstrip('.')}."] if description else []
-    if field.kind in _HELP:
+    if field.kind is Kind.JSON and told_of.get("properties"):
+        said.append(_example(told_of["properties"]))
+    elif field.kind in _HELP:
         said.append(_HELP[field.kind])
     if field.kind in (Kind.WHOLE, Kind.NUMBER):
         said.append(_range("", field.minimum, field.maximum))
@@ -225,6 +227,11 @@ def _help(field: Field, description: str, told_of: Mapping[str, Json]) -> str:
     if field.kind is Kind.LINES:
         said.append(_range(" of them", told_of.get("minItems"), told_of.get("maxItems")))
     return " ".join(each for each in said if each)
+
+
+def _example(properties: Mapping[str, Json]) -> str:
+    names = [f"{json.dumps(name, ensure_ascii=False)}: …" for name in properties]
+    return f"As JSON: {{{', '.join(names)}}}."
 
 
 def _range(unit: str, least: float | None, most: float | None) -> str:

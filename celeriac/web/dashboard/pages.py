@@ -158,7 +158,8 @@ def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime)
         result_files=_files(value, task),
         argument_files=_files(json.loads(task.arguments.text), task),
         failure=None if task.error is None else failure_of(task.error),
-        attempts=tuple(_try(each, now=now) for each in attempts),
+        # The last one is what one came for.
+        attempts=tuple(_try(each, now=now) for each in reversed(attempts)),
         is_cancellable=not task.state.is_final and not is_stopping,
         is_stopping=is_stopping,
         is_repeatable=kwargs_of(task) is not None,

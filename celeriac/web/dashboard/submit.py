@@ -32,7 +32,7 @@ from celeriac.service.submission import (
 )
 from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
-from celeriac.web.dashboard.answers import arguments_from, first_step, refill
+from celeriac.web.dashboard.answers import arguments_from, first_step, refill, with_others
 from celeriac.web.dashboard.chosen_files import add_files, read_page, to_choose_again
 from celeriac.web.dashboard.forms import Field, Kind, fields_of, fill
 from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting, to_page
@@ -102,7 +102,11 @@ async def submit(
         kept.kwargs, problems = arguments_from(fields, sent.texts)
         named = add_files(kept.kwargs, fields, sent.files, before)
         options, option_problems = options_from(sent.texts, now=datetime.now(UTC))
-        if not problems and not option_problems:
+        if problems or option_problems:
+            wanted = SubmitRequest(name=name, kwargs=kept.kwargs, files=named)
+            others = await run_in_threadpool(submitting.problems_with, wanted)
+            problems = with_others(problems, others)
+        else:
             task_id = TaskId(visit.task_id(f"{name}\0{text_of(sent.texts, 'nonce')}", sent.said))
             wanted = SubmitRequest(name=name, kwargs=kept.kwargs, files=named, options=options)
             try:
@@ -117,7 +121,6 @@ async def submit(
                 kept.task = report.task
                 return to_page(_task_url(report.task.id))
     problems = (*problems, *option_problems)
-    # What could not be read would also be told as missing: one word about each field is enough.
     return _form_page(
         request,
         visit,

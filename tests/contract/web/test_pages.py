@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -86,6 +87,8 @@ def every_page(service: Service, ada: Browser) -> dict[str, Page]:
         "choose": ada.get("/ui/submit"),
         "form": ada.get("/ui/submit/process"),
         "form again": Page(wrong),
+        "old form": Page(ada.client.post("/ui/submit/process", data={"arg.data": HOSTILE})),
+        "signed out": Page(service.client().post("/ui/submit/process", data={"arg.data": HOSTILE})),
         "task": ada.get(path),
         "failed": ada.get(failed),
         "nothing": ada.get("/ui/nothing"),
@@ -99,10 +102,22 @@ def test_every_page_is_sound(service: Service, ada: Browser) -> None:
         assert page.headers["referrer-policy"] == "no-referrer", name
         assert page.headers["cache-control"] == "no-store", name
         assert page.text.startswith("<!doctype html>"), name
-        assert len(page.all("h1")) == 1, name
+        assert_outline(page, name)
         assert page.all("html") == [{"lang": "en"}], name
         assert_nothing_inline(page, name)
         assert_labels(page, name)
+
+
+def assert_outline(page: Page, name: str) -> None:
+    """What somebody who hears a page finds their way by: its title, landmarks and headings."""
+    levels = [int(tag[1]) for tag, _ in page.elements if tag in ("h1", "h2", "h3")]
+    assert levels[:1] == [1], name
+    assert levels.count(1) == 1, name
+    assert all(after - before <= 1 for before, after in pairwise(levels)), name
+    assert [each["id"] for each in page.all("main")] == ["main"], name
+    assert all(each.get("aria-label") for each in page.all("nav")), name
+    assert all("alt" in each for each in page.all("img")), name
+    assert " · Celeriac</title>" in page.text, name
 
 
 def assert_nothing_inline(page: Page, name: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from celeriac.errors import FieldProblem
-from celeriac.web.dashboard.answers import arguments_from, refill
+from celeriac.web.dashboard.answers import arguments_from, refill, with_others
 from celeriac.web.dashboard.forms import REST, Field, Kind, fields_of, fill
 
 Json = Any
@@ -86,6 +86,23 @@ def test_a_field_tells_what_it_is_for_and_what_it_takes() -> None:
 )
 def test_bounds_are_told_in_words(schema: Json, help_: str) -> None:
     assert field_of(schema).help == help_
+
+
+def test_an_object_tells_the_names_in_it() -> None:
+    address = {"type": "object", "properties": {"street": {}, "number": {}}}
+
+    assert field_of(address).help == 'As JSON: {"street": …, "number": …}.'
+
+
+def test_what_is_wrong_is_told_at_once_and_once_of_each_field() -> None:
+    unreadable = (FieldProblem("/ratio", "must be a number"),)
+    others = [FieldProblem(at, "is wrong") for at in ("/ratio", "/copies", "/address/street", "")]
+
+    assert [each.pointer for each in with_others(unreadable, others)] == [
+        "/ratio",
+        "/copies",
+        "/address/street",
+    ]
 
 
 def test_a_switch_that_may_be_left_alone_is_a_choice_of_three() -> None:

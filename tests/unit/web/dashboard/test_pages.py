@@ -241,6 +241,23 @@ def test_each_attempt_tells_how_it_ended() -> None:
     assert shown.failure.title == "ValueError"
 
 
+def test_the_last_attempt_stands_first() -> None:
+    def attempt(number: int) -> Attempt:
+        return Attempt(
+            task_id=TaskId("task-1"),
+            number=number,
+            worker="w",
+            started_at=NOON,
+            finished_at=NOON,
+            ending="retried",
+            error=None,
+        )
+
+    shown = detail_of(report_of(), [attempt(1), attempt(2)], now=NOW).attempts
+
+    assert [each.number for each in shown] == [2, 1]
+
+
 def test_a_name_goes_on_in_the_next_line_after_its_dots_and_is_never_markup() -> None:
     assert breakable("text.word_count") == "text.<wbr>word_<wbr>count"
     assert breakable("<b>.x.") == "&lt;b&gt;.<wbr>x."
