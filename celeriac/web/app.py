@@ -40,6 +40,7 @@ from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
 from celeriac.web.api import health, keys, queues, submit, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
+from celeriac.web.dashboard import guard as dashboard_guard
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
 from celeriac.web.dashboard.rendering import warm_up as warm_up_pages
@@ -250,6 +251,8 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
         app.include_router(router, include_in_schema=False)
     app.add_middleware(Shell)
     add_problem_handlers(app)
+    # Only what no route takes comes here: a route that finds nothing raises an error of ours.
+    app.exception_handler(404)(dashboard_guard.nowhere)
     # FastAPI's own way of giving an app another document.
     app.openapi = _describer(app, parts)  # type: ignore[method-assign]
     return app

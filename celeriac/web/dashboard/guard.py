@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
@@ -27,7 +28,7 @@ from celeriac.web.dashboard.visits import (
     read_cookie,
 )
 from celeriac.web.parts import parts_of
-from celeriac.web.problems import RETRY_AFTER_SECONDS, status_of
+from celeriac.web.problems import RETRY_AFTER_SECONDS, answer_to, status_of
 from celeriac.web.refusals import FormRefusedError
 from celeriac.wording import as_typed_here
 
@@ -107,6 +108,22 @@ def problem_page(
         detail=detail,
         fix=as_typed_here(error.fix) if error else "",
     )
+
+
+async def nowhere(request: Request, error: Exception) -> Response:
+    """Answer a path that leads nowhere: as a page to a browser, else as a problem.
+
+    Whoever is signed in stays so on it; anything that stands in the way of finding that out is no
+    reason for another answer.
+    """
+    if "text/html" not in request.headers.get("accept", ""):
+        answer = await answer_to(request, error)
+        if answer is None:
+            raise error
+        return answer
+    with suppress(CeleriacError):
+        await signed_in(request, await visiting(request))
+    return problem_page(request, 404, "No page has this address")
 
 
 def to_sign_in(request: Request) -> Response:

@@ -27,6 +27,7 @@ from celeriac.web.flower import own_tasks
 from celeriac.web.flower.acts import act_of
 from celeriac.web.flower.rules import LIST, Way, changes, task_of, way_of
 from celeriac.web.flower.upstream import Answer, Headers, Upstream
+from celeriac.web.flower.way_back import with_way_back
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import headers_of, status_of
 from celeriac.web.refusals import FlowerBrokenError, FlowerMissingError, FormRefusedError
@@ -155,6 +156,8 @@ async def ask_flower(request: Request, rest: str, who: Known) -> Response:
     )
     try:
         _check(answer)
+        if request.method == "GET" and _is_page(answer):
+            return await _shown(request, answer)
     except BaseException:
         answer.close()
         raise
@@ -231,6 +234,22 @@ async def _list_own(request: Request, upstream: Upstream, who: Caller, body: byt
     own = [row for row in rows if TaskId(row["uuid"]) in seen]
     shown = json.dumps(own_tasks.page_of_own(own, fields))
     return Response(shown, headers=_headers(request), media_type="application/json")
+
+
+def _is_page(answer: Answer) -> bool:
+    return any(
+        name == "content-type" and value.startswith("text/html") for name, value in answer.headers
+    )
+
+
+async def _shown(request: Request, answer: Answer) -> Response:
+    """Return a page of Flower's as it is shown here."""
+    page = await answer.read(most_bytes=own_tasks.MOST_LIST_BYTES)
+    answer.close()
+    passed = {name: value for name, value in answer.headers if name in _ANSWERED}
+    # It is longer now. Its tag holds: the same page of Flower's is always shown in the same way.
+    passed.pop("content-length", None)
+    return Response(with_way_back(page), answer.status, {**passed, **_headers(request)})
 
 
 def _check(answer: Answer) -> None:

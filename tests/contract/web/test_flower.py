@@ -131,6 +131,8 @@ def test_its_pages_are_for_everybody_who_is_signed_in(service: Service, role: Ro
         assert page.status_code == 200, path
         assert "Flower" in page.text
         assert page.headers["content-security-policy"] == POLICY
+        assert page.text.count('href="/ui"') == 1, path
+        assert page.text.rstrip().endswith("</html>")
     assert browser.client.get("/flower/healthcheck", headers=HERE).text == "OK"
 
 

@@ -363,6 +363,24 @@ def test_what_is_no_page_is_told_as_a_page(stranger: httpx.Client, method: str) 
     assert response.headers["content-type"].startswith("text/html")
 
 
+def test_an_address_that_leads_nowhere_is_a_page_for_a_browser_and_a_problem_for_a_program(
+    stranger: httpx.Client, ada: Browser
+) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+    for_stranger = stranger.get("/nothing", headers=browser)
+    for_ada = ada.client.get("/nothing", headers=browser)
+
+    for response in (for_stranger, for_ada):
+        assert response.status_code == 404
+        assert response.headers["content-type"].startswith("text/html")
+        assert "script-src 'self'" in response.headers["content-security-policy"]
+        assert "There is nothing here" in response.text
+    assert "To the sign-in page" in for_stranger.text
+    assert "To your tasks" in for_ada.text
+    assert ada.client.get("/nothing").headers["content-type"] == "application/problem+json"
+
+
 def test_a_failure_of_ours_is_told_as_a_page_that_tells_nothing(
     service: Service, ada: Browser
 ) -> None:
