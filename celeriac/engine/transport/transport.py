@@ -12,15 +12,39 @@ from celeriac.engine.transport.channel import Channel, SentinelChannel
 _FLUSH_SECONDS = 0.5
 
 
+class Poller(kombu_redis.MultiChannelPoller):
+    """Kombu's, but for a pop that waits while the window fills up: its answer is read.
+
+    Kombu leaves that in its socket until there is room again: popped, and parked nowhere, for as
+    long as the tasks take that fill the slots. Read, it is parked and delivered like any other, one
+    more than there is room for.
+    """
+
+    def on_readable(self, fileno: int) -> None:
+        """Read what has come for a channel."""
+        channel, kind = self._fd_to_chan.get(fileno, (None, ""))
+        if kind == "BRPOP" and channel._in_poll:  # noqa: SLF001 - as kombu asks it
+            channel.handlers[kind]()
+        else:
+            super().on_readable(fileno)
+
+    def _update_brpop_polling(self) -> None:
+        """Go on listening, where kombu stops."""
+
+
 class _BatchedTransport:
     # Whether an event loop calls us again when nothing is read.
     has_loop = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cycle: Any = Poller()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Have the event loop read, and acknowledge now and then."""
         super().register_with_event_loop(connection, loop)  # type: ignore[misc]
         self.has_loop = True
-        cycle = self.cycle  # type: ignore[attr-defined]
+        cycle = self.cycle
 
         def flush() -> None:
             for channel in list(cycle._channels):  # noqa: SLF001 - kombu has no public word for it

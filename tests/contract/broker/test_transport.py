@@ -378,6 +378,27 @@ def test_a_doorbell_that_is_requeued_at_once_is_back_in_its_queue(valkey: Valkey
         assert parked(valkey) == 1
 
 
+def test_what_a_pop_brings_when_the_window_has_filled_meanwhile_is_delivered_and_parked(
+    valkey: ValkeyServer,
+) -> None:
+    many = Many()
+    with Consuming(valkey.url, prefetch=10, on_message=many) as reader:
+        _ring(valkey, "a")
+        reader.run(lambda: many.messages)
+        # The next pop waits already.
+        reader.idle(0.1)
+        reader.consumer.qos(prefetch_count=1)
+        reader.idle(0.1)
+
+        _ring(valkey, "b", "c")
+        reader.run(lambda: len(many.messages) == 2)
+
+        # One in hand for which there was no room, and no pop after it.
+        assert [message.headers["id"] for message in many.messages] == ["a", "b"]
+        assert parked(valkey) == 2
+        assert valkey.client().llen("default") == 1
+
+
 def test_a_queue_whose_consumer_was_exchanged_goes_to_the_new_one(valkey: ValkeyServer) -> None:
     many = Many()
     plain: list[Any] = []
