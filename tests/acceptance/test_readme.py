@@ -146,6 +146,16 @@ def test_the_three_calls_go_as_they_are_shown(reader: Reader) -> None:
     assert '"status":"completed","result":"Processed: example data"' in read_back.stdout
 
 
+def test_a_wrong_password_is_told_where_the_token_is_asked_for(reader: Reader) -> None:
+    ask = re.split(r"\n\n", block_with(README, "sh", "TOKEN="))[0]
+
+    typed = reader.type(ask.replace("YOUR-PASSWORD", "not-my-password"))
+
+    assert "password" in typed.stderr
+    assert typed.stdout == ""
+    assert "Traceback" not in typed.stderr
+
+
 def test_every_line_of_the_command_line_does_what_stands_beside_it(reader: Reader) -> None:
     (reader.clone / "story.txt").write_text("once upon a time")
     ended = reader.type("python run.py submit text.wordcount text=x --quiet").stdout.strip()
