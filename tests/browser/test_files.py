@@ -26,7 +26,7 @@ def width_of(page: Page, picture: str) -> int:
     image = page.locator(picture)
     expect(image).to_be_visible()
     image.scroll_into_view_if_needed()
-    page.wait_for_function("image => image.complete", arg=image.element_handle())
+    image.evaluate("image => image.decode()")
     return int(image.evaluate("image => image.naturalWidth"))
 
 

@@ -44,8 +44,12 @@ _FAILURE = """<!doctype html>
 <head><meta charset="utf-8"><title>This failed · Celeriac</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="/ui/static/celeriac.css"></head>
-<body><main class="narrow"><h1>This failed</h1>
+<body><header class="top"><div class="top-inner">
+<a class="brand" href="/ui">Celeriac</a></div></header>
+<main id="main" class="narrow"><h1>This failed</h1>
 <div class="card stack"><p>The fault is ours, and it was logged.</p>
+<p class="faint">Try it again. If it stays, whoever runs this service finds the reason in its
+log.</p>
 <p><a class="button" href="/ui">To your tasks</a></p></div></main></body>
 </html>
 """

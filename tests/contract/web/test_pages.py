@@ -389,5 +389,7 @@ def test_a_failure_of_ours_is_told_as_a_page_that_tells_nothing(
     page = ada.get("/ui/tasks")
 
     assert page.status == 500
+    assert "Try it again" in page.text
+    assert_outline(page, "failure")
     assert "canary" not in page.text
     assert set(page.headers["content-security-policy"].split("; ")) == POLICY
