@@ -10,12 +10,11 @@ of.
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+
+from celeriac.ledger.driver import DRIVER_ERROR, execute
 
 # Elsewhere a file that is open cannot be deleted, and SQLite deletes its log.
 IS_POSSIBLE = os.name == "posix"
@@ -26,26 +25,21 @@ _sync = getattr(os, "fdatasync", os.fsync)
 class Ahead:
     """One such commit. A context: round the transaction and what waits for the disk after it."""
 
-    def __init__(self, database: Path) -> None:
-        self._log_path = database.with_name(f"{database.name}-wal")
+    def __init__(self, database: str) -> None:
+        self._log_path = f"{database}-wal"
         self._log: int | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._log is not None:
             os.close(self._log)
             self._log = None
 
     def before(self, connection: Connection) -> None:
         """Prepare a connection, before its transaction."""
-        connection.exec_driver_sql("PRAGMA synchronous=NORMAL")
+        execute(connection, "PRAGMA synchronous=NORMAL")
 
     def begun(self) -> None:
         """Open the log, in the transaction: now nobody deletes it and begins another one.
@@ -57,8 +51,8 @@ class Ahead:
     def after(self, connection: Connection) -> None:
         """Leave a connection as every other is, after its transaction."""
         try:
-            connection.exec_driver_sql("PRAGMA synchronous=FULL")
-        except SQLAlchemyError:
+            execute(connection, "PRAGMA synchronous=FULL")
+        except DRIVER_ERROR:
             # Nobody shall write over it and take what is written for kept.
             connection.invalidate()
 

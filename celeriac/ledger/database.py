@@ -24,6 +24,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
 from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
+from celeriac.ledger.driver import DRIVER_ERROR, DRIVER_REFUSALS, execute
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
 from celeriac.ledger.line import LineTooLongError, WritersLine
 
@@ -35,7 +36,8 @@ T = TypeVar("T")
 _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
 # What is wrong is what was to be written.
-_REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)
+_REFUSALS = (IntegrityError, DataError, *DRIVER_REFUSALS, ValueError, OverflowError)
+_FAILURES = (SQLAlchemyError, DRIVER_ERROR, OSError)
 
 
 class RefusedRowError(InvalidOptionError):
@@ -52,6 +54,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = read_url(url)
         self.dialect = self.url.get_backend_name()
+        # The file of a SQLite database; None for a server.
+        self.file = Path(self.url.database or "") if self.dialect == "sqlite" else None
+        self._path = "" if self.file is None else str(self.file)
         self._line: WritersLine | None = None
         self._line_lock = threading.Lock()
         # Which file a SQLite database's path named when it was opened; None before that.
@@ -64,11 +69,6 @@ class Database:
         """The engine, for statements to be compiled and run by."""
         return self._engine
 
-    @property
-    def file(self) -> Path | None:
-        """The file of a SQLite database; None for a server."""
-        return Path(self.url.database or "") if self.dialect == "sqlite" else None
-
     def read(self, act: Callable[[Connection], T]) -> T:
         """Run something that only reads, each statement for itself.
 
@@ -80,7 +80,7 @@ class Database:
                 self._check_file()
                 with self._engine.connect() as connection:
                     return act(connection)
-            except (SQLAlchemyError, OSError) as error:
+            except _FAILURES as error:
                 if not (left and _is_worth_another_try(error)):
                     raise self._unavailable(error) from error
         raise AssertionError("the last try returns or raises")
@@ -126,7 +126,7 @@ class Database:
             value = self._write_once(act, doubt)
             seen(value)
             return value
-        with Ahead(self.file) as ahead:
+        with Ahead(self._path) as ahead:
             with self._turn():
                 self._check_file()
                 with self._engine.connect() as connection:
@@ -145,7 +145,7 @@ class Database:
                 raise RefusedRowError(_sentence(error)) from error
             except LineTooLongError as error:
                 raise LedgerUnavailableError("other writers were in the way too long") from error
-            except (SQLAlchemyError, OSError) as error:
+            except _FAILURES as error:
                 if doubt.is_commit_sent:
                     raise CommitInDoubtError(_sentence(error)) from error
                 if not (left and _is_worth_another_try(error)):
@@ -203,12 +203,12 @@ class Database:
         """Return the line in which this machine's writers of a SQLite file stand."""
         with self._line_lock:
             if self._line is None:
-                path = Path(self.url.database or "")
+                path = Path(self._path)
                 try:
                     # A child opens the file of its parent, and makes no other in its place.
                     if self._identity is None:
                         make_file(path)
-                        self._identity = identity_of(path)
+                        self._identity = identity_of(self._path)
                     self._line = WritersLine(path)
                 except OSError as error:
                     raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
@@ -219,10 +219,11 @@ class Database:
 
         What is written to a file that was removed is lost when the last process closes it.
         """
-        file = self.file
-        if file is None or self._identity is None or identity_of(file) == self._identity:
+        if self._identity is None or identity_of(self._path) == self._identity:
             return
-        raise LedgerUnavailableError(f"{file}: it was removed or replaced while it was in use")
+        raise LedgerUnavailableError(
+            f"{self._path}: it was removed or replaced while it was in use"
+        )
 
     def _unavailable(self, error: BaseException) -> LedgerUnavailableError:
         # A server's name stands in what its driver says; SQLite names no file.
@@ -239,22 +240,28 @@ class Database:
         if ahead is not None:
             ahead.before(connection)
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN")
+            self._say(connection, "BEGIN IMMEDIATE" if self.file is not None else "BEGIN")
             try:
                 if ahead is not None:
                     ahead.begun()
                 value = act(connection)
                 doubt.is_commit_sent = True
-                connection.exec_driver_sql("COMMIT")
+                self._say(connection, "COMMIT")
             except BaseException:
                 if not connection.invalidated:
-                    with contextlib.suppress(SQLAlchemyError):
-                        connection.exec_driver_sql("ROLLBACK")
+                    with contextlib.suppress(SQLAlchemyError, DRIVER_ERROR):
+                        self._say(connection, "ROLLBACK")
                 raise
         finally:
             if ahead is not None and not connection.invalidated:
                 ahead.after(connection)
         return value
+
+    def _say(self, connection: Connection, word: str) -> None:
+        if self.file is None:
+            connection.exec_driver_sql(word)
+        else:
+            execute(connection, word)
 
 
 class _Doubt:

@@ -222,15 +222,19 @@ def _plan_once_statement() -> Select[Any]:
     """Have PostgreSQL plan the statements of this transaction at their first run only.
 
     To plan a claim or a completion takes it as long as to write twenty rows. These statements find
-    rows by their ids: with the scan of a whole table ruled out, a plan that was made for a small
-    one walks the same index when it is large.
+    rows by their ids: with the scan of a whole table ruled out, or of a whole index that happens to
+    have the id in it, a plan that was made for a small one walks the same index when it is large.
     """
     is_local: ColumnElement[bool] = literal_column("TRUE")
     return select(
-        func.set_config(
-            literal_column("'plan_cache_mode'"), literal_column("'force_generic_plan'"), is_local
-        ),
-        func.set_config(literal_column("'enable_seqscan'"), literal_column("'off'"), is_local),
+        *(
+            func.set_config(literal_column(f"'{name}'"), literal_column(f"'{value}'"), is_local)
+            for name, value in (
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("enable_indexonlyscan", "off"),
+            )
+        )
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, CursorResult, and_, bindparam
+from sqlalchemy import ColumnElement, Connection, and_, bindparam
 from sqlalchemy.sql.elements import CompilerElement
 
 from celeriac.ledger.database import Database
+from celeriac.ledger.driver import execute
 from celeriac.ledger.incoming import Columns, among, check_text, dump, encode, incoming, words
 
 
@@ -31,10 +33,10 @@ class Statement:
     """A compiled statement: a run costs the driver's time and nothing more.
 
     Built at its first run, so that a program pays only for what it uses. Values go in and come out
-    as the database has them, without SQLAlchemy's type processing.
+    as the database has them, without SQLAlchemy's type processing; rows are named tuples.
     """
 
-    __slots__ = ("_build", "_database", "_fixed", "_names", "_text")
+    __slots__ = ("_build", "_database", "_fixed", "_names", "_row", "_text")
 
     def __init__(self, database: Database, build: Callable[[], CompilerElement]) -> None:
         self._database = database
@@ -44,26 +46,46 @@ class Statement:
         self._fixed: dict[str, Any] = {}
         # In which order the driver wants them; None when it takes them by name.
         self._names: tuple[str, ...] | None = None
+        # Makes a row out of what SQLite's driver returns; others return rows.
+        self._row: Callable[[Sequence[Any]], Any] | None = None
 
     def rows(self, connection: Connection, **values: Any) -> Sequence[Any]:
         """Run it and return all its rows."""
-        return self._run(connection, values).fetchall()
+        answer = self._run(connection, values)
+        if self._database.file is None:
+            found: Sequence[Any] = answer.fetchall()
+            return found
+        return list(map(self._maker_of(answer), answer))
 
     def first(self, connection: Connection, **values: Any) -> Any:
         """Run it and return its first row, None when there is none."""
-        return self._run(connection, values).fetchone()
+        answer = self._run(connection, values)
+        row = answer.fetchone()
+        if row is None or self._database.file is None:
+            return row
+        # Or the statement would go on, and keep the database from being copied to its file.
+        made = self._maker_of(answer)(row)
+        answer.close()
+        return made
 
     def count(self, connection: Connection, **values: Any) -> int:
         """Run it and return how many rows it changed."""
-        return self._run(connection, values).rowcount
+        return int(self._run(connection, values).rowcount)
 
-    def _run(self, connection: Connection, values: dict[str, Any]) -> CursorResult[Any]:
+    def _run(self, connection: Connection, values: dict[str, Any]) -> Any:
         if not self._text:
             self._compile()
         given = {**self._fixed, **values}
         if self._names is None:
             return connection.exec_driver_sql(self._text, given)
-        return connection.exec_driver_sql(self._text, tuple(given[name] for name in self._names))
+        return execute(connection, self._text, tuple([given[name] for name in self._names]))
+
+    def _maker_of(self, answer: Any) -> Callable[[Sequence[Any]], Any]:
+        if self._row is None:
+            names = [column[0] for column in answer.description]
+            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
+            self._row = row._make
+        return self._row
 
     def _compile(self) -> None:
         compiled: Any = self._build().compile(dialect=self._database.engine.dialect)

@@ -94,6 +94,9 @@ class Holding:
 
     def took(self, job: Job) -> None:
         """Take a job that was claimed."""
+        if not self._jobs:
+            # Nothing was held up before there was anything.
+            self._moved_at = time.monotonic()
         self._jobs[job.id] = job
         self._appetite.took(job)
         self._expiring += job.claimed.expires_micros is not None
