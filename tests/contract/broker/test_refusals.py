@@ -119,7 +119,7 @@ def test_a_consumer_starts_although_the_memory_is_full(valkey: ValkeyServer) -> 
             queues = [
                 Queue("orders", Exchange("shop"), routing_key="order"),
                 # As remote control declares its own.
-                Queue("replies", Exchange("news", type="fanout"), expires=10.0),
+                Queue("tidings", Exchange("tidings", type="fanout"), expires=10.0),
             ]
             Consumer(reader.channel, queues, on_message=reader.messages.append).consume()
 
