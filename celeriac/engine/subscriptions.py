@@ -60,6 +60,8 @@ class Subscription:
                 return
             is_said = message is not None and message["type"] == "message"
             is_heard = is_heard or (is_said and message["channel"] in self._wanted)
+            if is_heard and len(self._wanted) == 1:
+                return
 
     @property
     def is_worth_keeping(self) -> bool:

@@ -13,8 +13,9 @@ import os
 from typing import Self
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
-from celeriac.ledger.driver import DRIVER_ERROR, execute
+from celeriac.ledger.driver import execute
 
 # Elsewhere a file that is open cannot be deleted, and SQLite deletes its log.
 IS_POSSIBLE = os.name == "posix"
@@ -52,7 +53,7 @@ class Ahead:
         """Leave a connection as every other is, after its transaction."""
         try:
             execute(connection, "PRAGMA synchronous=FULL")
-        except DRIVER_ERROR:
+        except SQLAlchemyError:
             # Nobody shall write over it and take what is written for kept.
             connection.invalidate()
 

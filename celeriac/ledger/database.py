@@ -24,7 +24,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
 from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
-from celeriac.ledger.driver import DRIVER_ERROR, DRIVER_REFUSALS, execute
+from celeriac.ledger.driver import execute
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
 from celeriac.ledger.line import LineTooLongError, WritersLine
 
@@ -36,8 +36,7 @@ T = TypeVar("T")
 _TRIES = 4
 _RETRIED_SQLSTATES = frozenset({"40P01", "40001"})
 # What is wrong is what was to be written.
-_REFUSALS = (IntegrityError, DataError, *DRIVER_REFUSALS, ValueError, OverflowError)
-_FAILURES = (SQLAlchemyError, DRIVER_ERROR, OSError)
+_REFUSALS = (IntegrityError, DataError, ValueError, OverflowError)
 
 
 class RefusedRowError(InvalidOptionError):
@@ -80,7 +79,7 @@ class Database:
                 self._check_file()
                 with self._engine.connect() as connection:
                     return act(connection)
-            except _FAILURES as error:
+            except (SQLAlchemyError, OSError) as error:
                 if not (left and _is_worth_another_try(error)):
                     raise self._unavailable(error) from error
         raise AssertionError("the last try returns or raises")
@@ -145,7 +144,7 @@ class Database:
                 raise RefusedRowError(_sentence(error)) from error
             except LineTooLongError as error:
                 raise LedgerUnavailableError("other writers were in the way too long") from error
-            except _FAILURES as error:
+            except (SQLAlchemyError, OSError) as error:
                 if doubt.is_commit_sent:
                     raise CommitInDoubtError(_sentence(error)) from error
                 if not (left and _is_worth_another_try(error)):
@@ -240,28 +239,22 @@ class Database:
         if ahead is not None:
             ahead.before(connection)
         try:
-            self._say(connection, "BEGIN IMMEDIATE" if self.file is not None else "BEGIN")
+            execute(connection, "BEGIN IMMEDIATE" if self.file is not None else "BEGIN")
             try:
                 if ahead is not None:
                     ahead.begun()
                 value = act(connection)
                 doubt.is_commit_sent = True
-                self._say(connection, "COMMIT")
+                execute(connection, "COMMIT")
             except BaseException:
                 if not connection.invalidated:
-                    with contextlib.suppress(SQLAlchemyError, DRIVER_ERROR):
-                        self._say(connection, "ROLLBACK")
+                    with contextlib.suppress(SQLAlchemyError):
+                        execute(connection, "ROLLBACK")
                 raise
         finally:
             if ahead is not None and not connection.invalidated:
                 ahead.after(connection)
         return value
-
-    def _say(self, connection: Connection, word: str) -> None:
-        if self.file is None:
-            connection.exec_driver_sql(word)
-        else:
-            execute(connection, word)
 
 
 class _Doubt:

@@ -1,24 +1,40 @@
-"""SQLite's driver itself, for what is run thousands of times a second.
+"""The databases' drivers themselves, for what is run thousands of times a second.
 
 SQLAlchemy makes four objects and calls forty functions for each statement, which takes longer than
-SQLite takes for a short one. A server's answer costs more than that, and its driver is left to
-SQLAlchemy, which knows what a lost connection is.
+SQLite takes for a short one. It still writes the statements, keeps the connections and says what an
+error is.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
-
-# What the driver raises, where SQLAlchemy has not made its own error of it.
-DRIVER_ERROR = sqlite3.Error
-DRIVER_REFUSALS = (sqlite3.IntegrityError, sqlite3.DataError)
+from sqlalchemy.exc import DBAPIError
 
 
-def execute(connection: Connection, text: str, values: Sequence[Any] = ()) -> Any:
-    """Run a statement on a SQLite connection and return the driver's cursor."""
+def execute(connection: Connection, text: str, values: Any = None) -> Any:
+    """Run a statement and return the driver's cursor.
+
+    Args:
+        connection: Where.
+        text: The statement as the driver has it.
+        values: For its parameters, as the driver has them.
+
+    Raises:
+        DBAPIError: What the driver raised, as SQLAlchemy would have said it.
+    """
     driver: Any = connection.connection.driver_connection
-    return driver.execute(text, values)
+    dialect: Any = connection.dialect
+    base = dialect.loaded_dbapi.Error
+    try:
+        return driver.execute(text) if values is None else driver.execute(text, values)
+    except base as error:
+        if dialect.is_disconnect(error, driver, None):
+            # Raises: it finds the connection dead, and lets go of all that are as old.
+            connection.exec_driver_sql(_NOTHING)
+        said: Any = DBAPIError.instance(text, None, error, base, dialect=dialect)
+        raise said from error
+
+
+_NOTHING = "SELECT 1"

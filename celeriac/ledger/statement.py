@@ -46,25 +46,22 @@ class Statement:
         self._fixed: dict[str, Any] = {}
         # In which order the driver wants them; None when it takes them by name.
         self._names: tuple[str, ...] | None = None
-        # Makes a row out of what SQLite's driver returns; others return rows.
+        # Makes a row out of what the driver returns.
         self._row: Callable[[Sequence[Any]], Any] | None = None
 
     def rows(self, connection: Connection, **values: Any) -> Sequence[Any]:
         """Run it and return all its rows."""
         answer = self._run(connection, values)
-        if self._database.file is None:
-            found: Sequence[Any] = answer.fetchall()
-            return found
-        return list(map(self._maker_of(answer), answer))
+        return list(map(self._maker_of(answer), answer.fetchall()))
 
     def first(self, connection: Connection, **values: Any) -> Any:
         """Run it and return its first row, None when there is none."""
         answer = self._run(connection, values)
         row = answer.fetchone()
-        if row is None or self._database.file is None:
-            return row
-        # Or the statement would go on, and keep the database from being copied to its file.
+        if row is None:
+            return None
         made = self._maker_of(answer)(row)
+        # Or the statement would go on, and keep SQLite's log from being written over.
         answer.close()
         return made
 
@@ -77,7 +74,7 @@ class Statement:
             self._compile()
         given = {**self._fixed, **values}
         if self._names is None:
-            return connection.exec_driver_sql(self._text, given)
+            return execute(connection, self._text, given)
         return execute(connection, self._text, tuple([given[name] for name in self._names]))
 
     def _maker_of(self, answer: Any) -> Callable[[Sequence[Any]], Any]:
