@@ -30,6 +30,8 @@ CLOCKWORK = (
     "COMMIT",
     "alembic_version",
     "pg_catalog",
+    "PRAGMA",
+    "repertoires",
     "current_setting",
     "UPDATE workers",
     "INSERT INTO workers",
@@ -60,7 +62,8 @@ def test_a_thousand_tasks_cost_a_worker_few_round_trips(
     costs = (count_round_trips(tmp_path, broker, database_url, turn) for turn in range(3))
 
     assert any(
-        len(spoken) < MOST_COMMANDS and len(said) < MOST_STATEMENTS for spoken, said in costs
+        0 < len(spoken) < MOST_COMMANDS and 0 < len(said) < MOST_STATEMENTS
+        for spoken, said in costs
     )
 
 
