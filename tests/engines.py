@@ -39,6 +39,20 @@ def open_app(folder: Path, *, broker_url: str = "memory://", **settings: Any) ->
         _state.default_app, _state._tls.current_app = default, current
 
 
+@contextmanager
+def plain_app(**options: Any) -> Iterator[Celery]:
+    """Give an app without a ledger, and leave the process as it was found."""
+    default, current = _state.default_app, _state._tls.current_app
+    app = Celery("tests", broker="memory://", **options)
+    try:
+        yield app
+    finally:
+        app.close()
+        # Closed, it would still be the current one: a task that is made later is told to all apps
+        # but to those that are closed, and asks the current one for itself.
+        _state.default_app, _state._tls.current_app = default, current
+
+
 def make_arguments(*args: Any, **kwargs: Any) -> Arguments:
     """Return arguments as they are kept."""
     return codec.dump_arguments(args, kwargs)

@@ -13,6 +13,7 @@ from celeriac.core.task import Arguments, Codec
 from celeriac.core.task_type import TaskType
 from celeriac.engine.catalogue import Catalogue
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
+from tests.engines import plain_app
 
 
 @task(name="catalogue.typed", queue="cpu", retries=2, timeout=timedelta(seconds=30))
@@ -32,25 +33,28 @@ def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
-    made = Celery("tests", broker="memory://")
-    made.conf.update(task_default_queue="default", task_routes=[route])
+    with plain_app() as made:
+        made.conf.update(task_default_queue="default", task_routes=[route])
 
-    @made.task(
-        shared=False, name="catalogue.plain", bind=True, autoretry_for=(OSError,), soft_time_limit=7
-    )
-    def plain(self: Any, x: int, y: int = 2) -> None: ...
+        @made.task(
+            shared=False,
+            name="catalogue.plain",
+            bind=True,
+            autoretry_for=(OSError,),
+            soft_time_limit=7,
+        )
+        def plain(self: Any, x: int, y: int = 2) -> None: ...
 
-    @made.task(shared=False, name="catalogue.routed")
-    def routed() -> None: ...
+        @made.task(shared=False, name="catalogue.routed")
+        def routed() -> None: ...
 
-    @made.task(shared=False, name="catalogue.picky")
-    def picky(queue) -> None: ...  # type: ignore[no-untyped-def]
+        @made.task(shared=False, name="catalogue.picky")
+        def picky(queue) -> None: ...  # type: ignore[no-untyped-def]
 
-    @made.task(shared=False, name="celeriac.inside")
-    def inside() -> None: ...
+        @made.task(shared=False, name="celeriac.inside")
+        def inside() -> None: ...
 
-    yield made
-    made.close()
+        yield made
 
 
 @pytest.fixture

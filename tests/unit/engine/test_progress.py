@@ -4,31 +4,30 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery import Celery
 from celery._state import _task_stack
 
 from celeriac import progress
+from tests.engines import plain_app
 
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     """Run the test inside a task, as a worker would, and keep what it tells of itself."""
     states: list[Any] = []
-    app = Celery("tests", broker="memory://", backend="cache+memory://")
+    with plain_app(backend="cache+memory://") as app:
 
-    @app.task(shared=False, name="unit.telling")
-    def telling() -> None: ...
+        @app.task(shared=False, name="unit.telling")
+        def telling() -> None: ...
 
-    def store_result(task_id: str, meta: Any, state: str, **_: Any) -> None:
-        states.append((task_id, state, meta))
+        def store_result(task_id: str, meta: Any, state: str, **_: Any) -> None:
+            states.append((task_id, state, meta))
 
-    monkeypatch.setattr(app.backend, "store_result", store_result)
-    telling.push_request(id="a", called_directly=False)
-    _task_stack.push(telling)
-    yield states
-    _task_stack.pop()
-    telling.pop_request()
-    app.close()
+        monkeypatch.setattr(app.backend, "store_result", store_result)
+        telling.push_request(id="a", called_directly=False)
+        _task_stack.push(telling)
+        yield states
+        _task_stack.pop()
+        telling.pop_request()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from celeriac.engine.authoring import Current
 from celeriac.engine.typed_task import TypedTask
 from celeriac.errors import InvalidArgumentsError
 from celeriac.ledger.open import open_ledger
+from tests.engines import plain_app
 from tests.servers.processes import PROJECT, clean_environment
 
 
@@ -79,11 +80,10 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def app() -> Iterator[Celery]:
     calls.clear()
-    made = Celery("tests", broker="memory://", backend="cache+memory://")
-    made.conf.update(task_always_eager=True, accept_content=["json"])
-    made.finalize()
-    yield made
-    made.close()
+    with plain_app(backend="cache+memory://") as made:
+        made.conf.update(task_always_eager=True, accept_content=["json"])
+        made.finalize()
+        yield made
 
 
 def test_a_plain_call_is_the_function_itself() -> None:
