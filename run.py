@@ -94,11 +94,14 @@ def install(wanted: Path) -> None:
         # Another start may have installed it while this one waited.
         if is_installed(wanted):
             return
+        # What is not in the file is removed, and a start takes no tools away.
+        found = read_stamp()
+        if found.get("file") == WITH_TOOLS.name:
+            wanted = WITH_TOOLS
         began = time.monotonic()
         say(f"installing {wanted.name} into {VENV}: up to a minute or two, once")
-        found = read_stamp()
-        # Gone before anything changes: an interrupted install is seen, and done again.
-        STAMP.unlink(missing_ok=True)
+        # Nothing is sure before anything changes: an interrupted install is seen, and done again.
+        STAMP.write_text(json.dumps({"file": wanted.name}), encoding="utf-8")
         if found.get("python") != python_facts() or not PYTHON.exists():
             make_environment()
         fill_environment(wanted)
@@ -108,12 +111,18 @@ def install(wanted: Path) -> None:
 
 def is_installed(wanted: Path) -> bool:
     """Say whether the last complete install gave all that the file names."""
-    found = read_stamp()
-    return PYTHON.exists() and found in (stamp_of(wanted), stamp_of(WITH_TOOLS))
+    found, needed = read_stamp(), stamp_of(wanted)
+    if wanted == RUNTIME:
+        # It may have given the tools too, or those of an older list.
+        found = {**found, "file": needed["file"], "sha256": needed["sha256"]}
+    return PYTHON.exists() and found == needed
 
 
 def read_stamp() -> dict[str, str]:
-    """Return what the last complete install wrote down, empty when there was none."""
+    """Return what the last install wrote down, empty when there was none.
+
+    One that was interrupted has left the name of its file alone.
+    """
     try:
         found = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -123,10 +132,17 @@ def read_stamp() -> dict[str, str]:
 
 def stamp_of(wanted: Path) -> dict[str, str]:
     """Return what stands in the stamp once the file is installed."""
-    digest = hashlib.sha256()
-    for each in (RUNTIME, wanted):
-        digest.update(each.read_bytes())
-    return {"python": python_facts(), "file": wanted.name, "sha256": digest.hexdigest()}
+    return {
+        "python": python_facts(),
+        "file": wanted.name,
+        "runtime": digest_of(RUNTIME),
+        "sha256": digest_of(wanted),
+    }
+
+
+def digest_of(file: Path) -> str:
+    """Return what changes with the file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def python_facts() -> str:
@@ -137,7 +153,7 @@ def python_facts() -> str:
 def make_environment() -> None:
     """Make `.venv` anew, without pip: that takes 0.1 s instead of 5 s."""
     for each in VENV.iterdir():
-        if each == LOCK:
+        if each in (LOCK, STAMP):
             continue
         if each.is_dir() and not each.is_symlink():
             shutil.rmtree(each)

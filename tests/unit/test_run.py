@@ -69,6 +69,36 @@ def test_changed_requirements_are_installed(installs: list[str]) -> None:
     assert installs == ["requirements.txt", "requirements.txt"]
 
 
+def test_a_start_leaves_older_tools_alone(installs: list[str]) -> None:
+    run.install(run.WITH_TOOLS)
+    run.WITH_TOOLS.write_text("one==1\ntool==2\n")
+
+    run.install(run.RUNTIME)
+    after_the_start = list(installs)
+    run.install(run.WITH_TOOLS)
+
+    assert after_the_start == ["requirements-dev.txt"]
+    assert installs == ["requirements-dev.txt", "requirements-dev.txt"]
+
+
+def test_a_start_that_installs_takes_no_tools_away(
+    installs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_wanted: Path) -> None:
+        raise KeyboardInterrupt
+
+    run.install(run.WITH_TOOLS)
+    run.RUNTIME.write_text("one==2\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "fill_environment", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.install(run.RUNTIME)
+
+    run.install(run.RUNTIME)
+
+    assert installs == ["requirements-dev.txt", "requirements-dev.txt"]
+
+
 def test_an_interrupted_install_is_done_again(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
