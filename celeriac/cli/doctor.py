@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
@@ -59,13 +59,15 @@ def doctor(*, is_quiet: bool, as_json: bool, worker: str | None, **options: str 
     """
     settings = settings_with(options)
     findings = look_at_ledger(settings, only=worker) if worker else look_at_all(settings, options)
+    # Here, and not as they are shown: a program hands the fix to a person as well.
+    findings = [replace(each, fix=as_typed_here(each.fix)) for each in findings]
     if is_quiet:
         findings = [each for each in findings if each.verdict is not Verdict.GOOD]
     if as_json:
         hand_out(json_text([asdict(each) for each in findings]))
     else:
         lines = finding_lines(findings) if findings or not is_quiet else []
-        Printer(sys.stdout, style_for(sys.stdout, os.environ)).say(*map(as_typed_here, lines))
+        Printer(sys.stdout, style_for(sys.stdout, os.environ)).say(*lines)
     if not is_sound(findings):
         click.get_current_context().exit(_FOUND_PROBLEMS)
 
