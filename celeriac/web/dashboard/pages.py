@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from celeriac.service.waiting import WaitingBecause
 from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, size, to_lines
 from celeriac.web.downloads import IMAGE_TYPES, with_files
 from celeriac.web.readable import to_plain
+from celeriac.wording import command_word
 
 Json = Any
 
@@ -179,7 +181,8 @@ def story_of(report: TaskReport, *, now: datetime) -> str:
         return "A worker will take it in a moment."
     why = _WHY[report.waiting_because]
     if report.waiting_because is WaitingBecause.NO_WORKER_LISTENS:
-        return f"No worker serves the queue {task.queue}: start one with -Q {task.queue}."
+        start = f"{command_word()} worker --queues {shlex.quote(task.queue)}"
+        return f"No worker serves the queue {task.queue}: `{start}` starts one."
     if report.waiting_because is WaitingBecause.NO_WORKER_KNOWS_IT:
         return (
             f"No worker of the queue {task.queue} knows {task.name}: "

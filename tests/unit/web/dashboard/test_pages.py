@@ -42,7 +42,8 @@ def ended(state: TaskState, **changes: Any) -> TaskReport:
         (report_of(WaitingBecause.WORKERS_BUSY), "Every worker of its queue is busy."),
         (
             report_of(WaitingBecause.NO_WORKER_LISTENS, queue="reports"),
-            "No worker serves the queue reports: start one with -Q reports.",
+            "No worker serves the queue reports: "
+            "`python run.py worker --queues reports` starts one.",
         ),
         (
             report_of(WaitingBecause.NO_WORKER_KNOWS_IT, name="proj.new", queue="reports"),
