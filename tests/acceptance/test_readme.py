@@ -88,7 +88,11 @@ def prepared(reader: Reader) -> Reader:
     made = reader.type("python run.py init")
     assert made.returncode == 0, made.stderr
     (line,) = block_with(README, "text", "reload").splitlines()
-    reader.machine.wait_for_log(line, seconds=60)
+    # As it says there: first that it starts again, and then that it can be used.
+    again = re.compile(re.escape(line) + ".*^✓ web ", re.DOTALL | re.MULTILINE)
+    reader.machine.wait_until(
+        lambda: again.search(reader.machine.log_text()), "the service runs the new code", seconds=60
+    )
     # The command asks at a terminal, and takes a weak password only when it is told so.
     added = reader.type(
         "echo password1 | python run.py user add user1 --password-stdin --allow-weak"
