@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeGuard
+from urllib.parse import quote
 
 from celeriac.cli.tables import table_lines
 from celeriac.core.api_key import ApiKey
@@ -75,6 +76,14 @@ def file_hint(task_id: str, result: Json) -> list[str]:
     if not isinstance(result, dict) or not str(result.get("url", "")).startswith("/tasks/"):
         return []
     return [f"get it: celeriac get {task_id} --output {shlex.quote(str(result.get('name')))}"]
+
+
+def unhappy_lines(task_id: str, *, url: str) -> list[str]:
+    """Return what helps with a task that did not complete: its page, and another run."""
+    return [
+        f"look at it: {url}/ui/tasks/{quote(task_id, safe='')}",
+        f"run it again: celeriac tasks retry {shlex.quote(task_id)}",
+    ]
 
 
 def task_table(tasks: Sequence[ShownTask], *, now: datetime, is_for_people: bool) -> list[str]:

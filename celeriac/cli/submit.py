@@ -12,7 +12,7 @@ import click
 from celeriac.cli.arguments import parse_arguments
 from celeriac.cli.completion import QUEUE_NAME, TASK_NAME
 from celeriac.cli.durations import DURATION
-from celeriac.cli.endings import exit_code_of
+from celeriac.cli.endings import end_with
 from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import (
     client_of,
@@ -22,7 +22,7 @@ from celeriac.cli.remote import (
     say,
     service_options,
 )
-from celeriac.cli.render import file_hint, json_text, result_text, submitted_line
+from celeriac.cli.render import file_hint, json_text, submitted_line
 from celeriac.cli.watch import wait_for_end, watch_to_end
 
 _FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
@@ -98,8 +98,7 @@ def submit(
             task = handle.wait(wait) if is_quiet else wait_for_end(handle, timeout=wait)
     if not is_quiet:
         say(*file_hint(task.id, task.result))
-    hand_out(json_text(task.body) if as_json else result_text(task.result))
-    click.get_current_context().exit(exit_code_of(task.state))
+    end_with(task, url=client.url, is_quiet=is_quiet, as_json=as_json)
 
 
 def open_file(name: str) -> Any:

@@ -13,7 +13,7 @@ import click
 from celeriac.cli.arguments import parse_arguments
 from celeriac.cli.completion import QUEUE_NAME, TASK_ID, TASK_NAME
 from celeriac.cli.durations import DURATION
-from celeriac.cli.endings import exit_code_of
+from celeriac.cli.endings import end_with
 from celeriac.cli.misuse import MisuseError
 from celeriac.cli.remote import (
     client_of,
@@ -117,8 +117,7 @@ def wait_for_task(
     with client_of(options) as client:
         handle = client.handle(task_id)
         task = handle.wait(timeout) if is_quiet else watch_to_end(handle, timeout=timeout)
-    hand_out(json_text(task.body) if as_json else result_text(task.result))
-    click.get_current_context().exit(exit_code_of(task.state))
+    end_with(task, url=client.url, is_quiet=is_quiet, as_json=as_json)
 
 
 @click.command()
@@ -255,9 +254,6 @@ def retry_task(
             task = watch_to_end(handle)
         elif is_quiet and not as_json:
             return
-    if as_json:
-        hand_out(json_text(task.body))
-    else:
-        hand_out(result_text(task.result) if is_watched else task.id)
     if is_watched:
-        click.get_current_context().exit(exit_code_of(task.state))
+        end_with(task, url=client.url, is_quiet=is_quiet, as_json=as_json)
+    hand_out(json_text(task.body) if as_json else task.id)

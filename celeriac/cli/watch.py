@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from celeriac.cli.remote import say
 from celeriac.cli.render import ended_line, watch_line
+from celeriac.core.state import TaskState
 from celeriac.errors import CeleriacError
 from celeriac.up.report import printable, style_for
 from celeriac.wording import as_typed_here
@@ -89,15 +90,20 @@ def watch_to_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteT
 def wait_for_end(handle: Handle, *, timeout: timedelta | None = None) -> RemoteTask:
     """Wait for a task without showing it, and return it once it has ended.
 
+    How it ended is told when it did not complete.
+
     Raises:
         WaitTimeoutError: It has not ended in time; it goes on.
         KeyboardInterrupt: The person has waited enough; it goes on.
     """
     try:
-        return handle.wait(timeout)
+        task = handle.wait(timeout)
     except KeyboardInterrupt:
         say(_GOES_ON.format(handle.id))
         raise
+    if task.state is not TaskState.COMPLETED:
+        say(ended_line(task))
+    return task
 
 
 def _columns() -> int:

@@ -56,6 +56,11 @@ class Client:
         self._connection = Connection(url, credentials, timeout=timeout)
         self._submitter = Submitter(self._connection, SubmitOptions())
 
+    @property
+    def url(self) -> str:
+        """Where the service is, without a slash at its end."""
+        return self._connection.url
+
     def __enter__(self) -> Self:
         return self
 

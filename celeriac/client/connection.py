@@ -70,6 +70,11 @@ class Connection:
             trust_env=urlsplit(self._url).hostname not in _LOOPBACK,
         )
 
+    @property
+    def url(self) -> str:
+        """Where the service is, without a slash at its end."""
+        return self._url
+
     def __enter__(self) -> Self:
         return self
 

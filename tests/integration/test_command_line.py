@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,6 +113,21 @@ def test_a_task_that_failed_ends_the_watch_with_3(run: CommandLine) -> None:
 
     assert done.returncode == 3, done.stderr
     assert "failed after" in done.stderr
+    assert done.stdout == ""
+    task_id = done.stderr.split()[0]
+    look, again = done.stderr.splitlines()[-2:]
+    assert re.fullmatch(rf"look at it: http://\S+/ui/tasks/{task_id}", look)
+    assert again == f"run it again: python run.py tasks retry {task_id}"
+
+
+def test_a_task_that_failed_is_told_of_after_a_wait_and_in_json(run: CommandLine) -> None:
+    waited = run("submit", "flaky", "--max-attempts=1", "--wait=60s")
+    shown = run("submit", "flaky", "--max-attempts=1", "--wait=60s", "--json", "-q")
+
+    assert (waited.returncode, waited.stdout) == (3, "")
+    assert "failed after" in waited.stderr
+    assert (shown.returncode, shown.stderr) == (3, "")
+    assert json.loads(shown.stdout)["status"] == "failed"
 
 
 def test_a_task_that_was_cancelled_ends_the_wait_with_3(run: CommandLine) -> None:
@@ -124,7 +140,7 @@ def test_a_task_that_was_cancelled_ends_the_wait_with_3(run: CommandLine) -> Non
     assert "cancelled" in cancelled.stderr
     assert waited.returncode == 3
     assert "cancelled after" in waited.stderr
-    assert waited.stdout == "null\n"
+    assert waited.stdout == ""
 
 
 def test_arguments_that_do_not_fit_are_told_by_their_field(run: CommandLine) -> None:
