@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -51,6 +52,22 @@ class LazyGroup(click.Group):
             message = f"there is no command {error.command_name!r}"
             told = f"{message}; {question}" if question else message
             raise click.NoSuchCommand(error.command_name, told, ctx=ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called.
+
+        Raises:
+            click.BadOptionUsage: One of its options came without its value; says which command's.
+        """
+        try:
+            return super().invoke(ctx)
+        except click.BadOptionUsage as error:
+            name = ctx.invoked_subcommand
+            command = self.get_command(ctx, name) if name and error.ctx is None else None
+            if command is not None:
+                # The library's parser leaves it out, and nobody would know whose help tells more.
+                error.ctx = click.Context(command, parent=ctx, info_name=name)
+            raise
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the names that begin so, without importing any of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from celeriac.cli.durations import DURATION
 from celeriac.core.nearest import did_you_mean, nearest
 
 
@@ -32,4 +33,12 @@ def fix_of(error: click.UsageError) -> str:
     if isinstance(error, MisuseError):
         return error.fix
     path = error.ctx.command_path if error.ctx else "celeriac"
-    return f"{path} --help says what there is"
+    help_text = f"{path} --help says what there is"
+    if isinstance(error, click.BadOptionUsage) and _takes_duration(error):
+        return f"write {error.option_name} 30s, for example; {help_text}"
+    return help_text
+
+
+def _takes_duration(error: click.BadOptionUsage) -> bool:
+    options = error.ctx.command.params if error.ctx else ()
+    return any(error.option_name in each.opts and each.type is DURATION for each in options)

@@ -85,6 +85,20 @@ def test_a_command_that_makes_no_sense_ends_with_2(
             ["why   missing argument 'NAME'", "fix   python run.py submit --help"],
         ),
         (
+            ["submit", "x", "--wait"],
+            [
+                "why   option '--wait' requires an argument",
+                "fix   write --wait 30s, for example; python run.py submit --help says",
+            ],
+        ),
+        (
+            ["tasks", "list", "--tag"],
+            [
+                "why   option '--tag' requires an argument",
+                "fix   python run.py tasks list --help says",
+            ],
+        ),
+        (
             ["user", "add", "ana"],
             ["why   there is no terminal to ask", "fix   give it on standard input"],
         ),
