@@ -438,9 +438,15 @@ class DataFolderInUseError(StartError):
     code = "data_folder_in_use"
     fix = "stop that one, or name another folder with --data"
 
-    def __init__(self, folder: str, holder: str) -> None:
+    def __init__(self, folder: str, holder: str, *, pid: int = 0, url: str = "") -> None:
         super().__init__(f"the data folder {folder} is in use by {holder}")
         self.folder = folder
+        if pid:
+            self.fix = (
+                f"it runs already{f': open {url}' if url else ''}; "
+                f"to stop it, Ctrl-C where it runs (or end process {pid}); "
+                "to start another one beside it, name another folder with --data"
+            )
         # Who holds it, as a person would look for it: "process 123 since …".
         self.holder = holder
 

@@ -69,9 +69,11 @@ class DataFolderLock:
             holder = Holder.from_text(file.read().decode(errors="replace"))
             file.close()
             words = str(holder) if holder else "another `celeriac up`"
-            if url := _where(self._data_dir):
+            url = _where(self._data_dir)
+            if url:
                 words += f", at {url}"
-            raise DataFolderInUseError(str(self._data_dir), words)
+            pid = holder.pid if holder else 0
+            raise DataFolderInUseError(str(self._data_dir), words, pid=pid, url=url)
         try:
             _write_holder(file)
         except OSError as error:

@@ -30,8 +30,14 @@ def test_a_holder_is_told_of_with_its_address(tmp_path: Path) -> None:
     profile = Profile(url="http://127.0.0.1:8001", key="secret")
     write_profile(local_profile(tmp_path), profile)
 
-    with pytest.raises(DataFolderInUseError, match=r"at http://127\.0\.0\.1:8001$"):
+    with pytest.raises(DataFolderInUseError, match=r"at http://127\.0\.0\.1:8001$") as refused:
         DataFolderLock(tmp_path).acquire()
+
+    assert refused.value.fix == (
+        "it runs already: open http://127.0.0.1:8001; "
+        f"to stop it, Ctrl-C where it runs (or end process {os.getpid()}); "
+        "to start another one beside it, name another folder with --data"
+    )
 
     first.release()
 
