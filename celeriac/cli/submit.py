@@ -26,6 +26,8 @@ from celeriac.cli.render import file_hint, json_text, submitted_line
 from celeriac.cli.watch import wait_for_end, watch_to_end
 
 _FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
+_IS_FOLDER = "it is a folder"
+_IS_MISSING = "there is no such file"
 
 
 @click.command()
@@ -111,7 +113,7 @@ def open_file(name: str) -> Any:
         return sys.stdin.buffer
     path = Path(name)
     if not path.is_file():
-        why = "it is a folder" if path.is_dir() else "there is no such file"
+        why = _IS_FOLDER if path.is_dir() else _IS_MISSING
         raise MisuseError(f"{name} cannot be read: {why}", fix=_FILE_FIX)
     return path
 
@@ -125,6 +127,8 @@ def read_text(name: str) -> str:
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise MisuseError(f"{name} cannot be read: {error.strerror}", fix=_FILE_FIX) from error
+        known = {FileNotFoundError: _IS_MISSING, IsADirectoryError: _IS_FOLDER}
+        why = known.get(type(error), error.strerror)
+        raise MisuseError(f"{name} cannot be read: {why}", fix=_FILE_FIX) from error
     except ValueError as error:
         raise MisuseError(f"{name} is no text in UTF-8; {error}", fix=_FILE_FIX) from error
