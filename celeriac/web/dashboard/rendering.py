@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from celeriac.web.dashboard.texts import breakable, with_code
+from celeriac.web.dashboard.texts import as_on_a_page, breakable, with_code
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.parts import parts_of
 from celeriac.wording import command_word
@@ -122,7 +122,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals["asset"] = asset_url
-    found.filters.update(breakable=breakable, with_code=with_code)
+    found.filters.update(breakable=breakable, with_code=with_code, as_on_a_page=as_on_a_page)
     return found
 
 

@@ -17,6 +17,7 @@ _LINE = 88
 _DEEPEST = 40
 _STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _ENDS_OF_WORDS = re.compile(r"([._:/-])(?=.)")
+_TASK_TYPES = Markup('<a href="/ui/submit">Submit a task</a>')
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -106,3 +107,8 @@ def breakable(name: str) -> Markup:
 def with_code(text: str) -> Markup:
     """Return a sentence with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
+def as_on_a_page(text: str) -> Markup:
+    """Return what helps against an error, with a link for the call that a page replaces."""
+    return with_code(text).replace("GET /task-types", _TASK_TYPES)

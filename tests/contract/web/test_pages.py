@@ -200,7 +200,11 @@ def test_options_reach_the_task(service: Service, ada: Browser) -> None:
 
 
 def test_an_unknown_task_is_not_found(ada: Browser) -> None:
-    assert ada.get("/ui/submit/nope").status == 404
+    page = ada.get("/ui/submit/nope")
+
+    assert page.status == 404
+    assert '<a href="/ui/submit">Submit a task</a> lists the names' in page.text
+    assert "GET /" not in page.text
 
 
 def test_a_result_is_shown_and_downloaded_as_a_file(service: Service, ada: Browser) -> None:
