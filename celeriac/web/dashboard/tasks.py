@@ -22,8 +22,10 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.errors import NoResultError
 from celeriac.service.callers import Caller
+from celeriac.service.local_profile import LOCAL_USER
 from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitRequest
+from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
 from celeriac.web.dashboard.pages import detail_of, kwargs_of, row_of
@@ -54,10 +56,13 @@ def show_tasks(
     after = seals.open(request.query_params.get("after", ""), context=context)
     page = tasks.list_tasks(wanted, by=who, after=after, limit=_PER_PAGE)
     now = datetime.now(UTC)
+    is_empty = not page.items and after is None and not any(chosen.values())
     return render(
         request,
         visit,
         "tasks.html",
+        others=others_with_tasks(tasks, who) if is_empty else "",
+        local_user=LOCAL_USER,
         rows=[row_of(report, now=now) for report in page.items],
         states=[state.value for state in TaskState],
         names=task_types.names(),
@@ -172,6 +177,20 @@ def etag_of(reports: Sequence[TaskReport]) -> str:
     """Return what changes when a row does, but for the time that has passed."""
     said = [(each.task.id, each.task.version, each.waiting_because) for each in reports]
     return f'"{sha256(json.dumps(said).encode()).hexdigest()[:32]}"'
+
+
+def others_with_tasks(tasks: TaskService, who: Caller) -> str:
+    """Return who else has submitted a task that one may see, this machine's command line first.
+
+    Empty when nobody has.
+    """
+    if not who.sees_all:
+        return ""
+    for user in (LOCAL_USER, None):
+        found = tasks.list_tasks(TaskFilter(submitted_by=user), by=who, after=None, limit=1)
+        if found.items:
+            return found.items[0].task.submitted_by or "others"
+    return ""
 
 
 def filter_from(chosen: dict[str, str], *, caller: str, sees_all: bool) -> TaskFilter:

@@ -295,8 +295,25 @@ def test_an_operator_may_look_at_everybodys_tasks(service: Service, ada: Browser
     path = submit(ada)
     olga = browser_of(service, "olga", Role.OPERATOR)
 
-    assert path not in olga.get("/ui/tasks").text
+    before = olga.get("/ui/tasks").text
+    assert path not in before
+    assert "Others have submitted some: " in before
     assert path in olga.get("/ui/tasks?whose=all").text
+
+
+def test_whose_own_list_is_empty_is_led_to_what_the_command_line_submitted(
+    service: Service,
+) -> None:
+    olga, eve = browser_of(service, "olga", Role.OPERATOR), browser_of(service, "eve")
+    nobodys = olga.get("/ui/tasks").text
+    submit(browser_of(service, "local"))
+
+    told = olga.get("/ui/tasks")
+
+    assert "You have not submitted a task yet" in nobodys
+    assert "some, the command line among them: " in told.text
+    assert {"href": "/ui/tasks?whose=all"} in told.all("a")
+    assert "You have not submitted a task yet" in eve.get("/ui/tasks").text
 
 
 def test_a_viewer_may_look_and_not_submit(service: Service) -> None:
