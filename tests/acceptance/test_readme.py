@@ -161,7 +161,6 @@ def test_a_wrong_password_is_told_where_the_token_is_asked_for(reader: Reader) -
 
 
 def test_every_line_of_the_command_line_does_what_stands_beside_it(reader: Reader) -> None:
-    (reader.clone / "story.txt").write_text("once upon a time")
     ended = reader.type("python run.py submit text.wordcount text=x --quiet").stdout.strip()
     reader.type(f"python run.py wait {ended}")
     waits = reader.type("python run.py submit process data=x --delay 1h --quiet").stdout.strip()
