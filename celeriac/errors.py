@@ -174,6 +174,9 @@ class TaskNameNotFoundError(NotFoundError):
         if question:
             # Which ones may have been meant; see core/nearest.py.
             self.fix = f"{question} GET /task-types lists the names"
+        elif unloaded:
+            # Why is in the message.
+            self.fix = "mend it and save; start again where reload is off"
 
 
 class UserNotFoundError(NotFoundError):

@@ -98,6 +98,7 @@ def test_a_name_that_is_not_there_is_told_with_what_could_not_be_imported() -> N
     assert "the task module tasks could not be loaded: SyntaxError in tasks.py, line 3" in said
     assert "canary" not in said
     assert "/home" not in said
+    assert missing.value.fix.startswith("mend it and save")
 
 
 @pytest.mark.parametrize(("role", "is_whole"), [(Role.SUBMITTER, False), (Role.OPERATOR, True)])
