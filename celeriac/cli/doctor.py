@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import click
 
 from celeriac.cli.options import Options, environment_with, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.render import json_text
-from celeriac.engine.local_broker import with_local_broker
+from celeriac.engine.local_broker import answers, with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, SettingsError
 from celeriac.files.store import FolderStore
 from celeriac.service.checkup import (
@@ -34,9 +35,10 @@ from celeriac.service.checkup import (
     problem,
 )
 from celeriac.service.profiles import local_profile, read_profile
-from celeriac.settings import Settings, mask_url
+from celeriac.settings import Settings, given, mask_url
 from celeriac.up.programs import Offer, ask_offer
-from celeriac.up.report import Printer, style_for
+from celeriac.up.reload import read_refused
+from celeriac.up.report import Printer, mending, style_for
 from celeriac.wording import as_typed_here
 
 _FOUND_PROBLEMS = 8
@@ -74,10 +76,19 @@ def doctor(*, is_quiet: bool, as_json: bool, worker: str | None, **options: str 
 
 def look_at_all(settings: Settings, options: Options) -> list[Finding]:
     """Return what everything is like that can be looked at from here."""
-    beside = with_local_broker(settings, environment_with(options))
+    environment = environment_with(options)
+    beside = with_local_broker(settings, environment)
+    broker = look_at_broker(beside.broker_url)
+    service: list[Finding] = []
+    is_ours = not given("CELERIAC_BROKER_URL", environment)
+    if is_ours and not is_sound(broker) and not is_running(settings):
+        # Nobody named a broker: the one that is away is ours, and away because all of it is.
+        text = "service   Celeriac is not running in this folder"
+        service, broker = [problem(text, "celeriac up")], []
     return [
+        *service,
         *look_at_ledger(settings),
-        *look_at_broker(beside.broker_url),
+        *broker,
         *look_at_tasks(settings),
         *check_keys(settings.secret_keys),
         *(check_modes(modes_of(settings)) if os.name != "nt" else ()),
@@ -147,8 +158,32 @@ def look_at_tasks(settings: Settings) -> list[Finding]:
     except SettingsError:
         return []
     offer = Offer() if profile is None else ask_offer(profile.url, key=profile.key)
-    fix = "mend it; `celeriac up` takes it up with --reload, or at its next start"
-    return [problem(f"tasks     {each}", fix) for each in offer.unloaded]
+    refused = read_refused(settings.up_dir)
+    fix = mending(has_reload=refused is not None)
+    found = [problem(f"tasks     {each}", fix) for each in offer.unloaded]
+    # Where nobody answers it is what an `up` left that was killed.
+    if profile is not None and is_served(profile.url):
+        found += [
+            problem(f"tasks     {each}; what runs has the code from before", "mend it and save")
+            for each in refused or ()
+            if each not in offer.unloaded
+        ]
+    return found
+
+
+def is_running(settings: Settings) -> bool:
+    """Return whether a service listens where the one of this data folder did last."""
+    try:
+        profile = read_profile(local_profile(settings.data_dir))
+    except SettingsError:
+        return False
+    return profile is not None and is_served(profile.url)
+
+
+def is_served(url: str) -> bool:
+    """Return whether somebody listens at a URL."""
+    parts = urlsplit(url)
+    return answers(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def modes_of(settings: Settings) -> dict[str, int]:

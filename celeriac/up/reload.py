@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -19,6 +20,8 @@ from celeriac.up.sources import Sources
 _LOOK_SECONDS = 0.5
 # Editors write several files, or one in several steps.
 _QUIET_SECONDS = 0.3
+# In the folder of `up`: what is wrong with code that was not taken; there while we watch.
+REFUSED_FILE = "refused.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,21 @@ class Code:
         return [
             said for module, said in sorted(self.problems.items()) if module not in running.problems
         ]
+
+
+def read_refused(folder: Path) -> tuple[str, ...] | None:
+    """Return what is wrong with code that was not taken; None where nobody watches for new code.
+
+    Args:
+        folder: The one in which `up` keeps its files.
+    """
+    try:
+        return tuple(map(str, json.loads((folder / REFUSED_FILE).read_text(encoding="utf-8"))))
+    except OSError:
+        return None
+    except (ValueError, TypeError):
+        # Just being written.
+        return ()
 
 
 class Reloader:
@@ -79,6 +97,8 @@ class Reloader:
         # Where the first worker writes what a probe would find.
         self.first_answer = around.folder / "code.json"
         self.first_answer.unlink(missing_ok=True)
+        self._refused = around.folder / REFUSED_FILE
+        self._keep_refused(())
         self._log = around.log_of("probe")
         self._probe: Child | None = None
         # What the programs run; None until the first probe has told.
@@ -112,6 +132,8 @@ class Reloader:
         """Stop looking."""
         if self._probe is not None:
             self._probe.kill()
+        with suppress(OSError):
+            self._refused.unlink(missing_ok=True)
 
     def _look(self, now: float) -> None:
         changed = self._sources.changes()
@@ -152,6 +174,7 @@ class Reloader:
             if problem not in self._told:
                 self._told.add(problem)
                 self._say(kept_code_line(problem))
+        self._keep_refused(broken)
         if found is None or broken:
             # Not taken: they count when the code is mended.
             self._untaken |= self._asked
@@ -161,6 +184,11 @@ class Reloader:
             self._say(new_code_line(self._changed_names(), found.tasks - self._running.tasks))
             self._running = found
             self._restart()
+
+    def _keep_refused(self, problems: Sequence[str]) -> None:
+        # A full disk takes no worker down: what is wrong was said in the terminal as well.
+        with suppress(OSError):
+            self._refused.write_text(json.dumps(list(problems)), encoding="utf-8")
 
     def _is_part_of(self, found: Code) -> bool:
         known = found.files | (self._running.files if self._running else frozenset())

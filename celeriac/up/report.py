@@ -134,14 +134,19 @@ def kept_code_line(problem: str) -> str:
     return f"✗ {'reload':<{_NAME}} {problem}; what runs goes on with the code it has"
 
 
-def unloaded_lines(problems: Sequence[str]) -> tuple[str, ...]:
+def mending(*, has_reload: bool) -> str:
+    """Return what somebody does about a task module that cannot be imported."""
+    return "mend it and save: it is taken up by itself" if has_reload else "mend it and start again"
+
+
+def unloaded_lines(problems: Sequence[str], *, has_reload: bool) -> tuple[str, ...]:
     """Return the lines about task modules that could not be imported, for the end of all."""
     if not problems:
         return ()
     mark = f"✗ {'tasks':<{_NAME}} "
     return (
         *(mark + each for each in problems),
-        f"  {'':<{_NAME}} the other tasks work; mend it, and start again unless `reload` says so",
+        f"  {'':<{_NAME}} the other tasks work; {mending(has_reload=has_reload)}",
         "",
     )
 

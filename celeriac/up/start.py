@@ -28,7 +28,7 @@ from celeriac.up.programs import (
     worker_program,
 )
 from celeriac.up.project import find_project
-from celeriac.up.reload import Reloader
+from celeriac.up.reload import REFUSED_FILE, Reloader
 from celeriac.up.report import (
     STOPPING,
     Printer,
@@ -85,6 +85,8 @@ def run_up(
     lock = DataFolderLock(settings.data_dir)
     lock.acquire()
     try:
+        # Of an earlier start that was killed.
+        (around.folder / REFUSED_FILE).unlink(missing_ok=True)
         printer.say(heading(celeriac.__version__, settings.data_dir, is_new=is_new))
         if is_single:
             OneProcess(around, printer, began=began, check=lock.check).run()
@@ -137,7 +139,14 @@ class Machine:
             # Last: with it the service would be ready a third later on two processors.
             self._start_flower()
             self._supervisor.wait_until_ready()
-            tell_ready(self._around, self._ledger, self._printer, url=url, began=self._began)
+            tell_ready(
+                self._around,
+                self._ledger,
+                self._printer,
+                url=url,
+                began=self._began,
+                has_reload=self._has_reload,
+            )
             self._supervisor.run(lambda: None if reloader is None else reloader.turn())
         except StopRequestedError:
             pass

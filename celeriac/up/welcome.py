@@ -80,7 +80,13 @@ def ledger_words(url: str) -> str:
 
 
 def tell_ready(
-    around: Surroundings, ledger: LateLedger, printer: Printer, *, url: str, began: float
+    around: Surroundings,
+    ledger: LateLedger,
+    printer: Printer,
+    *,
+    url: str,
+    began: float,
+    has_reload: bool = False,
 ) -> None:
     """Let this machine's command line in, and say what somebody may do now.
 
@@ -90,6 +96,7 @@ def tell_ready(
         printer: Where to say it.
         url: Where the service answers.
         began: When the start began, by the monotonic clock.
+        has_reload: Whether changed code is taken up.
     """
     data_dir = around.settings.data_dir
     ledger.keep_profile(data_dir, url=url)
@@ -110,7 +117,7 @@ def tell_ready(
             to_try=f"{command_word()} {words}" if words else "",
         ),
         # Here it is read; the lines of the programs' logs are above the block, or scrolled away.
-        *unloaded_lines(offer.unloaded),
+        *unloaded_lines(offer.unloaded, has_reload=has_reload),
     )
 
 

@@ -13,7 +13,7 @@ from celeriac.up import reload
 from celeriac.up.children import Child, Program
 from celeriac.up.programs import Surroundings
 from celeriac.up.project import Project
-from celeriac.up.reload import Code, Reloader
+from celeriac.up.reload import Code, Reloader, read_refused
 
 
 class Probe:
@@ -125,6 +125,22 @@ def test_a_file_that_is_no_part_of_the_tasks_changes_nothing(stage: Stage) -> No
     stage.look(code(stage))
 
     assert (stage.probes, stage.restarts, stage.said) == (2, 0, [])
+
+
+def test_what_is_wrong_with_code_that_was_not_taken_can_be_read_until_it_is_mended(
+    stage: Stage,
+) -> None:
+    before = read_refused(stage.folder / "up")
+    stage.write("x = (\n")
+    stage.look(code(stage, tasks="cannot be imported"))
+    refused = read_refused(stage.folder / "up")
+    stage.write("x = 3\n")
+    stage.look(code(stage))
+    mended = read_refused(stage.folder / "up")
+    stage.reloader.close()
+
+    assert (before, refused, mended) == ((), ("cannot be imported",), ())
+    assert read_refused(stage.folder / "up") is None
 
 
 def test_broken_code_is_told_once_and_taken_when_it_is_mended(stage: Stage) -> None:

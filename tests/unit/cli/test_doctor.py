@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from celeriac.cli.doctor import look_at_all
+from celeriac.settings import Settings
+from tests.servers.ports import free_port
+
+
+def test_where_nothing_runs_the_doctor_says_so_first_and_speaks_of_no_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CELERIAC_BROKER_URL", raising=False)
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    settings = Settings(data_dir=tmp_path, broker_url=nobody)
+
+    alone = look_at_all(settings, {})
+    named = look_at_all(settings, {"broker_url": nobody})
+
+    assert alone[0].text == "service   Celeriac is not running in this folder"
+    assert alone[0].fix == "celeriac up"
+    assert not any(each.text.startswith("broker") for each in alone)
+    assert any(each.text.startswith("broker") for each in named)
