@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from celeriac.up.broker import write_private
 from celeriac.up.children import Child, Program
 from celeriac.up.member import Say
 from celeriac.up.programs import Surroundings
@@ -188,7 +189,7 @@ class Reloader:
     def _keep_refused(self, problems: Sequence[str]) -> None:
         # A full disk takes no worker down: what is wrong was said in the terminal as well.
         with suppress(OSError):
-            self._refused.write_text(json.dumps(list(problems)), encoding="utf-8")
+            write_private(self._refused, json.dumps(list(problems)))
 
     def _is_part_of(self, found: Code) -> bool:
         known = found.files | (self._running.files if self._running else frozenset())
