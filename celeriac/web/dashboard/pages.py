@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
-from celeriac.core.file_reference import FileReference, find_references, read_reference
+from celeriac.core.file_reference import read_reference
 from celeriac.core.state import TaskState
-from celeriac.core.task import Attempt, Codec, Task, TaskError
+from celeriac.core.task import Attempt, Codec, Task
 from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
-from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, size, to_lines
-from celeriac.web.downloads import IMAGE_TYPES, with_files
+from celeriac.web.dashboard.failures import Failure, Try, attempt_of, failure_of
+from celeriac.web.dashboard.shown_files import ShownFile, files_of, with_names
+from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, to_lines
 from celeriac.web.readable import to_plain
 from celeriac.wording import command_word
 
@@ -46,16 +46,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a task, or one attempt, failed."""
-
-    title: str
-    message: str
-    kind: str
-    traceback: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A task in the list."""
 
@@ -71,29 +61,6 @@ class Row:
     # What is worth a glance: what went wrong, what it waits for.
     note: str
     is_over: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
-    """One attempt that ended."""
-
-    number: int
-    ending: str
-    worker: str
-    started: Moment
-    took: str
-    failure: Failure | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFile:
-    """A file among the arguments or the result."""
-
-    name: str
-    size: str
-    # Where it is downloaded, and where it is shown: empty for what is no picture.
-    url: str
-    picture_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +111,7 @@ def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime)
     """Return a task as its page shows it."""
     task = report.task
     value = to_plain(task.result, task.result_codec)
-    result = readable(_named(value)) if task.result is not None else ""
+    result = readable(with_names(value)) if task.result is not None else ""
     is_stopping = task.cancel_requested_at is not None and not task.state.is_final
     return Detail(
         row=row_of(report, now=now),
@@ -157,11 +124,11 @@ def detail_of(report: TaskReport, attempts: Sequence[Attempt], *, now: datetime)
         has_result=task.state is TaskState.COMPLETED and not task.is_ignored,
         is_result_cut=len(result) > MOST_SHOWN,
         is_result_file=read_reference(value) is not None,
-        result_files=_files(value, task),
-        argument_files=_files(json.loads(task.arguments.text), task),
+        result_files=files_of(value, task),
+        argument_files=files_of(json.loads(task.arguments.text), task),
         failure=None if task.error is None else failure_of(task.error),
         # The last one is what one came for.
-        attempts=tuple(_try(each, now=now) for each in reversed(attempts)),
+        attempts=tuple(attempt_of(each, now=now) for each in reversed(attempts)),
         is_cancellable=not task.state.is_final and not is_stopping,
         is_stopping=is_stopping,
         is_repeatable=kwargs_of(task) is not None,
@@ -203,16 +170,6 @@ def progress_of(task: Task) -> Progress | None:
         return None
     return Progress(
         percent=_percent(meta.get("done"), meta.get("total")), message=str(meta.get("message", ""))
-    )
-
-
-def failure_of(error: TaskError) -> Failure:
-    """Return an error as it is shown."""
-    return Failure(
-        title=error.type or error.kind.value.replace("_", " "),
-        message=clean(error.message),
-        kind=error.kind.value,
-        traceback=clean(error.traceback),
     )
 
 
@@ -282,38 +239,4 @@ def _facts(task: Task) -> tuple[tuple[str, str], ...]:
 def _arguments(task: Task) -> str:
     args, kwargs = to_plain(task.arguments.text, task.arguments.codec)
     shown = kwargs if not args else {"args": args, "kwargs": kwargs} if kwargs else args
-    return clean(to_lines(_named(shown)))
-
-
-def _files(value: Json, task: Task) -> tuple[ShownFile, ...]:
-    return tuple(
-        ShownFile(
-            name=each.name,
-            size=size(each.size_bytes),
-            url=_file_url(task, each),
-            picture_url=_file_url(task, each, "pictures")
-            if each.content_type in IMAGE_TYPES
-            else "",
-        )
-        for each in find_references(value)
-    )
-
-
-def _named(value: Json) -> Json:
-    # The rest stands beside it, with the file itself.
-    return with_files(value, lambda each: each.name)
-
-
-def _file_url(task: Task, reference: FileReference, kind: str = "files") -> str:
-    return f"/ui/tasks/{quote(task.id, safe='')}/{kind}/{reference.id}"
-
-
-def _try(attempt: Attempt, *, now: datetime) -> Try:
-    return Try(
-        number=attempt.number,
-        ending=attempt.ending,
-        worker=attempt.worker,
-        started=moment(attempt.started_at, now=now),
-        took=length(attempt.finished_at - attempt.started_at),
-        failure=None if attempt.error is None else failure_of(attempt.error),
-    )
+    return clean(to_lines(with_names(shown)))
