@@ -47,6 +47,8 @@ class Parts:
 
     texts: dict[str, list[Text]] = field(default_factory=dict)
     files: dict[str, list[FileReference]] = field(default_factory=dict)
+    # The names of those that were thrown away as they came.
+    unkept: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ async def read_multipart(
     *,
     store: FileStore,
     bounds: Bounds,
-    before_file: Callable[[Parts], None] = lambda _: None,
+    is_to_keep: Callable[[Parts], bool] = lambda _: True,
 ) -> Parts:
     """Return what a body holds, its files kept.
 
@@ -80,7 +82,8 @@ async def read_multipart(
         boundary: What stands between its parts.
         store: Where its files go.
         bounds: What it may hold.
-        before_file: Called with what came so far when the first file begins; may refuse it.
+        is_to_keep: Called with what came so far when the first file begins: whether files are kept.
+            Those that are not never come as far as the disk, and are counted all the same.
 
     Raises:
         BodyTooLargeError: It is too large; the rest was not read.
@@ -88,7 +91,7 @@ async def read_multipart(
         InvalidBodyError: It holds what was not asked for.
         FilesUnavailableError: A file cannot be kept.
     """
-    reader = _Reader(boundary, store=store, bounds=bounds, before_file=before_file)
+    reader = _Reader(boundary, store=store, bounds=bounds, is_to_keep=is_to_keep)
     total = 0
     bite = bytearray()
     try:
@@ -132,12 +135,14 @@ class _Reader:
         *,
         store: FileStore,
         bounds: Bounds,
-        before_file: Callable[[Parts], None],
+        is_to_keep: Callable[[Parts], bool],
     ) -> None:
         self.found = Parts()
         self._store = store
         self._bounds = bounds
-        self._before_file = before_file
+        self._is_to_keep = is_to_keep
+        # Unknown before the first file.
+        self._is_kept: bool | None = None
         self._file_bytes = 0
         self._text_bytes = 0
         self._parts = 0
@@ -206,10 +211,11 @@ class _Reader:
         given = options.get(b"filename")
         self._file_name = None if given is None else _unescape(_decode(given))
         if self._file_name is not None:
-            self._check_file(self._name)
-            if not self.found.files:
-                self._before_file(self.found)
-            self._draft = self._store.draft()
+            if self._is_kept is None:
+                self._is_kept = self._is_to_keep(self.found)
+            if self._is_kept:
+                self._check_file(self._name)
+                self._draft = self._store.draft()
 
     def _check_file(self, name: str) -> None:
         wanted = self._bounds.file_fields.get(name)
@@ -220,11 +226,12 @@ class _Reader:
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         size = end - start
-        if self._draft is not None:
+        if self._file_name is not None:
             self._file_bytes += size
             if self._file_bytes > self._bounds.most_file_bytes:
                 raise BodyTooLargeError(self._bounds.most_file_bytes)
-            self._draft.write(data[start:end])
+            if self._draft is not None:
+                self._draft.write(data[start:end])
             return
         self._text_bytes += size
         if self._text_bytes > self._bounds.most_text_bytes:
@@ -232,7 +239,7 @@ class _Reader:
         self._text += data[start:end]
 
     def _close(self) -> None:
-        if self._draft is None:
+        if self._file_name is None:
             value = _decode(bytes(self._text))
             if "\0" in value:
                 raise InvalidBodyError(
@@ -245,13 +252,16 @@ class _Reader:
             self.found.texts.setdefault(self._name, []).append(text)
             return
         draft, self._draft = self._draft, None
+        if draft is None:
+            # Without a name nothing was chosen.
+            if self._file_name:
+                self.found.unkept.setdefault(self._name, []).append(self._file_name)
+            return
         if not self._file_name and not draft.size_bytes:
             # What a browser sends for a field in which nothing was chosen.
             draft.discard()
             return
-        reference = draft.keep(
-            name=self._file_name or "", content_type=self._headers.get("content-type")
-        )
+        reference = draft.keep(name=self._file_name, content_type=self._headers.get("content-type"))
         self.found.files.setdefault(self._name, []).append(reference)
 
     def _end(self) -> None:

@@ -20,18 +20,9 @@ from celeriac.errors import (
 )
 from celeriac.service.passwords import LEAST_CHARACTERS
 from celeriac.web.auth import address_key, count
-from celeriac.web.dashboard.guard import (
-    FORMS,
-    HOME,
-    PageRoute,
-    SentForm,
-    SignedIn,
-    Visiting,
-    local_path,
-    sign_in_page,
-    to_page,
-)
+from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
 from celeriac.web.dashboard.rendering import asset_response, render
+from celeriac.web.dashboard.signing_in import FORMS, HOME, local_path, sign_in_page, to_page
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.limits import private_key
 from celeriac.web.parts import Parts, parts_of

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from celeriac.errors import FieldProblem
+from celeriac.files.file import A_FILE
 from celeriac.web.dashboard.forms import REST, Field, Kind
 from celeriac.web.refusals import BrokenBodyError, InvalidBodyError
 from celeriac.web.strict_json import parse_strict
@@ -48,7 +49,9 @@ def first_step(pointer: str) -> str:
 def told(problem: FieldProblem) -> str:
     """Return what is wrong inside a field, with the place where it is deeper than the field."""
     place = ".".join(problem.pointer.split("/")[2:])
-    return f"{place}: {problem.detail}" if place else problem.detail
+    # How it is sent is the browser's business.
+    detail = problem.detail.replace(A_FILE, "choose a file")
+    return f"{place}: {detail}" if place else detail
 
 
 def with_others(

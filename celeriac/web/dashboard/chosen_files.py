@@ -12,7 +12,7 @@ from celeriac.core.file_fields import FileField
 from celeriac.core.file_reference import FileId, FileReference, find_references
 from celeriac.errors import FieldProblem
 from celeriac.web.bodies import read_page_form
-from celeriac.web.dashboard.forms import Field, Kind
+from celeriac.web.dashboard.forms import ARGUMENT, Field, Kind
 from celeriac.web.dashboard.visits import FORM_TOKEN, Visit, is_from_elsewhere
 from celeriac.web.multipart import Parts, boundary_of
 from celeriac.web.problems import to_pointer
@@ -20,7 +20,7 @@ from celeriac.web.refusals import FormRefusedError
 from celeriac.web.sending import read_form
 
 Json = Any
-_AGAIN = "Choose the file again: nothing was submitted, so it was not kept"
+_AGAIN = "Choose {} again: a file is kept only once its task is submitted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,14 @@ class SentPage:
     def ids(self) -> frozenset[FileId]:
         """The files that came with it."""
         return frozenset(each.id for several in self.files.values() for each in several)
+
+    @property
+    def file_names(self) -> dict[str, list[str]]:
+        """What the files were called, by the field's key."""
+        return {
+            f"{ARGUMENT}{name}": [each.name for each in several]
+            for name, several in self.files.items()
+        }
 
     @property
     def said(self) -> dict[str, list[str]]:
@@ -65,17 +73,35 @@ async def read_page(request: Request, visit: Visit, fields: Sequence[Field]) -> 
         if each.kind is Kind.FILE
     }
 
-    def check(found: Parts) -> None:
+    def is_ours(found: Parts) -> bool:
         # It stands first in the form: nobody else's file comes as far as the disk.
-        _check_token(visit, _texts_of(found))
+        return visit.is_token("".join(_texts_of(found).get(FORM_TOKEN, [])))
 
-    found = await read_form(request, boundary, wanted, before_file=check)
+    found = await read_form(request, boundary, wanted, is_to_keep=is_ours)
     texts = _texts_of(found)
+    if found.unkept:
+        texts.pop(FORM_TOKEN, None)
+        raise FormRefusedError({**texts, **found.unkept})
     _check_token(visit, texts)
     named = {each.key: each.name for each in fields}
     return SentPage(
         texts=texts, files={named[key]: several for key, several in found.files.items()}
     )
+
+
+async def read_typed(request: Request) -> dict[str, list[str]]:
+    """Return the texts of a form whose sender is not known, and the names of its files.
+
+    The files themselves are thrown away as they come.
+
+    Raises:
+        MediaTypeError, BodyTooLargeError, BrokenBodyError, InvalidBodyError: As read_page_form.
+    """
+    boundary = boundary_of(request.headers.get("content-type", ""))
+    if boundary is None:
+        return await read_page_form(request)
+    found = await read_form(request, boundary, {}, is_to_keep=lambda _: False)
+    return {**_texts_of(found), **found.unkept}
 
 
 def add_files(
@@ -107,12 +133,25 @@ def add_files(
 
 
 def to_choose_again(
-    chosen: Mapping[str, list[FileReference]], problems: Sequence[FieldProblem]
+    fields: Sequence[Field],
+    names: Mapping[str, Sequence[str]],
+    problems: Sequence[FieldProblem] = (),
 ) -> tuple[FieldProblem, ...]:
-    """Return what is to be said of files that came with a form in which something was wrong."""
+    """Return what is to be said of files that came with a form of which nothing was submitted.
+
+    Args:
+        fields: The form's fields.
+        names: What the files were called, by the field's key.
+        problems: What is wrong with it; a file that is wrong itself needs no more words.
+    """
     wrong = {each.pointer for each in problems}
-    said = (FieldProblem(to_pointer(name), _AGAIN) for name in chosen)
-    return tuple(each for each in said if each.pointer not in wrong)
+    found = []
+    for each in fields:
+        several = [name for name in names.get(each.key, ()) if name]
+        if each.kind is Kind.FILE and several and to_pointer(each.name) not in wrong:
+            told = _AGAIN.format(" and ".join(several))
+            found.append(FieldProblem(to_pointer(each.name), told))
+    return tuple(found)
 
 
 def _texts_of(found: Parts) -> dict[str, list[str]]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from celeriac.errors import CeleriacError, NotAuthenticatedError, RateLimitedError
 from celeriac.service.callers import Caller
 from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
 from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.signing_in import answer_signed_out, to_sign_in
 from celeriac.web.dashboard.visits import (
     FORM_TOKEN,
     SESSION_COOKIE,
@@ -34,12 +34,6 @@ from celeriac.wording import as_typed_here
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-SIGN_IN = "/ui/sign-in"
-HOME = "/ui/tasks"
-FORMS = "/ui/submit/"
-_WAS_SIGNED_OUT = (
-    "You were signed out, and nothing was submitted. Sign in, and what you typed is there again."
-)
 _TITLES = {
     400: "This cannot be read",
     403: "This is not allowed",
@@ -65,7 +59,7 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except NotAuthenticatedError:
-                return await keep_form(request) or to_sign_in(request)
+                return await answer_signed_out(request)
             except (CeleriacError, HTTPException) as error:
                 return page_of(request, error)
 
@@ -124,85 +118,6 @@ async def nowhere(request: Request, error: Exception) -> Response:
     with suppress(CeleriacError):
         await signed_in(request, await visiting(request))
     return problem_page(request, 404, "No page has this address")
-
-
-def to_sign_in(request: Request) -> Response:
-    """Return the way to the sign-in page, and from there back to a page that was asked for."""
-    path = request.url.path
-    url = SIGN_IN
-    # A task's form has the same address as its page.
-    is_page = request.method == "GET" or path.startswith(FORMS)
-    if is_page and path not in ("/ui", HOME):
-        wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
-        url = f"{SIGN_IN}?{urlencode({'next': wanted})}"
-    return to_page(url)
-
-
-def sign_in_page(
-    request: Request,
-    *,
-    problem: str = "",
-    status: int = 200,
-    name: str = "",
-    wanted: str = "",
-    kept: Mapping[str, list[str]] | None = None,
-) -> Response:
-    """Return the page on which one signs in.
-
-    Args:
-        request: What it answers.
-        problem: Why it is shown again, a sentence.
-        status: Its HTTP status.
-        name: The name that was typed.
-        wanted: Where one goes from there.
-        kept: What was typed into a form of that page, which is sent there, too.
-    """
-    visit = getattr(request.state, "visit", None) or Visit.of(request)
-    return render(
-        request,
-        visit,
-        "sign_in.html",
-        status=status,
-        name=name,
-        wanted=wanted,
-        problem=problem,
-        kept=kept or {},
-    )
-
-
-async def keep_form(request: Request) -> Response | None:
-    """Return the sign-in page with what was typed into a task's form while the session ended.
-
-    None when there is nothing to keep: it is another page, comes from elsewhere or brings files.
-    """
-    path = request.url.path
-    if request.method != "POST" or not path.startswith(FORMS) or is_from_elsewhere(request):
-        return None
-    try:
-        typed = await read_page_form(request)
-    except CeleriacError:
-        return None
-    typed.pop(FORM_TOKEN, None)
-    if not typed:
-        return None
-    return sign_in_page(
-        request, problem=_WAS_SIGNED_OUT, status=401, wanted=local_path(quote(path)), kept=typed
-    )
-
-
-def to_page(url: str, visit: Visit | None = None, *, status: int = 303) -> Response:
-    """Return the way to another page, after a form or in place of this one."""
-    response = RedirectResponse(url, status)
-    if visit is not None:
-        visit.keep(response)
-    return response
-
-
-def local_path(text: str) -> str:
-    """Return where a sign-in may lead: a page of ours, whatever was asked for."""
-    # `//host` and `/\\host` are other sites to a browser.
-    is_ours = text.startswith(("/ui/", "/flower/")) and "\\" not in text and text.isprintable()
-    return text if is_ours and not text.startswith(SIGN_IN) else HOME
 
 
 async def visiting(request: Request) -> Visit:

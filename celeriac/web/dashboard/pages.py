@@ -160,6 +160,20 @@ def story_of(report: TaskReport, *, now: datetime) -> str:
     return why
 
 
+def not_done(act: str, detail: Detail) -> str:
+    """Return what to say of an act that met an ended session: cancel, or run it again.
+
+    Empty when there is nothing to say: it is no such act, or makes no sense any more.
+    """
+    if act == "cancel" and detail.is_cancellable:
+        return "The task was not cancelled: you had been signed out. Cancel does it now."
+    if act == "cancel" and detail.row.is_over and detail.row.state != TaskState.CANCELLED:
+        return "The task was not cancelled: you had been signed out. It has ended since."
+    if act == "again" and detail.row.is_over and detail.is_repeatable:
+        return "The task was not run again: you had been signed out. Run again does it now."
+    return ""
+
+
 def progress_of(task: Task) -> Progress | None:
     """Return how far a running task is, None when it does not say."""
     if task.state is not TaskState.RUNNING or task.progress is None:

@@ -35,9 +35,10 @@ from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.answers import arguments_from, first_step, refill, with_others
 from celeriac.web.dashboard.chosen_files import add_files, read_page, to_choose_again
 from celeriac.web.dashboard.forms import Field, Kind, fields_of, fill
-from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting, to_page
+from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting
 from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.signing_in import to_page
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.parts import Files, Submitting, Tasks, TaskTypes, parts_of
 from celeriac.web.problems import status_of
@@ -95,7 +96,18 @@ async def submit(
         if not error.typed:
             raise
         # Signed in again since it was opened: nobody shall have to type it a second time.
-        return _form_page(request, visit, task_type, fields, sent=error.typed, refusal=error)
+        earlier = text_of(error.typed, "from")
+        before = await run_in_threadpool(earlier_arguments, tasks, earlier, name=name, by=who)
+        return _form_page(
+            request,
+            visit,
+            task_type,
+            fill(fields, before),
+            sent=error.typed,
+            problems=to_choose_again(fields, error.typed),
+            earlier=earlier if find_references(before) else "",
+            refusal=error,
+        )
     with Sent(kwargs={}, files=sent.ids, store=files) as kept:
         earlier = text_of(sent.texts, "from")
         before = await run_in_threadpool(earlier_arguments, tasks, earlier, name=name, by=who)
@@ -127,7 +139,7 @@ async def submit(
         task_type,
         fill(fields, before),
         sent=sent.texts,
-        problems=(*problems, *to_choose_again(sent.files, problems)),
+        problems=(*problems, *to_choose_again(fields, sent.file_names, problems)),
         earlier=earlier if find_references(before) else "",
     )
 

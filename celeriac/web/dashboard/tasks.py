@@ -27,9 +27,10 @@ from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitRequest
 from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
-from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting, to_page
-from celeriac.web.dashboard.pages import detail_of, kwargs_of, row_of
+from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
+from celeriac.web.dashboard.pages import detail_of, kwargs_of, not_done, row_of
 from celeriac.web.dashboard.rendering import render
+from celeriac.web.dashboard.signing_in import NOT_DONE, to_page
 from celeriac.web.dashboard.texts import readable
 from celeriac.web.downloads import download, download_text, picture
 from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
@@ -106,8 +107,15 @@ def show_task(
     report = tasks.get_task(TaskId(task_id), by=who)
     attempts = tasks.list_attempts(TaskId(task_id), by=who)
     detail = detail_of(report, attempts, now=datetime.now(UTC))
-    nonce = secrets.token_urlsafe(12)
-    return render(request, visit, "task.html", task=detail, row=detail.row, nonce=nonce)
+    return render(
+        request,
+        visit,
+        "task.html",
+        task=detail,
+        row=detail.row,
+        nonce=secrets.token_urlsafe(12),
+        not_done=not_done(request.query_params.get(NOT_DONE, ""), detail),
+    )
 
 
 @router.get("/ui/tasks/{task_id}/result")

@@ -20,7 +20,7 @@ from celeriac.core.page import TaskFilter
 from celeriac.core.task import TaskId
 from celeriac.files.store import keep_stream
 from tests.contract.web.browser import Browser, Page, browser_of
-from tests.contract.web.service import Server, Service
+from tests.contract.web.service import PASSWORD, Server, Service
 from tests.contract.web.test_reading import end
 from tests.fakes import FunctionCatalogue
 
@@ -136,7 +136,7 @@ def test_another_file_in_the_same_form_makes_another_task(service: Service, ada:
 @pytest.mark.parametrize(
     ("parts", "told"),
     [
-        ([], "a file"),
+        ([], "Field required: choose a file"),
         ([("arg.image", ("a.txt", b"x", "text/plain"))], "must be image/*"),
     ],
 )
@@ -158,8 +158,87 @@ def test_with_a_mistake_elsewhere_the_file_is_to_be_chosen_again(
     page = Page(send(ada, ("arg.image", cat()), ("arg.width", (None, b"0"))))
 
     assert page.status == 422
-    assert "Choose the file again" in page.text
+    assert "Choose cat.png again" in page.text
     assert stored(service) == []
+
+
+def chosen(browser: Browser, *parts: tuple[str, Any]) -> list[tuple[str, Any]]:
+    """A form as a browser sends it: its file stands before what was typed below it."""
+    nothing = ("arg.more", ("", b"", "application/octet-stream"))
+    typed = ("arg.width", (None, b"7"))
+    return [*hidden(browser.get("/ui/submit/look")), ("arg.image", cat()), typed, nothing, *parts]
+
+
+def assert_only_the_file_is_lost(page: Page) -> None:
+    assert "Nothing was submitted yet" in page.text
+    assert page.value("arg.width") == "7"
+    [image] = [each for each in page.all("input") if each.get("name") == "arg.image"]
+    [more] = [each for each in page.all("input") if each.get("name") == "arg.more"]
+    assert image["aria-describedby"] == "field-image-problem field-image-help"
+    assert ">Choose cat.png again: a file is kept only once" in page.text
+    assert "aria-invalid" not in more
+
+
+def test_a_form_that_meets_an_ended_session_loses_nothing_but_its_files_and_says_which(
+    service: Service, ada: Browser
+) -> None:
+    parts = chosen(ada)
+    ada.client.cookies.clear()
+
+    asked = Page(ada.client.post("/ui/submit/look", files=parts))
+    kept = {
+        str(each["name"]): each.get("value") or ""
+        for each in asked.all("input")
+        if each.get("type") == "hidden"
+    }
+    form = {**kept, "form_token": asked.value("form_token"), "name": "ada", "password": PASSWORD}
+    signed_in = ada.client.post("/ui/sign-in", data=form)
+    assert signed_in.next_request is not None
+    page = Page(ada.client.send(signed_in.next_request))
+
+    assert (asked.status, signed_in.status_code) == (401, 307)
+    assert_only_the_file_is_lost(page)
+    assert tasks(service) == []
+    assert stored(service) == []
+
+
+def test_a_form_of_an_earlier_session_loses_nothing_but_its_files(
+    service: Service, ada: Browser
+) -> None:
+    [_, *parts] = chosen(ada)
+    old = ("form_token", (None, b"of an earlier session"))
+
+    page = Page(ada.client.post("/ui/submit/look", files=[old, *parts]))
+
+    assert page.status == 403
+    assert_only_the_file_is_lost(page)
+    assert stored(service) == []
+
+
+def test_an_old_form_still_takes_the_earlier_tasks_file(service: Service, ada: Browser) -> None:
+    first = send(ada, ("arg.image", cat())).headers["location"]
+    nothing = ("arg.image", ("", b"", "application/octet-stream"))
+    again = f"/ui/submit/look?from={first.rpartition('/')[2]}"
+    [_, *parts] = hidden(ada.get(again))
+
+    old = Page(ada.client.post("/ui/submit/look", files=[("form_token", (None, b"x")), *parts]))
+    response = ada.client.post("/ui/submit/look", files=[*hidden(old), nothing])
+
+    assert "cat.png again, unless you choose another" in old.text
+    assert references(service, response.headers["location"]) == references(service, first)
+
+
+def test_a_file_of_nobody_is_counted_although_it_is_thrown_away(
+    tmp_path: Path, server: Server
+) -> None:
+    catalogue = FunctionCatalogue(look=look)
+    with Service(tmp_path, server, catalogue=catalogue, max_upload_bytes=1000) as service:
+        big = ("arg.image", ("big.png", b"x" * 1001, "image/png"))
+
+        response = service.client().post("/ui/submit/look", files=[big])
+
+        assert response.status_code == 303
+        assert stored(service) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import compile_path
 
 from celeriac.core.page import TaskFilter
+from celeriac.core.task import TaskId
 from celeriac.core.user import Role
 from celeriac.service.start_links import StartLinks
 from celeriac.web.dashboard import access, submit, tasks
@@ -250,6 +251,55 @@ def test_what_was_typed_while_the_session_ended_is_there_after_signing_in(
     assert shown.value("priority") == "7"
     assert PASSWORD not in shown.text
     assert service.ledger.tasks.list(TaskFilter(), after=None, limit=9).items == ()
+
+
+@pytest.mark.parametrize(
+    ("act", "asked", "told"),
+    [
+        ("cancel", "the task was not cancelled", "The task was not cancelled"),
+        ("again", "nothing was run again", "The task was not run again"),
+    ],
+)
+def test_what_was_to_be_done_while_the_session_ended_is_told_on_the_tasks_page_and_not_done(
+    service: Service, browser: Browser, act: str, asked: str, told: str
+) -> None:
+    path = browser.send("/ui/submit/process", "/ui/submit/process", **{"arg.data": "x"}).headers[
+        "location"
+    ]
+    if act == "again":
+        browser.send(path, f"{path}/cancel")
+    state = service.ledger.tasks.get(TaskId(path.rpartition("/")[2])).state
+    browser.client.cookies.clear()
+
+    sign_in = Page(browser.client.post(f"{path}/{act}", data={"form_token": "of before"}))
+    answer = browser.send(
+        sign_in, "/ui/sign-in", name="ada", password=PASSWORD, next=sign_in.value("next")
+    )
+    page = browser.get(answer.headers["location"])
+
+    assert sign_in.status == 401
+    assert asked in sign_in.text
+    assert answer.headers["location"].partition("?")[0] == path
+    assert told in page.text
+    [task] = service.ledger.tasks.list(TaskFilter(), after=None, limit=9).items
+    assert task.state is state
+    done = browser.send(page, f"{path}/{act}")
+    assert done.status_code == 303
+    assert "you had been signed out" not in browser.get(done.headers["location"]).text
+
+
+def test_another_sites_act_leads_to_the_sign_in_and_to_nothing_more(service: Service) -> None:
+    response = service.client().post(
+        "/ui/tasks/x/cancel", data={}, headers={"Sec-Fetch-Site": "cross-site"}
+    )
+
+    assert response.headers["location"] == "/ui/sign-in"
+
+
+def test_a_narrowed_list_is_there_again_after_signing_in(service: Service) -> None:
+    response = service.client().get("/ui/tasks?state=failed")
+
+    assert response.headers["location"] == "/ui/sign-in?next=%2Fui%2Ftasks%3Fstate%3Dfailed"
 
 
 def test_what_another_site_typed_is_not_kept(service: Service) -> None:

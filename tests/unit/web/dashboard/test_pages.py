@@ -14,6 +14,7 @@ from celeriac.web.dashboard.pages import (
     attempts_of,
     detail_of,
     kwargs_of,
+    not_done,
     progress_of,
     row_of,
     story_of,
@@ -213,6 +214,26 @@ def test_a_task_is_cancelled_once(changes: Json, shown: tuple[bool, bool]) -> No
     detail = detail_of(report_of(**changes), (), now=NOW)
 
     assert (detail.is_cancellable, detail.is_stopping) == shown
+
+
+@pytest.mark.parametrize(
+    ("act", "changes", "told"),
+    [
+        ("cancel", {"state": TaskState.QUEUED}, "Cancel does it now."),
+        ("cancel", {"state": TaskState.COMPLETED}, "It has ended since."),
+        # somebody else has done it, or it was asked for already
+        ("cancel", {"state": TaskState.CANCELLED}, ""),
+        ("cancel", {"state": TaskState.RUNNING, "cancel_requested_at": NOON}, ""),
+        ("again", {"state": TaskState.FAILED}, "Run again does it now."),
+        ("again", {"state": TaskState.QUEUED}, ""),
+        ("<b>", {"state": TaskState.QUEUED}, ""),
+    ],
+)
+def test_what_was_not_done_is_told_while_it_makes_sense(act: str, changes: Json, told: str) -> None:
+    detail = detail_of(report_of(**changes), (), now=NOW)
+
+    assert not_done(act, detail).endswith(told)
+    assert bool(not_done(act, detail)) is bool(told)
 
 
 def test_arguments_by_place_are_shown_too() -> None:
