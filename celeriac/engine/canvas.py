@@ -17,7 +17,7 @@ from celery.exceptions import ChordError
 from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
 from celeriac.engine import codec
-from celeriac.engine.backend import leaves
+from celeriac.engine.chords import leaves
 from celeriac.engine.collector import current_collector
 from celeriac.engine.foreign_chords import PLACE
 
