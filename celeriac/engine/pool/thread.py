@@ -1,9 +1,8 @@
 """The pool's thread: everything between the broker's messages and the tasks that run.
 
-One thread speaks to the ledger and to the runner. Each turn writes what has ended, what follows
-from it and the next claims in one transaction, so that everything that gathered while the last
-turn was written shares the next one; a lone task waits for nobody. Celery's own state is touched
-in the worker's main thread only, through the mailbox.
+One thread speaks to the ledger and to the runner; what it says to the ledger stands in `talk`.
+Everything that gathered while the last turn was written shares the next one; a lone task waits for
+nobody. Celery's own state is touched in the worker's main thread only, through the mailbox.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from celeriac.core.worker import NewWorker
 from celeriac.engine.bells import Bells
 from celeriac.engine.executor import Report
 from celeriac.engine.pool.doze import Doze
-from celeriac.engine.pool.holding import End, Holding
+from celeriac.engine.pool.holding import Holding
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
 from celeriac.engine.pool.membership import Membership
@@ -34,16 +33,13 @@ from celeriac.engine.pool.patience import Patience
 from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.runner import Runner
 from celeriac.engine.pool.strangers import Strangers
+from celeriac.engine.pool.talk import Talk
 from celeriac.engine.pool.told import Told
 from celeriac.engine.pool.wakeup import Wakeup
 from celeriac.engine.runtime import Engine
 from celeriac.errors import UnavailableError
-from celeriac.ledger.open import Ledger
 
 logger = logging.getLogger(__name__)
-
-# How often a running task is looked up for a wish to cancel it.
-_CANCEL_SECONDS = 0.25
 
 
 class PoolThread:
@@ -73,12 +69,21 @@ class PoolThread:
             # Asked for each doorbell; a worker that has tasks of a function knows what it is.
             is_at_most_once=cache(engine.is_at_most_once),
         )
-        self._queues = queues
-        self._limits = limits
-        self._bells = bells
-        self._prefetch = prefetch
-        self._pauses = Pauses(paused)
         self._strangers = Strangers(engine.counters, lambda rung: bells.ring(rung, ()))
+        self._holding = Holding(runner, told.now)
+        self._talk = Talk(
+            engine,
+            told,
+            membership=self._membership,
+            intake=self._intake,
+            holding=self._holding,
+            strangers=self._strangers,
+            pauses=Pauses(paused),
+            bells=bells,
+            queues=queues,
+            limits=limits,
+        )
+        self._prefetch = prefetch
         self._prefetched = 0
         self._thread = threading.Thread(target=self._run, name="celeriac-pool", daemon=True)
         self._selector = selectors.DefaultSelector()
@@ -89,12 +94,7 @@ class PoolThread:
         self._is_stopping = False
         self._is_killed = False
         # This thread's own.
-        self._holding = Holding(runner, told.now)
-        self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
-        self._look_at = 0.0
         self._doze = Doze()
-        # The id under which it claimed what it holds.
-        self._worker_id = ""
         self._patience = Patience()
 
     # ---- from other threads
@@ -153,7 +153,7 @@ class PoolThread:
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Take what a task tells of itself; only the latest is written."""
-        self._progress[task_id] = (task_id, lease_token, progress)
+        self._talk.progressed(task_id, lease_token, progress)
 
     def returned(self, jobs: Iterable[Job]) -> None:
         """Take back jobs that wait behind a long one."""
@@ -217,7 +217,7 @@ class PoolThread:
             # Nothing new is taken in; look often whether the last one has ended.
             latest = min(latest, now + 0.1)
         if self._holding:
-            latest = min(latest, self._look_at)
+            latest = min(latest, self._talk.look_at)
         if self._intake.has_news:
             latest = now
         elif self._holding.has_ends:
@@ -252,21 +252,8 @@ class PoolThread:
             self._told.flush()
 
     def _speak(self) -> None:
-        """Say to the ledger what there is to say."""
         try:
-            ledger = self._engine.ledger
-            worker_id = self._membership.keep(ledger)
-            if worker_id != self._worker_id:
-                self._worker_id = worker_id
-                self._holding.disown()
-            self._pauses.look(ledger)
-            self._cancel()
-            if self._progress:
-                ledger.tasks.set_progress(list(self._progress.values()))
-                self._engine.changes.tell(self._progress)
-                self._progress.clear()
-            self._exchange(ledger, worker_id)
-            self._strangers.look(ledger)
+            self._talk.speak(is_claiming=not self._is_stopping)
         except UnavailableError as error:
             self._patience.failed(error, held=len(self._holding))
         else:
@@ -282,79 +269,11 @@ class PoolThread:
             # After that word: what goes back must not come here again.
             self._intake.give_back(keep=1)
 
-    def _cancel(self) -> None:
-        wanted = self._engine.take_cancellations()
-        try:
-            self._engine.road.cancel(wanted)
-        except UnavailableError:
-            # Asked for once, and by nobody again.
-            self._engine.put_back_cancellations(wanted)
-            raise
-
     def _due_at(self, now: float) -> float:
         again_at = self._patience.again_at
         if self._is_stopping:
             return max(now, again_at)
         return max(again_at, self._holding.due_at(now, is_more=self._intake.has_waiting))
-
-    def _exchange(self, ledger: Ledger, worker_id: str) -> None:
-        now = time.monotonic()
-        ends = self._holding.take_ends()
-        wanted = self._wanted()
-        is_look_due = bool(self._holding) and now >= self._look_at
-        if not ends and not wanted and not is_look_due:
-            return
-        if is_look_due:
-            self._look_at = now + _CANCEL_SECONDS
-        try:
-            exchange = ledger.leases.exchange(
-                worker_id,
-                outcomes=[end.outcome for end in ends],
-                wanted=wanted,
-                queues=list(self._queues()),
-            )
-        except UnavailableError:
-            self._holding.put_back(ends)
-            self._intake.put_back(wanted)
-            raise
-        self._holding.exchanged(time.monotonic() - now)
-        self._bells.ring(exchange.doorbells, exchange.ended)
-        begun = (claimed.id for claimed in exchange.claimed)
-        self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))
-        self._after_ends(ends, frozenset(exchange.lost))
-        if exchange.is_reaped:
-            # Nothing was refused: the next turn finds it out, joins again and asks again.
-            self._membership.doubt()
-            self._intake.put_back(wanted)
-            return
-        self._after_claims(exchange.claimed, exchange.refused)
-        for task_id in exchange.cancelled_running:
-            self._holding.interrupt(task_id)
-
-    def _wanted(self) -> list[TaskId]:
-        if self._is_stopping or self._holding.is_quarantine:
-            return []
-        return self._intake.ask_for(*self._holding.room(), free=self._holding.free_slots())
-
-    def _after_ends(self, ends: list[End], lost: frozenset[TaskId]) -> None:
-        for end in ends:
-            self._holding.wrote(end)
-            if end.outcome.task_id in lost:
-                self._engine.counters.add("completions_refused")
-                logger.warning(
-                    "a result was refused: the lease had been given away",
-                    extra={"task_id": end.job.id},
-                )
-            self._told.ended(end.job.request, end.outcome, end.report)
-
-    def _after_claims(self, claimed: Sequence[ClaimedTask], refused: Sequence[TaskId]) -> None:
-        for each in claimed:
-            request = self._intake.claimed(each.id)
-            soft, hard = self._limits(each, request)
-            job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
-            job.is_async = self._engine.is_async(each.name)
-            self._holding.took(job)
-        self._intake.refused(refused)
 
     def _leave(self) -> None:
         self._runner.stop()

@@ -1,0 +1,158 @@
+"""What a worker says to the ledger, and what it makes of the answers.
+
+What has ended, what follows from it and the next claims are one transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celeriac.core.task import ClaimedTask, TaskId
+from celeriac.engine.bells import Bells
+from celeriac.engine.pool.holding import End, Holding
+from celeriac.engine.pool.intake import Intake
+from celeriac.engine.pool.job import Job
+from celeriac.engine.pool.membership import Membership
+from celeriac.engine.pool.pauses import Pauses
+from celeriac.engine.pool.strangers import Strangers
+from celeriac.engine.pool.told import Told
+from celeriac.engine.runtime import Engine
+from celeriac.errors import UnavailableError
+from celeriac.ledger.open import Ledger
+
+logger = logging.getLogger(__name__)
+
+# How often a running task is looked up for a wish to cancel it.
+_CANCEL_SECONDS = 0.25
+
+
+class Talk:
+    """Keeps the ledger up to date with what one worker holds; used in the pool's thread only."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        told: Told,
+        *,
+        membership: Membership,
+        intake: Intake,
+        holding: Holding,
+        strangers: Strangers,
+        pauses: Pauses,
+        bells: Bells,
+        queues: Callable[[], Sequence[str]],
+        limits: Callable[[ClaimedTask, Any], tuple[float | None, float | None]],
+    ) -> None:
+        self._engine = engine
+        self._told = told
+        self._membership = membership
+        self._intake = intake
+        self._holding = holding
+        self._strangers = strangers
+        self._pauses = pauses
+        self._bells = bells
+        self._queues = queues
+        self._limits = limits
+        self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
+        # The id under which it claimed what it holds.
+        self._worker_id = ""
+        # When to look for wishes to cancel what runs, by the monotonic clock.
+        self.look_at = 0.0
+
+    def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
+        """Take what a task tells of itself; only the latest is written."""
+        self._progress[task_id] = (task_id, lease_token, progress)
+
+    def speak(self, *, is_claiming: bool) -> None:
+        """Say what there is to say.
+
+        Args:
+            is_claiming: Whether to take new tasks.
+
+        Raises:
+            UnavailableError: The ledger did not answer. What was not said is said the next time.
+        """
+        ledger = self._engine.ledger
+        worker_id = self._membership.keep(ledger)
+        if worker_id != self._worker_id:
+            self._worker_id = worker_id
+            self._holding.disown()
+        self._pauses.look(ledger)
+        self._cancel()
+        if self._progress:
+            ledger.tasks.set_progress(list(self._progress.values()))
+            self._engine.changes.tell(self._progress)
+            self._progress.clear()
+        self._exchange(ledger, worker_id, is_claiming=is_claiming)
+        self._strangers.look(ledger)
+
+    def _cancel(self) -> None:
+        wanted = self._engine.take_cancellations()
+        try:
+            self._engine.road.cancel(wanted)
+        except UnavailableError:
+            # Asked for once, and by nobody again.
+            self._engine.put_back_cancellations(wanted)
+            raise
+
+    def _exchange(self, ledger: Ledger, worker_id: str, *, is_claiming: bool) -> None:
+        now = time.monotonic()
+        ends = self._holding.take_ends()
+        wanted = self._wanted() if is_claiming else []
+        is_look_due = bool(self._holding) and now >= self.look_at
+        if not ends and not wanted and not is_look_due:
+            return
+        if is_look_due:
+            self.look_at = now + _CANCEL_SECONDS
+        try:
+            exchange = ledger.leases.exchange(
+                worker_id,
+                outcomes=[end.outcome for end in ends],
+                wanted=wanted,
+                queues=list(self._queues()),
+            )
+        except UnavailableError:
+            self._holding.put_back(ends)
+            self._intake.put_back(wanted)
+            raise
+        self._holding.exchanged(time.monotonic() - now)
+        self._bells.ring(exchange.doorbells, exchange.ended)
+        begun = (claimed.id for claimed in exchange.claimed)
+        self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))
+        self._after_ends(ends, frozenset(exchange.lost))
+        if exchange.is_reaped:
+            # Nothing was refused: the next turn finds it out, joins again and asks again.
+            self._membership.doubt()
+            self._intake.put_back(wanted)
+            return
+        self._after_claims(exchange.claimed, exchange.refused)
+        for task_id in exchange.cancelled_running:
+            self._holding.interrupt(task_id)
+
+    def _wanted(self) -> list[TaskId]:
+        if self._holding.is_quarantine:
+            return []
+        return self._intake.ask_for(*self._holding.room(), free=self._holding.free_slots())
+
+    def _after_ends(self, ends: list[End], lost: frozenset[TaskId]) -> None:
+        for end in ends:
+            self._holding.wrote(end)
+            if end.outcome.task_id in lost:
+                self._engine.counters.add("completions_refused")
+                logger.warning(
+                    "a result was refused: the lease had been given away",
+                    extra={"task_id": end.job.id},
+                )
+            self._told.ended(end.job.request, end.outcome, end.report)
+
+    def _after_claims(self, claimed: Sequence[ClaimedTask], refused: Sequence[TaskId]) -> None:
+        for each in claimed:
+            request = self._intake.claimed(each.id)
+            soft, hard = self._limits(each, request)
+            job = Job(each, request, soft_seconds=soft, hard_seconds=hard)
+            job.is_async = self._engine.is_async(each.name)
+            self._holding.took(job)
+        self._intake.refused(refused)
