@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from celeriac.errors import (
+    BrokerUnavailableError,
     CeleriacError,
+    FilesUnavailableError,
     InvalidArgumentsError,
     InvalidOptionError,
     KeyNotFoundError,
@@ -12,6 +14,7 @@ from celeriac.errors import (
     NotAuthenticatedError,
     NotPermittedError,
     QueueNotFoundError,
+    RateLimitedError,
     TaskAlreadyFinalError,
     TaskNameNotFoundError,
     TaskNotFinalError,
@@ -41,6 +44,9 @@ _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
         "celeriac key create LABEL --user NAME makes one where the service runs",
     ),
     (LedgerUnavailableError, "celeriac doctor, where the service runs, looks at it"),
+    (RateLimitedError, "wait that long, and try again"),
+    (BrokerUnavailableError, "celeriac doctor, where the service runs, looks at it"),
+    (FilesUnavailableError, "whoever runs the service looks at the room on its disk"),
     (WaitTimeoutError, "celeriac wait {task_id} waits on"),
 )
 
@@ -52,8 +58,10 @@ def fix_for(error: CeleriacError) -> str:
         return "take a better one, or add --allow-weak for a walk-through on a laptop"
     if isinstance(error, TaskNameNotFoundError):
         return error.fix.replace("GET /task-types", "celeriac task-types")
-    # Over HTTP the service tells of headers, which nobody types here.
-    if error.fix and not isinstance(error, NotAuthenticatedError):
+    # What came from the service tells of paths and headers, which nobody types here: where we know
+    # the very error, our own words go first.
+    is_known = any(type(error) is kind for kind, _ in _FIXES)
+    if error.fix and not is_known:
         return error.fix
     text = next((text for kind, text in _FIXES if isinstance(error, kind)), "")
     return text.format_map(_Facts(vars(error)))

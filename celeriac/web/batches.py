@@ -15,6 +15,7 @@ from celeriac.core.state import TaskState
 from celeriac.errors import CeleriacError, FieldProblem, InvalidRequestError
 from celeriac.service.submission import SubmitOptions, SubmitRequest
 from celeriac.web.bodies import parse_object
+from celeriac.web.fixes import fix_for
 from celeriac.web.problems import field_problems, problem_body, status_of
 from celeriac.web.queries import BatchOptions
 from celeriac.web.refusals import InvalidBodyError
@@ -170,6 +171,6 @@ def _problem(error: CeleriacError) -> dict[str, Json]:
         code=error.code,
         detail=str(error),
         instance=PATH,
-        fix=error.fix,
+        fix=fix_for(error),
         errors=problems_of(error),
     )

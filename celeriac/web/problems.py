@@ -29,6 +29,7 @@ from celeriac.errors import (
     RateLimitedError,
     UnavailableError,
 )
+from celeriac.web.fixes import DESCRIBED, INTERNAL, NOWHERE, fix_for, fix_for_method
 from celeriac.web.methods import allowed_methods
 from celeriac.web.refusals import (
     BodyTooLargeError,
@@ -63,7 +64,6 @@ _STATUSES: tuple[tuple[type[CeleriacError], int], ...] = (
 # What the web itself says, without an error of ours behind it.
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed"}
 _DETAILS = {404: "there is nothing at this path", 405: "this path does not take this method"}
-_FIXES = {401: "POST /token gives a token; send it as Authorization: Bearer TOKEN"}
 # As RFC 9110 names them; Python 3.11 still has the names of before.
 _PHRASES = {413: "Content Too Large", 416: "Range Not Satisfiable", 422: "Unprocessable Content"}
 RETRY_AFTER_SECONDS = 2
@@ -136,14 +136,15 @@ def problem_body(
     listed = [{"pointer": each.pointer, "detail": each.detail} for each in errors]
     if listed:
         body["errors"] = listed
-    if fix or status in _FIXES:
-        body["fix"] = as_typed_here(fix or _FIXES[status])
+    if fix:
+        body["fix"] = as_typed_here(fix)
     return body
 
 
 def internal_problem(request: Request) -> Response:
     """Return the answer to a failure of ours, which tells nothing about it."""
-    return problem(request, 500, code="internal", detail="the service failed; it was logged")
+    detail = "the service failed; it was logged"
+    return problem(request, 500, code="internal", detail=detail, fix=INTERNAL)
 
 
 async def _on_error(request: Request, error: CeleriacError) -> Response:
@@ -156,7 +157,7 @@ async def _on_error(request: Request, error: CeleriacError) -> Response:
         status,
         code=error.code,
         detail=str(error),
-        fix=error.fix,
+        fix=fix_for(error),
         errors=getattr(error, "problems", ()),
         headers=headers_of(request, error),
     )
@@ -181,13 +182,17 @@ def headers_of(request: Request, error: CeleriacError) -> dict[str, str]:
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     status = error.status_code
     headers = dict(error.headers or {})
+    fix = NOWHERE if status == 404 else ""
     if status == 405:
-        headers["Allow"] = ", ".join(allowed_methods(request))
+        allowed = allowed_methods(request)
+        headers["Allow"] = ", ".join(allowed)
+        fix = fix_for_method(allowed)
     return problem(
         request,
         status,
         code=_CODES.get(status, "refused"),
         detail=_DETAILS.get(status, _phrase(status)),
+        fix=fix,
         headers=headers,
     )
 
@@ -195,7 +200,9 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
 async def _on_invalid_request(request: Request, error: RequestValidationError) -> Response:
     problems = field_problems(error.errors())
     listed = "; ".join(f"{each.pointer.lstrip('/')}: {each.detail}" for each in problems)
-    return problem(request, 422, code="invalid_option", detail=listed, errors=problems)
+    return problem(
+        request, 422, code="invalid_option", detail=listed, fix=DESCRIBED, errors=problems
+    )
 
 
 def field_problems(errors: Sequence[Mapping[str, Any]]) -> tuple[FieldProblem, ...]:

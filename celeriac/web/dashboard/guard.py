@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends
 from fastapi.routing import APIRoute
@@ -18,6 +19,7 @@ from celeriac.errors import CeleriacError, NotAuthenticatedError, RateLimitedErr
 from celeriac.service.callers import Caller
 from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
+from celeriac.web.dashboard.fixes import NOWHERE, page_fix, way_on
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import answer_signed_out, to_sign_in
 from celeriac.web.dashboard.visits import (
@@ -29,7 +31,7 @@ from celeriac.web.dashboard.visits import (
 )
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import RETRY_AFTER_SECONDS, answer_to, status_of
-from celeriac.web.refusals import FormRefusedError
+from celeriac.web.refusals import BodyTooLargeError, FormRefusedError
 from celeriac.wording import as_typed_here
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -92,6 +94,11 @@ def problem_page(
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, BodyTooLargeError):
+        detail = (
+            f"What was sent is larger than {error.most_bytes / 2**20:.3g} MiB; nothing was done"
+        )
+    fix = page_fix(error) if error else NOWHERE if status == 404 else ""
     return render(
         request,
         visit,
@@ -100,7 +107,14 @@ def problem_page(
         headers=headers,
         title=_TITLES.get(status, "This did not work"),
         detail=detail,
-        fix=as_typed_here(error.fix) if error else "",
+        fix=as_typed_here(fix),
+        on=way_on(
+            request.method,
+            quote(request.url.path),
+            request.url.query,
+            status=status,
+            is_signed_in=visit.caller is not None,
+        ),
     )
 
 

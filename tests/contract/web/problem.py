@@ -38,7 +38,9 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert body["code"] == code
     assert body["type"] == "about:blank"
     assert body["title"] == _TITLES.get(status, HTTPStatus(status).phrase)
+    # What and why, and what helps.
     assert body["detail"]
+    assert body["fix"]
     assert body["instance"] == response.request.url.raw_path.partition(b"?")[0].decode()
     # How our command line is called here is meant to be told.
     told = response.text.replace(command_word(), "").lower()

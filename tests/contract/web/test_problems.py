@@ -43,7 +43,8 @@ def test_a_method_that_a_path_does_not_take_is_refused_with_those_it_takes(
     assert response.status_code == 405
     assert response.headers["allow"] == allowed
     if method != "HEAD":
-        assert_problem(response, 405, "method_not_allowed")
+        problem = assert_problem(response, 405, "method_not_allowed")
+        assert problem["fix"] == f"send it as {allowed}"
 
 
 @pytest.mark.parametrize(

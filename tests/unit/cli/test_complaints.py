@@ -82,9 +82,10 @@ def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
         # One that came from a service without the fact.
         (error_from_answer(409, {}, '{"code": "no_result"}', facts={}), "celeriac get ID shows"),
         (NotSignedInError("no service is named"), "`celeriac up` starts one here"),
-        # What the service says itself is better than what we could.
-        (error_from_answer(404, {}, '{"code": "task_not_found", "fix": "Do."}', facts={}), "Do."),
-        # But for what it says of headers.
+        # What the service says itself, where we know no command.
+        (error_from_answer(403, {}, '{"code": "flower_refused", "fix": "Do."}', facts={}), "Do."),
+        # But not what it says of paths and headers.
+        (error_from_answer(404, {}, '{"code": "task_not_found", "fix": "GET"}', facts={}), "celer"),
         (
             error_from_answer(401, {}, '{"code": "not_authenticated", "fix": "H"}', facts={}),
             "give a",

@@ -1,0 +1,82 @@
+"""What helps on a page: for each refusal a sentence, and the link to go on by. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from celeriac.errors import (
+    BrokerUnavailableError,
+    CeleriacError,
+    CommitInDoubtError,
+    ConflictError,
+    FileNotKeptError,
+    InvalidRequestError,
+    NotPermittedError,
+    RateLimitedError,
+    TaskNotFoundError,
+    UnavailableError,
+)
+from celeriac.web.dashboard.signing_in import FORMS, HOME, SIGN_IN
+from celeriac.web.refusals import BodyTooLargeError, RequestRefusedError, TooManyStreamsError
+
+NOWHERE = "see whether the address is written right, or go on from your tasks"
+
+# The first class that fits counts.
+_FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
+    (TaskNotFoundError, "see whether the id is whole; a task of somebody else's is not shown"),
+    (FileNotKeptError, "run the task again with the file"),
+    (NotPermittedError, "ask an admin for a role that may do this"),
+    (TooManyStreamsError, "close a few of the pages you have open"),
+    (RateLimitedError, "wait that long, then load the page again; nothing was done"),
+    (CommitInDoubtError, "look among your tasks whether it is there before you send it again"),
+    (
+        BrokerUnavailableError,
+        "try it again in a moment; if it stays away, `celeriac doctor` says why",
+    ),
+    (
+        UnavailableError,
+        "try it again in a moment, nothing was done; if it stays away, `celeriac doctor` says why",
+    ),
+    (BodyTooLargeError, "send less at a time, or smaller files"),
+    (ConflictError, "look at it once more: its page says how it stands now"),
+    (RequestRefusedError, "open the page again and send it from there"),
+    (InvalidRequestError, "begin again: this address is old, or was changed"),
+)
+_OF_TASK = re.compile(r"(/ui/tasks/[^/]+)/(?:cancel|again)")
+
+
+@dataclass(frozen=True, slots=True)
+class WayOn:
+    """A link away from a refusal."""
+
+    url: str
+    text: str
+
+
+def page_fix(error: CeleriacError) -> str:
+    """Return what helps somebody who looks at a page; empty when we know nothing."""
+    # These speak of headers, which nobody types into a page.
+    if error.fix and not isinstance(error, CommitInDoubtError | RequestRefusedError):
+        return error.fix
+    return next((text for kind, text in _FIXES if isinstance(error, kind)), "")
+
+
+def way_on(method: str, path: str, query: str, *, status: int, is_signed_in: bool) -> WayOn:
+    """Return where one goes from a refusal of a request.
+
+    Args:
+        method: The request's.
+        path: Its path, quoted.
+        query: What followed it.
+        status: The refusal's.
+        is_signed_in: Whether it is known who asked.
+    """
+    act = _OF_TASK.fullmatch(path)
+    if act and status != 404:
+        return WayOn(act[1], "Back to the task")
+    if method == "POST" and path.startswith((FORMS, SIGN_IN, "/start/")):
+        return WayOn(path, "Back to the form")
+    if method == "GET" and status in (429, 502, 503):
+        return WayOn(f"{path}?{query}" if query else path, "Try again")
+    return WayOn(HOME, "To your tasks" if is_signed_in else "To the sign-in page")
