@@ -18,7 +18,7 @@ from celeriac.core.acceptance import (
     invalid_batch,
 )
 from celeriac.core.file_reference import find_file_ids
-from celeriac.core.task import TaskId, Twin
+from celeriac.core.task import TaskId
 from celeriac.errors import (
     CeleriacError,
     FieldProblem,
@@ -39,10 +39,11 @@ from celeriac.service.accepting import (
 from celeriac.service.access import Bearer
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.checking import Alike, Checked, Checking
+from celeriac.service.likes import Likes, wanted_of
 from celeriac.service.reports import FindsTasks, TaskReport, report_at_first, visible_task
 from celeriac.service.reserving import reserve_key
 from celeriac.service.retrying import changed_arguments, task_again
-from celeriac.service.singles import Single, Singles, wanted_of
+from celeriac.service.singles import Single, Singles
 from celeriac.service.submission import SubmitRequest
 from celeriac.service.task_ids import new_task_id
 from celeriac.service.task_types import Catalogue
@@ -199,7 +200,11 @@ class SubmitService:
 
         def make(caller: Caller) -> Submission:
             caller.require(Scope.SUBMIT)
-            wanted = _all_wanted(checked, names, caller)
+            likes = Likes()
+            wanted = [
+                likes.wanted_of(each, name, caller, new_task_id())
+                for each, name in zip(checked, names, strict=True)
+            ]
             if is_atomic and any(isinstance(each, CeleriacError) for each in wanted):
                 if once is None:
                     raise invalid_batch(wanted)
@@ -248,24 +253,6 @@ class SubmitService:
             lambda _: _submission([again], once, by),
             weight=weight_of(len(arguments.text)),
         ).result()
-
-
-def _all_wanted(
-    checked: Sequence[Checked | Alike | CeleriacError], names: Sequence[str], caller: Caller
-) -> list[Wanted | CeleriacError]:
-    likes: dict[int, WantedTask | CeleriacError] = {}
-    found: list[Wanted | CeleriacError] = []
-    for each, name in zip(checked, names, strict=True):
-        if not isinstance(each, Alike):
-            found.append(wanted_of(each, name, caller, new_task_id()))
-            continue
-        like = likes.get(id(each.other))
-        if like is None:
-            like = likes[id(each.other)] = wanted_of(each.other, name, caller, new_task_id())
-        found.append(
-            Twin(new_task_id(), each.arguments, like.task) if isinstance(like, WantedTask) else like
-        )
-    return found
 
 
 def _size_of(checked: Checked | Alike | CeleriacError) -> int:
