@@ -1,27 +1,28 @@
 """What can be set from outside, read once per program from the environment.
 
-Every setting is a field of `Settings`; the environment variable of each stands beside it in
-`docs/settings.md`, and a test compares the two. A secret one may stand in a file instead, which
-`NAME_FILE` names: what is in the environment is seen by whoever may look at the process.
+Every setting is a field of `Settings`, whose text `setting_texts` reads; the environment variable
+of each stands beside it in `docs/settings.md`, and a test compares the two. A secret one may stand
+in a file instead, which `NAME_FILE` names: what is in the environment is seen by whoever may look
+at the process.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from celeriac import setting_texts as texts
 from celeriac.errors import SettingsError
-
-Parse = Callable[[str], Any]
+from celeriac.queue_names import QUEUE_RULE
 
 
 def setting(
-    variable: str, default: Any, *, parse: Parse, allowed: str, is_secret: bool = False
+    variable: str, default: Any, *, parse: texts.Parse, allowed: str, is_secret: bool = False
 ) -> Any:
     """Return a dataclass field that is read from an environment variable."""
     metadata = {
@@ -67,91 +68,11 @@ def is_tasks_file(app: str) -> bool:
     return app.endswith(".py")
 
 
-def _seconds(text: str, *, least: float = 0) -> timedelta:
-    seconds = float(text)
-    if not least <= seconds < 10**8:
-        raise ValueError(text)
-    return timedelta(seconds=seconds)
-
-
-def _lease_seconds(text: str) -> timedelta:
-    # Without a moment between two heartbeats every worker would be taken for a dead one.
-    return _seconds(text, least=1)
-
-
-def _whole(least: int, most: int) -> Parse:
-    def parse(text: str) -> int:
-        number = int(text)
-        if not least <= number <= most:
-            raise ValueError(text)
-        return number
-
-    return parse
-
-
-def _one_of(*words: str) -> Parse:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(text)
-        return text
-
-    return parse
-
-
-def _url(*schemes: str) -> Parse:
-    def parse(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
-            raise ValueError(text)
-        return text
-
-    return parse
-
-
-def _broker_url(text: str) -> str:
-    _url(*_BROKERS)(text)
-    # Several brokers with semicolons between them are no single URL; Celery reads them.
-    if ";" not in text:
-        # Raises ValueError when it is no port.
-        _ = urlsplit(text).port
-    return text
-
-
-def _flower_url(text: str) -> str:
-    parts = urlsplit(_url("http", "https")(text))
-    # Raises ValueError when it is no port.
-    _ = parts.port
-    if not parts.hostname or parts.path.strip("/") not in ("", "flower") or parts.query:
-        raise ValueError(text)
-    return text
-
-
-def _rate(text: str) -> str:
-    count, _, period = text.partition("/")
-    if int(count) < 1 or period not in ("second", "minute", "hour", "day"):
-        raise ValueError(text)
-    return text
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    keys = tuple(key for key in text.split(",") if key)
-    if not keys or any(len(key.encode()) < 32 for key in keys):
-        raise ValueError(text)
-    return keys
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise ValueError(text)
-    return names
-
-
 # The file's name in the folder of `up`.
 BROKER_FILE = "broker.url"
 # No setting: by this `up` tells a worker in which file to write down which code it runs.
 CODE_FILE = "UP_CODE_FILE"
 _DATABASES = ("sqlite", "postgresql", "postgres")
-_BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps", "memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,14 +91,14 @@ class Settings:
     database_url: str = setting(
         "CELERIAC_DATABASE_URL",
         "",
-        parse=_url(*_DATABASES),
+        parse=texts.url(*_DATABASES),
         allowed="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME",
         is_secret=True,
     )
     broker_url: str = setting(
         "CELERIAC_BROKER_URL",
         "redis://localhost:6379",
-        parse=_broker_url,
+        parse=texts.broker_url,
         allowed=(
             "a URL that begins with redis:// rediss:// sentinel:// (with ?master_name=NAME) "
             "amqp:// or memory://"
@@ -188,7 +109,7 @@ class Settings:
     secret_keys: tuple[str, ...] = setting(
         "APP_SECRET_KEY",
         (),
-        parse=_keys,
+        parse=texts.keys,
         allowed="one or more keys of at least 32 bytes, with commas between them",
         is_secret=True,
     )
@@ -196,52 +117,55 @@ class Settings:
     rate_limit: str = setting(
         "CELERIAC_RATE_LIMIT",
         "100/minute",
-        parse=_rate,
+        parse=texts.rate,
         allowed="COUNT/second, COUNT/minute, COUNT/hour or COUNT/day",
     )
     # Sign-ins per name and per address.
     login_limit: str = setting(
         "CELERIAC_LOGIN_LIMIT",
         "10/minute",
-        parse=_rate,
+        parse=texts.rate,
         allowed="COUNT/second, COUNT/minute, COUNT/hour or COUNT/day",
     )
     # How many proxies in front of the service add to X-Forwarded-For.
     trusted_proxies: int = setting(
-        "CELERIAC_TRUSTED_PROXIES", 0, parse=_whole(0, 10), allowed="a whole number from 0 to 10"
+        "CELERIAC_TRUSTED_PROXIES",
+        0,
+        parse=texts.whole(0, 10),
+        allowed="a whole number from 0 to 10",
     )
     access_token_lifetime: timedelta = setting(
         "CELERIAC_ACCESS_TOKEN_SECONDS",
         timedelta(minutes=15),
-        parse=_seconds,
+        parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
     # How long a browser stays signed in.
     session_lifetime: timedelta = setting(
         "CELERIAC_SESSION_SECONDS",
         timedelta(hours=12),
-        parse=_seconds,
+        parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
     # The largest JSON body of a request.
     max_body_bytes: int = setting(
         "CELERIAC_MAX_BODY_BYTES",
         1024 * 1024,
-        parse=_whole(1024, 1024**3),
+        parse=texts.whole(1024, 1024**3),
         allowed="bytes, from 1024 to 1073741824",
     )
     # The largest body of a batch.
     max_batch_bytes: int = setting(
         "CELERIAC_MAX_BATCH_BYTES",
         8 * 1024 * 1024,
-        parse=_whole(1024, 1024**3),
+        parse=texts.whole(1024, 1024**3),
         allowed="bytes, from 1024 to 1073741824",
     )
     # All the files of one request together.
     max_upload_bytes: int = setting(
         "CELERIAC_MAX_UPLOAD_BYTES",
         20 * 1024 * 1024,
-        parse=_whole(1024, 1024**4),
+        parse=texts.whole(1024, 1024**4),
         allowed="bytes, from 1024 to 1099511627776",
     )
     # Where files that tasks take and give back are kept; None is `files` in the data folder.
@@ -256,76 +180,76 @@ class Settings:
     accept_queue: int = setting(
         "CELERIAC_ACCEPT_QUEUE",
         5000,
-        parse=_whole(1, 10**6),
+        parse=texts.whole(1, 10**6),
         allowed="a whole number from 1 to 1000000",
     )
     host: str = setting(
         "CELERIAC_HOST", "127.0.0.1", parse=str, allowed="an address of this machine"
     )
     port: int = setting(
-        "CELERIAC_PORT", 8000, parse=_whole(0, 65535), allowed="a port from 0 to 65535"
+        "CELERIAC_PORT", 8000, parse=texts.whole(0, 65535), allowed="a port from 0 to 65535"
     )
     flower_port: int = setting(
-        "CELERIAC_FLOWER_PORT", 5555, parse=_whole(0, 65535), allowed="a port from 0 to 65535"
+        "CELERIAC_FLOWER_PORT", 5555, parse=texts.whole(0, 65535), allowed="a port from 0 to 65535"
     )
     # Where Flower listens, with its user and password; empty when there is none. `up` sets it.
     flower_url: str = setting(
         "CELERIAC_FLOWER_URL",
         "",
-        parse=_flower_url,
+        parse=texts.flower_url,
         allowed="http://USER:PASSWORD@HOST:PORT of a Flower that runs with --url-prefix=flower",
         is_secret=True,
     )
     # Task processes of the worker that `up` starts.
     concurrency: int = setting(
-        "CELERIAC_CONCURRENCY", 2, parse=_whole(1, 512), allowed="a whole number from 1 to 512"
+        "CELERIAC_CONCURRENCY", 2, parse=texts.whole(1, 512), allowed="a whole number from 1 to 512"
     )
     # Async tasks at a time in one process of a worker.
     async_slots: int = setting(
         "CELERIAC_ASYNC_SLOTS",
         100,
-        parse=_whole(1, 10_000),
+        parse=texts.whole(1, 10_000),
         allowed="a whole number from 1 to 10000",
     )
     # Queues of the worker that `up` starts.
     queues: tuple[str, ...] = setting(
         "CELERIAC_QUEUES",
         ("default", "high_priority"),
-        parse=_names,
-        allowed="names with commas between them",
+        parse=texts.queue_names,
+        allowed=f"names with commas between them, each {QUEUE_RULE}",
     )
     # How long a worker's heartbeat may stand still before its tasks are given to others.
     lease: timedelta = setting(
         "CELERIAC_LEASE_SECONDS",
         timedelta(seconds=15),
-        parse=_lease_seconds,
+        parse=texts.lease_seconds,
         allowed="seconds, 1 or more",
     )
     # How long a queued task waits before its doorbell is rung again; doubles up to ten minutes.
     ring_again: timedelta = setting(
         "CELERIAC_RING_AGAIN_SECONDS",
         timedelta(seconds=30),
-        parse=_seconds,
+        parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
     # How long Celery's own copy of a result stays in the broker for plain Celery clients.
     result_cache: timedelta = setting(
         "CELERIAC_RESULT_CACHE_SECONDS",
         timedelta(minutes=10),
-        parse=_seconds,
+        parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
     # How long the sample task `process` takes.
     process_duration: timedelta = setting(
         "CELERIAC_PROCESS_SECONDS",
         timedelta(seconds=5),
-        parse=_seconds,
+        parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
     log_level: str = setting(
         "CELERIAC_LOG_LEVEL",
         "info",
-        parse=_one_of("debug", "info", "warning", "error"),
+        parse=texts.one_of("debug", "info", "warning", "error"),
         allowed="debug, info, warning or error",
     )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 # What a property needs to be believed before a change lands; `--hypothesis-profile=default` and
 # more examples are for whoever changes it.
-settings.register_profile("quick", max_examples=40)
+# How long something takes says how busy the machine is, and nothing of the code.
+settings.register_profile(
+    "quick", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("quick")
 
 # The workers that tests of many files share, one for each; see tests/integration/conftest.py.

@@ -80,11 +80,20 @@ def resume_queue(queue: str, *, is_quiet: bool, as_json: bool, **options: str | 
 def paused_line(queue: Queue, others: Sequence[Queue]) -> str:
     """Return what is said of a queue that was paused, and which was meant if nobody uses it."""
     told = f"paused {queue.name}: {queue.queued} wait, {queue.running} still run"
-    if _is_used(queue):
-        return told
-    names = (each.name for each in others if each.name != queue.name)
-    question = did_you_mean(nearest(queue.name, names))
-    return "; ".join(filter(None, (told, "no worker serves it", question)))
+    return told if _is_used(queue) else f"{told}; {unserved_text('it', queue.name, others)}"
+
+
+def unserved_text(called: str, name: str, queues: Sequence[Queue]) -> str:
+    """Return what is said of a queue that no worker serves, and which was meant.
+
+    Args:
+        called: What it is called in the sentence.
+        name: Its name.
+        queues: Those that there are, itself or not.
+    """
+    others = (each.name for each in queues if each.name != name)
+    question = did_you_mean(nearest(name, others))
+    return "; ".join(filter(None, (f"no worker serves {called}", question)))
 
 
 def _is_used(queue: Queue) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from celeriac.cli.completion import QUEUE_NAME, TASK_NAME
 from celeriac.cli.durations import DURATION
 from celeriac.cli.endings import end_with
 from celeriac.cli.misuse import MisuseError
+from celeriac.cli.queues import unserved_text
 from celeriac.cli.remote import (
     client_of,
     hand_out,
@@ -24,6 +26,8 @@ from celeriac.cli.remote import (
 )
 from celeriac.cli.render import file_hint, json_text, submitted_line
 from celeriac.cli.watch import wait_for_end, watch_to_end
+from celeriac.core.queue import Queue
+from celeriac.errors import CeleriacError
 
 _FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
 _IS_FOLDER = "it is a folder"
@@ -82,6 +86,8 @@ def submit(
             unique_for=unique_for,
         )
         handle = submitter.submit_arguments(name, given, idempotency_key=idempotency_key)
+        if queue is not None and not is_quiet:
+            say(*unserved_lines(queue, client.queues))
         if is_quiet and not as_json:
             hand_out(handle.id)
         if not is_watched and wait is None:
@@ -101,6 +107,18 @@ def submit(
     if not is_quiet:
         say(*file_hint(task.id, task.result))
     end_with(task, url=client.url, is_quiet=is_quiet, as_json=as_json)
+
+
+def unserved_lines(queue: str, list_queues: Callable[[], Sequence[Queue]]) -> tuple[str, ...]:
+    """Return a line of warning when no worker serves the queue that somebody named."""
+    try:
+        queues = list_queues()
+    except CeleriacError:
+        # The task is accepted, and whoever submits need not be allowed to read.
+        return ()
+    if any(each.name == queue and each.workers for each in queues):
+        return ()
+    return (unserved_text(f"the queue {queue}", queue, queues),)
 
 
 def open_file(name: str) -> Any:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from celeriac.core.queue import Pause, Queue
 from celeriac.core.user import Scope
-from celeriac.errors import QueueNotFoundError
+from celeriac.errors import InvalidOptionError, QueueNotFoundError
+from celeriac.queue_names import QUEUE_RULE, is_queue_name
 from celeriac.service.callers import Caller
 
 logger = logging.getLogger(__name__)
@@ -73,14 +74,16 @@ class QueueService:
     def pause_queue(self, name: str, reason: str, *, by: Caller) -> Queue:
         """Have nothing more of a queue begun until it is resumed; what runs goes on.
 
-        Any name may be paused, also before its first task. A queue that is paused already stays
-        as it is.
+        A queue may be paused before its first task. One that is paused already stays as it is.
 
         Raises:
             NotPermittedError: The caller may not operate.
-            InvalidOptionError: The name or the reason cannot be kept.
+            InvalidOptionError: No queue may be called so and none is, or the reason cannot be
+                kept.
         """
         by.require(Scope.OPERATE)
+        if not is_queue_name(name) and self._find(name) is None:
+            raise InvalidOptionError("queue", QUEUE_RULE)
         if self._ledger.queues.pause(name, by=by.name, reason=reason):
             self._ledger.audit.add(by.name, "queue.pause", name, {"reason": reason})
             logger.info("a queue was paused", extra={"queue": name, "user": by.name})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from celeriac.core.file_reference import FileId
 from celeriac.core.task import DEFAULT_PRIORITY, Arguments, NewTask, TaskId
 from celeriac.errors import InvalidOptionError
+from celeriac.queue_names import QUEUE_RULE, is_queue_name
 
 Json = Any
 
@@ -21,9 +21,6 @@ MOST_TIMEOUT = timedelta(days=7)
 # What lies further ahead is a mistake in the unit.
 MOST_AHEAD = timedelta(days=3660)
 MOST_UNIQUE = timedelta(days=30)
-
-QUEUE_PATTERN = r"^[A-Za-z0-9_.:-]{1,100}$"
-_QUEUE = re.compile(QUEUE_PATTERN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +103,8 @@ def new_task(
 
 
 def _check_line(options: SubmitOptions) -> None:
-    if options.queue is not None and not _QUEUE.fullmatch(options.queue):
-        raise InvalidOptionError("queue", "1 to 100 letters, digits and _ . : -")
+    if options.queue is not None and not is_queue_name(options.queue):
+        raise InvalidOptionError("queue", QUEUE_RULE)
     if not 0 <= options.priority <= MOST_PRIORITY:
         raise InvalidOptionError("priority", f"a whole number from 0 to {MOST_PRIORITY}")
 

@@ -26,6 +26,7 @@ from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import DEFAULT_PRIORITY
 from celeriac.errors import InvalidOptionError
+from celeriac.queue_names import QUEUE_PATTERN
 from celeriac.service.submission import (
     MOST_AHEAD,
     MOST_ATTEMPTS,
@@ -34,7 +35,6 @@ from celeriac.service.submission import (
     MOST_TAGS,
     MOST_TIMEOUT,
     MOST_UNIQUE,
-    QUEUE_PATTERN,
     SubmitOptions,
 )
 

@@ -59,3 +59,14 @@ def test_only_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     settings = Settings.from_environment({"CELERIAC_PORT_FILE": str(tmp_path / "port")})
 
     assert settings.port == Settings().port
+
+
+def test_a_queue_of_the_settings_is_called_as_one_of_a_submission() -> None:
+    assert Settings.from_environment({"CELERIAC_QUEUES": "mail, a.b:c-1 "}).queues == (
+        "mail",
+        "a.b:c-1",
+    )
+    for names in ("mail,a b", ",", "x" * 101):
+        with pytest.raises(SettingsError) as caught:
+            Settings.from_environment({"CELERIAC_QUEUES": names})
+        assert "1 to 100 letters" in str(caught.value)

@@ -9,6 +9,7 @@ from celeriac.core.user import Role
 from celeriac.errors import NotPermittedError, QueueNotFoundError
 from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import Service
+from tests.fakes import make_new_task
 
 
 def test_an_operator_pauses_and_resumes_a_queue(service: Service) -> None:
@@ -57,7 +58,23 @@ def test_a_wish_that_makes_no_sense_is_refused(service: Service) -> None:
     assert service.ledger.queues.paused() == {}
 
 
+def test_a_name_that_no_queue_may_have_is_refused_where_a_submission_with_it_is(
+    service: Service,
+) -> None:
+    client = service.signed_in("ann", Role.OPERATOR)
+
+    paused = client.post("/queues/a b/pause")
+    submitted = client.post("/tasks/process?queue=a%20b", json={"data": "x"})
+
+    assert_problem(paused, 422, "invalid_option")
+    assert paused.json()["detail"] == "queue: 1 to 100 letters, digits and _ . : -"
+    assert submitted.status_code == 422
+    assert service.ledger.queues.paused() == {}
+
+
 def test_the_client_pauses_lists_and_resumes(service: Service) -> None:
+    # An app of Celery's calls its queues what it likes.
+    service.ledger.tasks.insert([make_new_task(queue="nightly jobs/2")])
     with Client(service.url, service.add_user("ann", Role.OPERATOR)) as client:
         paused = client.pause_queue("nightly jobs/2", "a release")
         assert client.queues() == (paused,)
@@ -65,9 +82,9 @@ def test_the_client_pauses_lists_and_resumes(service: Service) -> None:
         assert (paused.pause.by, paused.pause.reason) == ("ann", "a release")
 
         assert client.resume_queue("nightly jobs/2").pause is None
-        assert client.queues() == ()
+        assert [each.pause for each in client.queues()] == [None]
         with pytest.raises(QueueNotFoundError):
-            client.resume_queue("nightly jobs/2")
+            client.resume_queue("nightly jobs/3")
 
 
 def test_the_client_says_that_a_right_is_missing(service: Service) -> None:
