@@ -25,7 +25,12 @@ from celeriac.web.bodies import (
 from celeriac.web.multipart import MULTIPART_TYPE, Bounds, Parts, Text, boundary_of, read_multipart
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import to_pointer
-from celeriac.web.refusals import BrokenBodyError, InvalidBodyError, MediaTypeError
+from celeriac.web.refusals import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    InvalidBodyError,
+    MediaTypeError,
+)
 from celeriac.web.strict_json import parse_strict
 
 Json = Any
@@ -117,7 +122,11 @@ async def read_form(
         file_fields=wanted,
     )
     check_encoding(request)
-    check_length(request, most_bytes=bounds.most_bytes)
+    try:
+        check_length(request, most_bytes=bounds.most_bytes)
+    except BodyTooLargeError:
+        # The bound that was told: what stands beside the files is no business of the sender's.
+        raise BodyTooLargeError(bounds.most_file_bytes) from None
     return await read_multipart(request, boundary, store=parts.files, bounds=bounds, **more)
 
 

@@ -38,7 +38,10 @@ _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
         UnavailableError,
         "try it again in a moment, nothing was done; if it stays away, `celeriac doctor` says why",
     ),
-    (BodyTooLargeError, "send less at a time, or smaller files"),
+    (
+        BodyTooLargeError,
+        "choose smaller files, or fewer; Back in your browser leads to all that you typed",
+    ),
     (ConflictError, "look at it once more: its page says how it stands now"),
     (RequestRefusedError, "open the page again and send it from there"),
     (InvalidRequestError, "begin again: this address is old, or was changed"),
@@ -75,8 +78,11 @@ def way_on(method: str, path: str, query: str, *, status: int, is_signed_in: boo
     act = _OF_TASK.fullmatch(path)
     if act and status != 404:
         return WayOn(act[1], "Back to the task")
-    if method == "POST" and path.startswith((FORMS, SIGN_IN, "/start/")):
+    if method == "POST" and path.startswith((SIGN_IN, "/start/")):
         return WayOn(path, "Back to the form")
+    if method == "POST" and path.startswith(FORMS):
+        # What was typed is the browser's alone, which its Back leads to.
+        return WayOn(path, "Begin again")
     if method == "GET" and status in (429, 502, 503):
         return WayOn(f"{path}?{query}" if query else path, "Try again")
     return WayOn(HOME, "To your tasks" if is_signed_in else "To the sign-in page")

@@ -95,10 +95,9 @@ def problem_page(
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(error, BodyTooLargeError):
-        detail = (
-            f"What was sent is larger than {error.most_bytes / 2**20:.3g} MiB; nothing was done"
-        )
-    fix = page_fix(error) if error else NOWHERE if status == 404 else ""
+        most = f"{error.most_bytes / 2**20:.3g} MiB"
+        detail = f"More was sent than the {most} that are taken here; nothing was done"
+    fix = page_fix(error) if error else NOWHERE if status in (404, 422) else ""
     return render(
         request,
         visit,

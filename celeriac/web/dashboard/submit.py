@@ -57,8 +57,13 @@ def choose_task(
 ) -> Response:
     """Show every task that can be submitted."""
     who.require(Scope.SUBMIT)
-    found = task_types.list_task_types(by=who)
-    return render(request, visit, "choose.html", task_types=found)
+    return render(
+        request,
+        visit,
+        "choose.html",
+        task_types=task_types.list_task_types(by=who),
+        unloaded=task_types.list_unloaded(by=who),
+    )
 
 
 @router.get("/ui/submit/{name:path}")

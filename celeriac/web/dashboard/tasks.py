@@ -20,7 +20,7 @@ from celeriac.core.file_reference import find_file_ids
 from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
-from celeriac.errors import NoResultError
+from celeriac.errors import InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller
 from celeriac.service.local_profile import LOCAL_USER
 from celeriac.service.reports import TaskReport
@@ -54,7 +54,10 @@ def show_tasks(
     chosen = {name: request.query_params.get(name, "") for name in ("state", "name", "whose")}
     wanted = filter_from(chosen, caller=who.name, sees_all=who.sees_all)
     context = f"page\n{who.name}\n{wanted!r}"
-    after = seals.open(request.query_params.get("after", ""), context=context)
+    try:
+        after = seals.open(request.query_params.get("after", ""), context=context)
+    except InvalidOptionError:
+        raise HTTPException(422, "This address leads to no part of your list.") from None
     page = tasks.list_tasks(wanted, by=who, after=after, limit=_PER_PAGE)
     now = datetime.now(UTC)
     is_empty = not page.items and after is None and not any(chosen.values())

@@ -228,6 +228,22 @@ def test_an_old_form_still_takes_the_earlier_tasks_file(service: Service, ada: B
     assert references(service, response.headers["location"]) == references(service, first)
 
 
+def test_too_large_a_file_is_told_with_the_bound_of_the_form(
+    tmp_path: Path, server: Server
+) -> None:
+    catalogue = FunctionCatalogue(look=look)
+    with Service(tmp_path, server, catalogue=catalogue, max_upload_bytes=2**20) as service:
+        ada = browser_of(service, "ada")
+        big = ("arg.image", ("big.png", b"x" * 3 * 2**20, "image/png"))
+
+        page = Page(send(ada, big))
+
+        assert page.status == 413
+        assert "than the 1 MiB" in page.text
+        assert {"class": "button", "href": "/ui/submit/look"} in page.all("a")
+        assert stored(service) == []
+
+
 def test_a_file_of_nobody_is_counted_although_it_is_thrown_away(
     tmp_path: Path, server: Server
 ) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,11 +16,12 @@ from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
 from celeriac.core.user import Role
+from celeriac.engine.modules import ImportProblem
 from celeriac.errors import LedgerUnavailableError
 from celeriac.service.start_links import StartLinks
 from tests.contract.web.browser import Browser, Page, browser_of
-from tests.contract.web.service import Service
-from tests.fakes import make_worker
+from tests.contract.web.service import Server, Service
+from tests.fakes import ListedCatalogue, make_worker, process_type
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 TRACEBACK = f"""Traceback (most recent call last):
@@ -341,6 +343,29 @@ def test_a_viewer_may_look_and_not_submit(service: Service) -> None:
     assert viewer.send("/ui/tasks", "/ui/submit/process").status_code == 403
 
 
+def test_task_modules_that_could_not_be_loaded_are_told_where_one_looks_for_their_tasks(
+    tmp_path: Path, server: Server
+) -> None:
+    catalogue = ListedCatalogue(process_type())
+    problem = ImportProblem(
+        module="shop.orders", file="/srv/secret/orders.py", line=3, message="NameError: it is <b>"
+    )
+    with Service(tmp_path, server, catalogue=catalogue) as service:
+        ada, olga = browser_of(service, "ada"), browser_of(service, "olga", Role.OPERATOR)
+        nothing = ada.get("/ui/submit").text
+
+        catalogue.unloaded = (problem,)
+        told, told_all = ada.get("/ui/submit"), olga.get("/ui/submit")
+
+        assert "Some tasks are missing" not in nothing
+        for page in (told, told_all):
+            assert "The task module shop.orders c" in page.text
+            assert_outline(page, "choose")
+        assert "could not be loaded: NameError in orders.py, line 3." in told.text
+        assert "secret" not in told.text
+        assert "it is &lt;b&gt; (/srv/secret/orders.py, line 3)." in told_all.text
+
+
 def test_the_list_goes_page_by_page(service: Service, ada: Browser) -> None:
     for number in range(51):
         service.clock.advance(seconds=1)
@@ -365,7 +390,11 @@ def test_a_list_can_be_narrowed(ada: Browser) -> None:
 
 
 def test_a_forged_place_in_the_list_is_refused(ada: Browser) -> None:
-    assert ada.get("/ui/tasks?after=forged").status == 422
+    page = ada.get("/ui/tasks?after=forged")
+
+    assert page.status == 422
+    assert "no part of your list" in page.text
+    assert "see whether the address is written right" in page.text
 
 
 def test_a_ledger_that_is_away_is_told_as_a_page(service: Service, ada: Browser) -> None:

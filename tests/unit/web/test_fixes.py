@@ -88,7 +88,7 @@ def test_what_helps_on_a_page_is_no_call_and_no_header(error: CeleriacError) -> 
         ("POST", "/ui/tasks/t-1/again", 429, "/ui/tasks/t-1", "Back to the task"),
         # there is no such page
         ("POST", "/ui/tasks/t-1/again", 404, "/ui/tasks", "To your tasks"),
-        ("POST", "/ui/submit/x", 413, "/ui/submit/x", "Back to the form"),
+        ("POST", "/ui/submit/x", 413, "/ui/submit/x", "Begin again"),
         ("POST", "/ui/sign-in", 429, "/ui/sign-in", "Back to the form"),
         ("GET", "/ui/tasks", 503, "/ui/tasks?state=failed", "Try again"),
         ("GET", "/nothing", 404, "/ui/tasks", "To your tasks"),
