@@ -55,6 +55,7 @@ TEXT_GATES = (
     ("import-linter", ("-c", "from importlinter.cli import lint_imports_command as run; run()")),
 )
 DOCS = ("-m", "sphinx", "--fail-on-warning", "--keep-going", "docs", "build/docs")
+NO_COLOUR = "--no-color"
 FAST_TESTS = ("tests/unit", "tests/contract")
 # More than there are cores at the least: half of the time a test waits for something.
 SIDE_BY_SIDE = ("-n", "4")
@@ -64,7 +65,9 @@ def main(words: Sequence[str]) -> int:
     """Do what the words ask for and return the exit code."""
     if words and words[0] in ("-h", "--help", "help"):
         return show(__doc__ or "")
-    if not words or words[0].startswith("-"):
+    # It may stand before any word, as it may for `celeriac` itself.
+    first = next((each for each in words if each != NO_COLOUR), "")
+    if not first or first.startswith("-"):
         words = ("up", *words)
     word, *rest = words
     if word == "lock":

@@ -157,6 +157,9 @@ def test_only_one_start_installs_at_a_time(tmp_path: Path) -> None:
         (["--port", "1"], ["up", "--port", "1"]),
         (["up", "--port", "1"], ["up", "--port", "1"]),
         (["user", "add", "ana"], ["user", "add", "ana"]),
+        (["--no-color", "doctor"], ["--no-color", "doctor"]),
+        (["--no-color", "--port", "1"], ["up", "--no-color", "--port", "1"]),
+        (["--no-color"], ["up", "--no-color"]),
     ],
 )
 def test_words_are_passed_on_to_celeriac(
