@@ -320,10 +320,12 @@ class LedgerUnavailableError(UnavailableError):
     code = "ledger_unavailable"
     sentence = "the ledger is unavailable"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, fix: str = "") -> None:
         super().__init__(self.sentence)
         # For the log, never for a caller: it may name hosts and files.
         self.reason = reason
+        if fix:
+            self.fix = fix
 
 
 class CommitInDoubtError(LedgerUnavailableError):
@@ -352,10 +354,12 @@ class BrokerUnavailableError(UnavailableError):
 
     code = "broker_unavailable"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, fix: str = "") -> None:
         super().__init__("the broker is unavailable")
         # For the log, never for a caller: it may name hosts.
         self.reason = reason
+        if fix:
+            self.fix = fix
 
 
 class FilesUnavailableError(UnavailableError):

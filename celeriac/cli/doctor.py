@@ -112,7 +112,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
     try:
         ledger = open_ledger(settings.ledger_url)
     except LedgerUnavailableError as error:
-        fix = "start the database, or set CELERIAC_DATABASE_URL"
+        fix = error.fix or "start the database, or set CELERIAC_DATABASE_URL"
         return [problem(f"ledger    {shown}: {error.reason}", fix)]
     try:
         workers = ledger.leases.workers()
@@ -147,7 +147,7 @@ def look_at_broker(url: str) -> list[Finding]:
     try:
         return check_broker(ask_broker(url))
     except BrokerUnavailableError as error:
-        fix = "start it, or celeriac up; tasks wait in the ledger until it is back"
+        fix = error.fix or "start it, or celeriac up; tasks wait in the ledger until it is back"
         return [problem(f"broker    {mask_url(url)}: {error.reason}", fix)]
 
 

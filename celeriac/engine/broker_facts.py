@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import redis
 
 _PATIENCE_SECONDS = 3.0
+_SIGN_IN_FIX = "give the right password in CELERIAC_BROKER_URL: redis://USER:PASSWORD@HOST:PORT"
 
 
 def ask_broker(url: str) -> BrokerFacts:
@@ -56,6 +57,8 @@ def _ask_redis(url: str) -> BrokerFacts:
         client.ping()
         took = time.monotonic() - began
         return facts_of_info(client.info("all"), answer_seconds=took)
+    except redis.AuthenticationError as error:
+        raise BrokerUnavailableError(str(error), fix=_SIGN_IN_FIX) from error
     except (redis.RedisError, OSError) as error:
         raise BrokerUnavailableError(str(error) or type(error).__name__) from error
     finally:

@@ -85,6 +85,7 @@ def _migrate(connection: Connection, database: Database) -> None:
         command.upgrade(config, NEWEST)
     except CommandError as error:
         raise LedgerUnavailableError(
-            f"a newer Celeriac has changed the database: it is at {before}, this knows {NEWEST}"
+            f"a newer Celeriac has changed the database: it is at {before}, this knows {NEWEST}",
+            fix="install the version that changed it, or a later one; no older one can use it",
         ) from error
     logger.info("the ledger's tables were brought up to date", extra={"revision": NEWEST})

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from celeriac.engine.broker_facts import ask_broker
+from celeriac.errors import BrokerUnavailableError
 from celeriac.up.broker import EmbeddedBroker
 from celeriac.up.supervisor import Supervisor
 
@@ -35,6 +37,11 @@ def test_a_broker_refuses_whoever_does_not_know_its_password(broker: EmbeddedBro
 
     with redis.Redis(port=port) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+    for stranger in ("", ":wrong@"):
+        with pytest.raises(BrokerUnavailableError) as refused:
+            ask_broker(f"redis://{stranger}127.0.0.1:{port}/0")
+        # Started it is already.
+        assert "password in CELERIAC_BROKER_URL" in refused.value.fix
 
 
 def test_the_files_that_hold_its_password_are_private(

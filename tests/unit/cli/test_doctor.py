@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from celeriac.cli.doctor import look_at_all
+from celeriac.cli.doctor import look_at_all, look_at_ledger
+from celeriac.ledger.open import open_ledger
+from celeriac.service.checkup import Verdict
 from celeriac.settings import Settings
 from tests.servers.ports import free_port
 
@@ -23,3 +26,19 @@ def test_where_nothing_runs_the_doctor_says_so_first_and_speaks_of_no_broker(
     assert alone[0].fix == "celeriac up"
     assert not any(each.text.startswith("broker") for each in alone)
     assert any(each.text.startswith("broker") for each in named)
+
+
+def test_a_ledger_of_a_newer_version_needs_that_version_and_no_other_database(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    open_ledger(settings.ledger_url).close()
+    with sqlite3.connect(tmp_path / "ledger.db") as file:
+        file.execute("UPDATE alembic_version SET version_num = '9999'")
+    file.close()
+
+    (found,) = look_at_ledger(settings)
+
+    assert found.verdict is Verdict.PROBLEM
+    assert "it is at 9999" in found.text
+    assert found.fix.startswith("install the version that changed it")
