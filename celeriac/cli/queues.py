@@ -73,7 +73,8 @@ def resume_queue(queue: str, *, is_quiet: bool, as_json: bool, **options: str | 
     """Have tasks of a queue begun again."""
     with client_of(options) as client:
         found = client.resume_queue(queue)
-    told = f"resumed {found.name}: {found.queued} wait, {found.workers} workers serve it"
+    serve = "1 worker serves" if found.workers == 1 else f"{found.workers} workers serve"
+    told = f"resumed {found.name}: {found.queued} wait, {serve} it"
     _tell(found, told, is_quiet=is_quiet, as_json=as_json)
 
 

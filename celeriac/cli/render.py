@@ -116,6 +116,7 @@ def task_lines(task: ShownTask, *, now: datetime) -> list[str]:
         "created": f"{task.created_at.isoformat(timespec='seconds')} "
         f"({age_text(now - task.created_at)} ago)",
         "waiting": _WAITING.get(task.waiting_because or "", task.waiting_because or ""),
+        "fix": _waiting_fix(task),
         "progress": progress_text(task.progress),
         "took": "" if task.finished_at is None else age_text(task.finished_at - task.created_at),
         "error": error_text(task.error),
@@ -142,6 +143,19 @@ def ended_line(task: ShownTask) -> str:
     end = task.finished_at or task.created_at
     line = f"{task.state.value} after {age_text(end - task.created_at)}"
     return f"{line}: {error_text(task.error)}" if task.error else line
+
+
+def _waiting_fix(task: ShownTask) -> str:
+    """Return the command that ends a wait which lasts for ever otherwise."""
+    match task.waiting_because:
+        case "no_worker_listens":
+            return f"celeriac worker --queues {shlex.quote(task.queue)}"
+        case "queue_paused":
+            return f"celeriac queues resume {shlex.quote(task.queue)}"
+        case "no_worker_knows_it":
+            return "start the workers again with the code that has it; celeriac doctor names them"
+        case _:
+            return ""
 
 
 def state_text(task: ShownTask) -> str:

@@ -46,9 +46,10 @@ class BodyTooLargeError(RequestRefusedError):
     """The body is larger than this path takes; it was not read to its end."""
 
     code = "body_too_large"
+    fix = "send less; CELERIAC_MAX_UPLOAD_BYTES and CELERIAC_MAX_BODY_BYTES set how much is taken"
 
     def __init__(self, most_bytes: int) -> None:
-        super().__init__(f"the body is larger than {most_bytes} bytes")
+        super().__init__(f"the body is larger than {most_bytes:,} bytes")
         self.most_bytes = most_bytes
 
 

@@ -141,8 +141,10 @@ def test_a_file_that_is_too_large_is_refused(
     with path.open("wb") as file:
         file.truncate(80 * MIB)
 
-    with pytest.raises(InvalidRequestError, match="larger than"):
+    with pytest.raises(InvalidRequestError, match="larger than") as refused:
         client.submit("look", image=path)
+
+    assert "CELERIAC_MAX_UPLOAD_BYTES" in refused.value.fix
 
 
 def completed(service: Service, client: Client, data: bytes) -> TaskId:

@@ -81,6 +81,23 @@ def test_a_task_tells_only_what_there_is_to_tell() -> None:
     assert "  took      3.0 s" in failed
 
 
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        ("no_worker_listens", "celeriac worker --queues 'our reports'"),
+        ("queue_paused", "celeriac queues resume 'our reports'"),
+        ("no_worker_knows_it", "start the workers again with the code that has it; celeriac "),
+        # It ends by itself.
+        ("workers_busy", ""),
+    ],
+)
+def test_a_wait_without_end_is_told_with_what_ends_it(reason: str, fix: str) -> None:
+    lines = task_lines(remote(waiting_because=reason, queue="our reports"), now=NOW)
+
+    said = [line for line in lines if line.startswith("  fix ")]
+    assert [line[: 12 + len(fix)] for line in said] == ([f"  fix       {fix}"] if fix else [])
+
+
 def test_what_was_submitted_is_told_with_where_it_waits() -> None:
     assert submitted_line(remote()) == "t1  process  queued in default"
     scheduled = remote(state="scheduled", waiting_because="scheduled")
