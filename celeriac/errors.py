@@ -46,6 +46,9 @@
 
 The HTTP statuses stand in `web/problems.py` and nowhere else. An error takes facts and builds its
 sentence itself; `code` is part of the API and never changes.
+
+They are in one file although it is long: what there is to catch is read in one go, the client finds
+each by its code here, and a kept exception is built again by its name in this module alone.
 """
 
 from __future__ import annotations

@@ -6,93 +6,33 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Insert,
-    Update,
-    func,
-    literal_column,
-    null,
-    select,
-    true,
-    update,
-)
+from sqlalchemy import Connection, select
 
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
-from celeriac.core.task import Codec, Doorbell, NewTask, TaskId, Twin
+from celeriac.core.task import Doorbell, NewTask, TaskId, Twin
+from celeriac.ledger.arrival_statements import (
+    BORN_COLUMNS,
+    CHORD_COLUMNS,
+    chords_statement,
+    continue_statement,
+    insert_statement,
+    rehang_statement,
+)
 from celeriac.ledger.database import Database
 from celeriac.ledger.file_holders import FileHolders
-from celeriac.ledger.incoming import (
-    TEXT,
-    WHOLE,
-    Columns,
-    among,
-    encode,
-    incoming,
-    insert_into,
-    matched,
-    words,
-)
+from celeriac.ledger.incoming import among, encode, words
 from celeriac.ledger.insertion import Insertion
 from celeriac.ledger.moments import to_micros
-from celeriac.ledger.records import NEW_TASK_COLUMNS, doorbell_of, row_from_new_task
-from celeriac.ledger.statement import Batch, Given, Statement
-from celeriac.ledger.tables import by_id, chords, tasks
-
-# What a task that comes out of `waiting` takes from its continuation, whatever it had before.
-_TAKEN = (
-    "name",
-    "queue",
-    "priority",
-    "state",
-    "codec",
-    "arguments",
-    "headers",
-    "retries",
-    "max_crashes",
-    "not_before",
-    "queued_at",
-    "ring_due_at",
-    "at_most_once",
-    "ignore_result",
-)
-# What it keeps when its continuation does not know better: a child knows little of who asked.
-_KEPT = (
-    "max_attempts",
-    "expires_at",
-    "root_id",
-    "parent_id",
-    "group_id",
-    "group_index",
-    "chord_id",
-    "retry_of",
-    "submitted_by",
-    "timeout_seconds",
-    "soft_timeout_seconds",
-)
-
+from celeriac.ledger.records import doorbell_of, row_from_new_task
+from celeriac.ledger.statement import Batch, Statement
+from celeriac.ledger.tables import tasks
 
 # What a twin does not take from the task that it is like.
 _TWINS_OWN = frozenset({"id", "arguments", "root_id"})
 
 Row = dict[str, object]
-
-_BORN_COLUMNS: Columns = {**NEW_TASK_COLUMNS, "created_at": WHOLE}
-_CHORD_COLUMNS: Columns = {
-    "id": TEXT,
-    "size": WHOLE,
-    "body": TEXT,
-    "queue": TEXT,
-    "created_at": WHOLE,
-}
-
-# What a waiting row waits for, and where its end counts.
-_COUNTS_IN: Columns = {"chord_id": TEXT, "group_id": TEXT, "group_index": WHOLE}
-_HANGS_BY: Columns = {"upstream_id": TEXT, **_COUNTS_IN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +85,12 @@ class Arrivals:
         taken = select(tasks.c.id).where(among(dialect, tasks.c.id, "ids"))
         self._taken = Statement(database, lambda: taken)
         self._insert = Insertion(
-            database, _BORN_COLUMNS, lambda rows: _insert_statement(dialect, rows)
+            database, BORN_COLUMNS, lambda rows: insert_statement(dialect, rows)
         )
-        self._continue = Statement(database, lambda: _continue_statement(dialect))
-        self._rehang = Statement(database, lambda: _rehang_statement(dialect))
+        self._continue = Statement(database, lambda: continue_statement(dialect))
+        self._rehang = Statement(database, lambda: rehang_statement(dialect))
         self._insert_chords = Batch(
-            database, _CHORD_COLUMNS, lambda rows: _chords_statement(dialect, rows)
+            database, CHORD_COLUMNS, lambda rows: chords_statement(dialect, rows)
         )
         self.files = FileHolders(database)
 
@@ -276,61 +216,3 @@ def _row(task: NewTask, timing: Timing) -> Row:
         queued_at=timing.micros if is_queued else None,
         ring_due_at=timing.ring_due_at if is_queued else None,
     )
-
-
-def _insert_statement(dialect: str, rows: Given) -> Insert:
-    born: dict[str, ColumnElement[Any]] = {
-        "version": literal_column("1"),
-        "attempt": literal_column("0"),
-        "crashes": literal_column("0"),
-        "rings": literal_column("0"),
-        "result_codec": literal_column(f"'{Codec.JSON.value}'"),
-        "is_ignored": literal_column("FALSE"),
-    }
-    # Without its WHERE, SQLite would take ON CONFLICT for the ON of a join.
-    chosen = select(*rows.values(), *born.values()).where(true())
-    statement = insert_into(dialect, tasks).from_select([*rows, *born], chosen)
-    statement = statement.on_conflict_do_nothing()
-    # SQLite gives what it returns row by row, and the interpreter away with each.
-    return statement.returning(tasks.c.id) if dialect == "postgresql" else statement
-
-
-def _continue_statement(dialect: str) -> Update:
-    rows = incoming(dialect, NEW_TASK_COLUMNS)
-    kept = {name: func.coalesce(rows.c[name], tasks.c[name]) for name in _KEPT}
-    return (
-        update(tasks)
-        .where(
-            matched(dialect, tasks.c.id, rows), by_id(tasks.c.state == literal_column("'waiting'"))
-        )
-        .values(
-            **{name: rows.c[name] for name in _TAKEN},
-            **kept,
-            upstream_id=null(),
-            rings=literal_column("0"),
-            version=tasks.c.version + literal_column("1"),
-        )
-        .returning(tasks.c.id)
-    )
-
-
-def _rehang_statement(dialect: str) -> Update:
-    rows = incoming(dialect, {"id": TEXT, **_HANGS_BY})
-    return (
-        update(tasks)
-        .where(
-            matched(dialect, tasks.c.id, rows), by_id(tasks.c.state == literal_column("'waiting'"))
-        )
-        .values(
-            upstream_id=rows.c.upstream_id,
-            # Whoever sends it again need not know that its end counts somewhere.
-            **{name: func.coalesce(rows.c[name], tasks.c[name]) for name in _COUNTS_IN},
-        )
-        .returning(tasks.c.id)
-    )
-
-
-def _chords_statement(dialect: str, rows: Given) -> Insert:
-    chosen = select(*rows.values(), rows["size"]).where(true())
-    statement = insert_into(dialect, chords).from_select([*rows, "remaining"], chosen)
-    return statement.on_conflict_do_nothing()

@@ -31,6 +31,7 @@ from celeriac.ledger.incoming import (
     TEXT,
     WHOLE,
     among,
+    by_id,
     encode,
     encode_by_id,
     incoming,
@@ -40,7 +41,7 @@ from celeriac.ledger.incoming import (
 )
 from celeriac.ledger.records import CLAIMED_COLUMNS
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import by_id, paused_queues, tasks, workers
+from celeriac.ledger.tables import paused_queues, tasks, workers
 
 
 @dataclass(frozen=True, slots=True)

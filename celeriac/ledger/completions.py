@@ -35,6 +35,7 @@ from celeriac.ledger.incoming import (
     TEXT,
     WHOLE,
     Columns,
+    by_id,
     encode,
     encode_by_id,
     incoming,
@@ -45,7 +46,7 @@ from celeriac.ledger.incoming import (
 from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import error_from_text
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import attempts, by_id, tasks
+from celeriac.ledger.tables import attempts, tasks
 from celeriac.ledger.verdicts import Held, judge
 
 

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ColumnElement,
     Double,
     Index,
     Integer,
@@ -20,9 +19,6 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    and_,
-    case,
-    literal_column,
     text,
 )
 
@@ -112,16 +108,6 @@ tasks = Table(
     CheckConstraint("priority BETWEEN 0 AND 9", name="tasks_priority_is_in_bounds"),
     CheckConstraint("id <> ''", name="tasks_id_is_not_empty"),
 )
-
-
-def by_id(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return whether all conditions hold of rows that are looked up by their ids.
-
-    Said so that no partial index fits, and so that PostgreSQL takes it for a coin's toss: by
-    statistics of a quiet hour it would walk through all queued rows to find two hundred, or expect
-    to find one and compare each with each.
-    """
-    return case((and_(*conditions), literal_column("TRUE")), else_=literal_column("FALSE"))
 
 
 def _partial(name: str, condition: str, *columns: str) -> Index:

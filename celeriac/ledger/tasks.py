@@ -19,10 +19,10 @@ from celeriac.errors import (
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
-from celeriac.ledger.incoming import TEXT, among, encode, incoming, is_sound, matched, words
+from celeriac.ledger.incoming import TEXT, among, by_id, encode, incoming, is_sound, matched, words
 from celeriac.ledger.reads import TaskReads
 from celeriac.ledger.statement import Statement
-from celeriac.ledger.tables import by_id, tasks
+from celeriac.ledger.tables import tasks
 from celeriac.ledger.verdicts import Finish, Held
 
 
