@@ -72,6 +72,8 @@ def is_tasks_file(app: str) -> bool:
 BROKER_FILE = "broker.url"
 # No setting: by this `up` tells a worker in which file to write down which code it runs.
 CODE_FILE = "UP_CODE_FILE"
+# Nor is this: in which file to write down which attempts went wrong.
+TROUBLES_FILE = "UP_TROUBLES_FILE"
 _DATABASES = ("sqlite", "postgresql", "postgres")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
+from celeriac.core.trouble import Trouble
 from celeriac.engine.broker import is_in_process, is_redis
 from celeriac.engine.changes import Changes, NoChanges
 from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_notices
@@ -71,6 +72,8 @@ class Engine:
         self._to_cancel: deque[TaskId] = deque()
         # Called when a task is to be cancelled soon; a worker's pool hangs its thread here.
         self.on_cancel: Callable[[], None] = lambda: None
+        # Called with the attempts that went wrong in a worker; None where nobody looks on.
+        self.on_trouble: Callable[[Sequence[Trouble]], None] | None = None
 
     @property
     def ledger(self) -> Ledger:

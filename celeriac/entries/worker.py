@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from celeriac.engine.command import run_worker
 from celeriac.engine.garbage import kept_for_good
-from celeriac.settings import CODE_FILE
+from celeriac.engine.troubles import TroubleFile
+from celeriac.settings import CODE_FILE, TROUBLES_FILE
 
 if __name__ == "__main__":
     with kept_for_good():
         from celeriac.entries.celery_app import app
         from celeriac.entries.probe import tell
 
-    # `up` asks which code it runs; nobody else does.
+    # `up` asks which code it runs, and what goes wrong; nobody else does.
     answer = os.environ.pop(CODE_FILE, "")
+    if troubles := os.environ.pop(TROUBLES_FILE, ""):
+        app.celeriac.on_trouble = TroubleFile(Path(troubles)).write
     sys.exit(
         run_worker(app, sys.argv[1:], when_ready=(lambda: tell(app, answer)) if answer else None)
     )

@@ -15,6 +15,8 @@ from celeriac.up.report import ended_line, loud_lines, ready_line, tail, warning
 _FIRST_STARTS = 3
 # How a program ends whose settings or options are broken: once more would be no different.
 _REFUSED = 2
+# By the kernel, for want of memory, or by somebody: as `find_exit_code` says it.
+_KILLED = -9
 # After a life of this length an ending counts as the first one again.
 _LONG_LIFE = timedelta(minutes=1)
 _SLOW = timedelta(seconds=30)
@@ -22,15 +24,20 @@ _SLOW = timedelta(seconds=30)
 _LOUD_LINES = 5
 
 Say = Callable[[str], None]
+# Given a line of a log: whether somebody else tells of it.
+Take = Callable[[str], bool]
 
 
 class Member:
     """A program among those that `up` runs."""
 
-    def __init__(self, program: Program, guardian: Guardian, say: Say) -> None:
+    def __init__(
+        self, program: Program, guardian: Guardian, say: Say, take: Take = lambda _: False
+    ) -> None:
         self.program = program
         self._guardian = guardian
         self._say = say
+        self._take = take
         self._child: Child | None = None
         self._is_ready = False
         self._was_ready = False
@@ -69,7 +76,7 @@ class Member:
 
     def show_log(self) -> None:
         """Show what it said that somebody should see."""
-        said = self._log.read_lines()
+        said = [line for line in self._log.read_lines() if not self._take(line)]
         self._log.limit()
         if not self.program.has_news:
             return
@@ -143,7 +150,8 @@ class Member:
         self._was_slow = False
         self._endings = 1 if lived > _LONG_LIFE else self._endings + 1
         name, log = self.program.name, self.program.log
-        last_words = tail(log, since_bytes=self._log_start)
+        # Whoever is killed had no time to say why.
+        last_words = [] if code == _KILLED else tail(log, since_bytes=self._log_start)
         # Started again, it mostly ends with the same words.
         for line in last_words if last_words != self._last_words else ():
             self._say(line)

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from celeriac.core.worker import Worker
-from celeriac.settings import CODE_FILE, Settings
+from celeriac.settings import CODE_FILE, TROUBLES_FILE, Settings
 from celeriac.up.children import Program
 from celeriac.up.ports import address_to_ask
 from celeriac.up.project import Project
@@ -52,6 +52,7 @@ def worker_program(
     *,
     list_workers: Callable[[], Sequence[Worker]],
     code_file: Path | None = None,
+    troubles_file: Path,
 ) -> Program:
     """Return a worker that serves the queues of the settings.
 
@@ -59,10 +60,13 @@ def worker_program(
         around: What it is started with.
         list_workers: Who has joined, as far as this can be told now.
         code_file: Where it shall write down which code it runs.
+        troubles_file: Where it shall write down which attempts went wrong.
     """
     settings = around.settings
     node = f"celeriac@{socket.gethostname()}"
-    asked = {} if code_file is None else {CODE_FILE: str(code_file)}
+    asked = {TROUBLES_FILE: str(troubles_file)}
+    if code_file is not None:
+        asked[CODE_FILE] = str(code_file)
     pool = ("--pool=processes" if _HAS_PROCESSES else "--pool=threads",)
     # Told none, it serves the queues of all its tasks.
     queues = ("-Q", ",".join(settings.queues)) if "CELERIAC_QUEUES" in around.environment else ()

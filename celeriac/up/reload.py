@@ -15,7 +15,7 @@ from celeriac.up.broker import write_private
 from celeriac.up.children import Child, Program
 from celeriac.up.member import Say
 from celeriac.up.programs import Surroundings
-from celeriac.up.report import kept_code_line, new_code_line, tail
+from celeriac.up.report import kept_code_lines, new_code_line, tail
 from celeriac.up.sources import Sources
 
 _LOOK_SECONDS = 0.5
@@ -174,7 +174,8 @@ class Reloader:
         for problem in broken:
             if problem not in self._told:
                 self._told.add(problem)
-                self._say(kept_code_line(problem))
+                for line in kept_code_lines(problem):
+                    self._say(line)
         self._keep_refused(broken)
         if found is None or broken:
             # Not taken: they count when the code is mended.

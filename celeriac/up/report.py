@@ -19,9 +19,14 @@ _FIRST_TASK = "text.wordcount"
 _GREEN, _YELLOW, _RED, _FAINT, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
 _COLOURS = {"✓": _GREEN, "!": _YELLOW, "✗": _RED}
 _WITHOUT_UNICODE = str.maketrans({"✓": "+", "✗": "x", "…": ".", "·": "-"})
-# How Celery and uvicorn mark a line that somebody should see. Task modules are imported before
-# either has set up its log: what is said of them stands there without a mark.
-_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|the task module \S+ cannot be imported")
+# How Celery begins a line of its log, and how it and uvicorn mark one that somebody should see.
+_HEAD = re.compile(r"^\[[^\]]*: ([A-Z]+)/[^\]]*\] ?")
+_LOUD = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b")
+# Of these there is more to say than Celery knows: `troubles` tells.
+_OF_A_TASK = re.compile(
+    r"Task \S+\[[^\]]+\] raised unexpected: |a child died while it ran a task"
+    r"|a task tried to end its thread|a task ran out of memory"
+)
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 400
@@ -100,6 +105,11 @@ def warning_line(name: str, facts: str) -> str:
     return f"! {name:<{_NAME}} {facts}"
 
 
+def below(facts: str) -> str:
+    """Return what goes on from the line above."""
+    return f"  {'':<{_NAME}} {facts}"
+
+
 def taken_port_line(name: str, *, taken: int, holder: str, port: int) -> str:
     """Return the line that says why a program does not listen where it should."""
     return warning_line(name, f"port {taken} is held by {holder}; taking {port}")
@@ -129,9 +139,10 @@ def new_code_line(changed: Sequence[str], new_tasks: Collection[str]) -> str:
     return note_line("reload", line)
 
 
-def kept_code_line(problem: str) -> str:
-    """Return the line about new code that cannot be imported."""
-    return f"✗ {'reload':<{_NAME}} {problem}; what runs goes on with the code it has"
+def kept_code_lines(problem: str) -> tuple[str, str]:
+    """Return the lines about new code that cannot be imported."""
+    mend = f"what runs goes on with the code it has; {mending(has_reload=True)}"
+    return f"✗ {'reload':<{_NAME}} {problem}", below(mend)
 
 
 def mending(*, has_reload: bool) -> str:
@@ -146,7 +157,7 @@ def unloaded_lines(problems: Sequence[str], *, has_reload: bool) -> tuple[str, .
     mark = f"✗ {'tasks':<{_NAME}} "
     return (
         *(mark + each for each in problems),
-        f"  {'':<{_NAME}} the other tasks work; {mending(has_reload=has_reload)}",
+        below(f"the other tasks work; {mending(has_reload=has_reload)}"),
         "",
     )
 
@@ -206,11 +217,27 @@ def closing_lines(
 
 def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[str]:
     """Return those of a program's log lines that a person should see, at most so many."""
-    loud = [line for line in said if _LOUD.search(line)]
+    loud = [words for line in said if (words := loud_words(line))]
     shown = [warning_line(name, line[:_LONGEST]) for line in loud[:most]]
     if len(loud) > most:
         shown.append(warning_line(name, f"and {len(loud) - most} more lines like these in {log}"))
     return shown
+
+
+def loud_words(line: str) -> str:
+    """Return what of a log's line is for a person at a terminal; empty when nothing is."""
+    head = _HEAD.match(line)
+    if not _LOUD.search(line if head is None else head[1]) or is_of_task(line):
+        return ""
+    if head is None:
+        return line
+    said = line[head.end() :]
+    return said if head[1] == "WARNING" else f"{head[1]} {said}"
+
+
+def is_of_task(line: str) -> bool:
+    """Say whether a line of a log is about a task that went wrong, which is told otherwise."""
+    return _OF_A_TASK.search(line) is not None
 
 
 def tail(log: Path, *, since_bytes: int = 0, lines: int = 8) -> list[str]:

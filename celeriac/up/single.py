@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from importlib import import_module
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from celeriac.core.trouble import Trouble
 from celeriac.errors import ProgramFailedError
 from celeriac.service.secrets import obtain_secret
 from celeriac.up.broker import write_private
@@ -39,6 +41,8 @@ from celeriac.up.programs import (
 from celeriac.up.report import STOPPING, Printer, note_line, ready_line, warning_line
 from celeriac.up.single_log import logging_to
 from celeriac.up.supervisor import ENDING
+from celeriac.up.troubles import Troubles
+from celeriac.up.unloaded import Unloaded
 from celeriac.up.welcome import (
     check_host,
     choose_flower_port,
@@ -81,6 +85,9 @@ class OneProcess:
         self._began = began
         self._ledger = LateLedger(around.settings.ledger_url)
         self._signals: SimpleQueue[int] = SimpleQueue()
+        self._unloaded = Unloaded(printer.say, has_reload=False)
+        # Filled by the worker's thread.
+        self._troubles: deque[Trouble] = deque()
 
     def run(self) -> None:
         """Start everything, keep it running, end it in order.
@@ -92,7 +99,8 @@ class OneProcess:
             ends.callback(self._printer.say, "  stopped")
             ends.callback(self._ledger.close)
             log = self._around.log_of("celeriac")
-            ends.enter_context(logging_to(log, self._around.settings.log_level, self._printer.say))
+            level = self._around.settings.log_level
+            ends.enter_context(logging_to(log, level, self._printer.say, self._unloaded.take))
             try:
                 self._start(ends)
             except _StopRequestedError:
@@ -115,6 +123,7 @@ class OneProcess:
         from celeriac.engine.embedded import EmbeddedFlower, EmbeddedWorker
 
         app = import_module(self._around.project.celery).app
+        app.celeriac.on_trouble = self._troubles.extend
         web = _Web(self._around, port=port)
         node = f"celeriac@{socket.gethostname()}"
         worker = EmbeddedWorker(app, name=node, slots=settings.concurrency, queues=own_queues(app))
@@ -134,8 +143,13 @@ class OneProcess:
             took = timedelta(seconds=time.monotonic() - began)
             self._printer.say(ready_line("flower", "behind sign-in at /flower", took))
         ends.callback(flower.stop)
-        tell_ready(self._around, self._ledger, self._printer, url=url, began=self._began)
-        self._watch(worker=worker, web=web)
+        tell_ready(
+            *(self._around, self._ledger, self._printer),
+            url=url,
+            began=self._began,
+            unloaded=self._unloaded,
+        )
+        self._watch(Troubles(self._printer.say, url=url), worker=worker, web=web)
 
     def _be_a_program(self, broker: str, flower: str) -> None:
         # What a program of several would be started with.
@@ -170,9 +184,10 @@ class OneProcess:
             self._check(name, part)
         self._printer.say(ready_line(name, facts, timedelta(seconds=time.monotonic() - began)))
 
-    def _watch(self, **parts: Any) -> None:
+    def _watch(self, troubles: Troubles, **parts: Any) -> None:
         while True:
             self._wait(0.5)
+            troubles.tell([self._troubles.popleft() for _ in range(len(self._troubles))])
             for name, part in parts.items():
                 self._check(name, part)
 

@@ -38,6 +38,8 @@ from celeriac.up.report import (
 )
 from celeriac.up.single import OneProcess
 from celeriac.up.supervisor import StopRequestedError, Supervisor
+from celeriac.up.troubles import TroubleReader, Troubles
+from celeriac.up.unloaded import Unloaded
 from celeriac.up.welcome import (
     check_host,
     choose_flower_port,
@@ -91,10 +93,13 @@ def run_up(
         if is_single:
             OneProcess(around, printer, began=began, check=lock.check).run()
             return
-        supervisor = Supervisor(printer.say, check=lock.check)
+        is_reloading = project.is_edited if has_reload is None else has_reload
+        unloaded = Unloaded(printer.say, has_reload=is_reloading)
+        supervisor = Supervisor(printer.say, check=lock.check, take=unloaded.take)
         with supervisor.listening():
-            is_reloading = project.is_edited if has_reload is None else has_reload
-            Machine(around, supervisor, printer, began=began, has_reload=is_reloading).run()
+            Machine(
+                *(around, supervisor, printer, unloaded), began=began, has_reload=is_reloading
+            ).run()
     except (OSError, LedgerUnavailableError):
         # Whatever stumbled over it first: what happened is that the folder went away.
         lock.check()
@@ -111,6 +116,7 @@ class Machine:
         around: Surroundings,
         supervisor: Supervisor,
         printer: Printer,
+        unloaded: Unloaded,
         *,
         began: float,
         has_reload: bool,
@@ -118,12 +124,14 @@ class Machine:
         self._around = around
         self._supervisor = supervisor
         self._printer = printer
+        self._unloaded = unloaded
         self._began = began
         self._has_reload = has_reload
         self._broker: EmbeddedBroker | None = None
         # Prepared before the service, which must know its place; None when another one was named.
         self._flower: Program | None = None
         self._ledger = LateLedger(around.settings.ledger_url)
+        self._troubles = TroubleReader(around.folder)
 
     def run(self) -> None:
         """Start everything, keep it running, end it in order."""
@@ -145,9 +153,16 @@ class Machine:
                 self._printer,
                 url=url,
                 began=self._began,
-                has_reload=self._has_reload,
+                unloaded=self._unloaded,
             )
-            self._supervisor.run(lambda: None if reloader is None else reloader.turn())
+            troubles = Troubles(self._printer.say, url=url)
+
+            def turn() -> None:
+                troubles.tell(self._troubles.read())
+                if reloader is not None:
+                    reloader.turn()
+
+            self._supervisor.run(turn)
         except StopRequestedError:
             pass
         finally:
@@ -197,6 +212,7 @@ class Machine:
             self._around,
             list_workers=self._ledger.list_workers,
             code_file=None if reloader is None else reloader.first_answer,
+            troubles_file=self._troubles.path,
         )
         web = web_program(
             self._around,

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 from celeriac.up.children import HURRIED, Child, Guardian, Program
-from celeriac.up.member import Member, Say
+from celeriac.up.member import Member, Say, Take
 
 # How long a look waits for a signal: short while something is about to become ready.
 _STARTING_PAUSE = 0.03
@@ -31,15 +31,19 @@ class StopRequestedError(Exception):
 class Supervisor:
     """Keeps programs running until somebody asks it to end."""
 
-    def __init__(self, say: Say, *, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, say: Say, *, check: Callable[[], None] = lambda: None, take: Take = lambda _: False
+    ) -> None:
         """Run programs.
 
         Args:
             say: Where to tell how they do.
             check: Called before every look; what it raises ends the looking.
+            take: Takes over lines of the programs' logs that somebody else tells of.
         """
         self._say = say
         self._check = check
+        self._take = take
         self._guardian = Guardian()
         # In the order of their start; a later group uses what an earlier one offers.
         self._groups: list[list[Member]] = []
@@ -63,7 +67,9 @@ class Supervisor:
 
     def start(self, programs: Sequence[Program]) -> None:
         """Start programs, all at once; they are not waited for."""
-        self._groups.append([Member(each, self._guardian, self._say) for each in programs])
+        self._groups.append(
+            [Member(each, self._guardian, self._say, self._take) for each in programs]
+        )
         self._look()
 
     def wait_until_ready(self) -> None:

@@ -20,9 +20,9 @@ from celeriac.up.report import (
     taken_port_line,
     tasks_line,
     try_words,
-    unloaded_lines,
     warning_line,
 )
+from celeriac.up.unloaded import Unloaded
 from celeriac.wording import command_word
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -86,7 +86,7 @@ def tell_ready(
     *,
     url: str,
     began: float,
-    has_reload: bool = False,
+    unloaded: Unloaded,
 ) -> None:
     """Let this machine's command line in, and say what somebody may do now.
 
@@ -96,7 +96,7 @@ def tell_ready(
         printer: Where to say it.
         url: Where the service answers.
         began: When the start began, by the monotonic clock.
-        has_reload: Whether changed code is taken up.
+        unloaded: Tells of task modules that cannot be imported.
     """
     data_dir = around.settings.data_dir
     ledger.keep_profile(data_dir, url=url)
@@ -116,9 +116,9 @@ def tell_ready(
             start_link="" if link is None else f"{url}/start/{link}",
             to_try=f"{command_word()} {words}" if words else "",
         ),
-        # Here it is read; the lines of the programs' logs are above the block, or scrolled away.
-        *unloaded_lines(offer.unloaded, has_reload=has_reload),
     )
+    # Here it is read: what is above the block is scrolled away.
+    unloaded.tell(offer.unloaded)
 
 
 def _choose(name: str, host: str, wanted: int, variable: str, printer: Printer) -> int:

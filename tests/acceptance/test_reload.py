@@ -29,9 +29,12 @@ class Shop(UpProcess):
 
     def greet(self) -> object:
         """Have somebody greeted, and return how."""
-        words = ("submit", "hello.greet", "name=Ada", "--watch")
+        return json.loads(self.submit("hello.greet", "name=Ada", "--watch"))
+
+    def submit(self, *words: str) -> str:
+        """Submit a task, and return what is said on standard output."""
         done = subprocess.run(
-            [sys.executable, "-m", "celeriac", *words],
+            [sys.executable, "-m", "celeriac", "submit", *words],
             cwd=PROJECT,
             env=clean_environment({"CELERIAC_DATA_DIR": str(self.data)}),
             capture_output=True,
@@ -40,7 +43,7 @@ class Shop(UpProcess):
             check=False,
         )
         assert done.returncode == 0, done.stderr + self.log_text()
-        return json.loads(done.stdout)
+        return done.stdout
 
     def wait_for_starts(self, count: int) -> None:
         """Wait until worker and web have been ready so often."""
@@ -76,6 +79,14 @@ def test_new_code_is_taken_and_broken_code_leaves_the_old_running(shop: Shop) ->
 
     shop.file.write_text(
         shop.file.read_text()
-        + '\n\n@task(name="hello.wave")\ndef wave() -> None:\n    """Wave."""\n'
+        + '\n\n@task(name="hello.wave")\ndef wave() -> None:\n    """Wave."""\n    return 1 / 0\n'
     )
     shop.wait_for_log("1 new task: hello.wave", seconds=40)
+    shop.wait_for_starts(3)
+
+    assert shop.log_text().count("SyntaxError") == 1
+    shop.submit("hello.wave")
+    shop.wait_for_log("! task       hello.wave failed: ZeroDivisionError: division by zero")
+    shop.wait_for_log(f"{shop.url}/ui/tasks/")
+    assert "raised unexpected" not in shop.log_text()
+    assert "Traceback" in (shop.data / "up" / "worker.log").read_text()

@@ -20,7 +20,9 @@ from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.strangers import Strangers
 from celeriac.engine.pool.told import Told
 from celeriac.engine.runtime import Engine
+from celeriac.engine.troubles import list_troubles
 from celeriac.errors import UnavailableError
+from celeriac.ledger.exchange import Exchange
 from celeriac.ledger.open import Ledger
 
 logger = logging.getLogger(__name__)
@@ -123,6 +125,7 @@ class Talk:
         begun = (claimed.id for claimed in exchange.claimed)
         self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))
         self._after_ends(ends, frozenset(exchange.lost))
+        self._tell_troubles(ends, exchange)
         if exchange.is_reaped:
             # Nothing was refused: the next turn finds it out, joins again and asks again.
             self._membership.doubt()
@@ -147,6 +150,14 @@ class Talk:
                     extra={"task_id": end.job.id},
                 )
             self._told.ended(end.job.request, end.outcome, end.report)
+
+    def _tell_troubles(self, ends: Sequence[End], exchange: Exchange) -> None:
+        tell = self._engine.on_trouble
+        if tell is None:
+            return
+        attempts = ((end.job.claimed, end.outcome) for end in ends)
+        if troubles := list_troubles(attempts, ended=exchange.ended, lost=exchange.lost):
+            tell(troubles)
 
     def _after_claims(self, claimed: Sequence[ClaimedTask], refused: Sequence[TaskId]) -> None:
         for each in claimed:

@@ -154,7 +154,7 @@ def test_broken_code_is_told_once_and_taken_when_it_is_mended(stage: Stage) -> N
     mended = code(stage)
     stage.look(replace(mended, files=mended.files | {stage.folder / "helper.py"}))
 
-    assert [line.split()[:2] for line in told] == [["✗", "reload"]]
+    assert [line.split()[:2] for line in told] == [["✗", "reload"], ["what", "runs"]]
     assert before == 0
     assert stage.restarts == 1
 
@@ -164,7 +164,8 @@ def test_code_that_ends_the_probe_is_told_with_its_last_words(stage: Stage) -> N
     stage.look("Traceback\nModuleNotFoundError: No module named 'nothing'\n")
 
     assert stage.restarts == 0
-    assert "No module named 'nothing'; what runs goes on" in stage.said[-1]
+    assert stage.said[-2].endswith("No module named 'nothing'")
+    assert "what runs goes on with the code it has; mend it and save" in stage.said[-1]
 
 
 def test_what_was_broken_from_the_start_stops_nobody(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_what_breaks_before_the_first_probe_has_told_is_no_part_of_what_runs(
         stage.look(code(stage, tasks="cannot be imported"))
 
     assert stage.restarts == 0
-    assert "cannot be imported" in stage.said[-1]
+    assert "cannot be imported" in stage.said[-2]
 
 
 def test_what_the_first_worker_says_of_its_code_saves_the_first_probe(tmp_path: Path) -> None:
