@@ -10,10 +10,10 @@ from typing import Any
 from celery import Celery, _state, concurrency
 from kombu.transport import memory
 
+from celeriac.core.moments import to_micros
 from celeriac.core.task import Arguments, ClaimedTask, NewTask, TaskId
 from celeriac.engine import codec
 from celeriac.engine.app import create_celery
-from celeriac.ledger.moments import to_micros
 from celeriac.settings import Settings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
 
@@ -12,6 +12,7 @@ from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text, key_facts, key_state, key_table
+from celeriac.core.moments import utc_now
 from celeriac.core.user import Scope
 from celeriac.service.keys import KeyRequest, KeyService
 
@@ -60,13 +61,13 @@ def create_key(
         user=user, label=label, scopes=scopes, task_patterns=patterns, lifetime=expires
     )
     with ledger_of(options) as ledger:
-        made = KeyService(ledger, now=_now).create_key(request)
+        made = KeyService(ledger, now=utc_now).create_key(request)
     if as_json:
-        hand_out(json_text({**key_facts(made.key, now=_now()), "key": made.text}))
+        hand_out(json_text({**key_facts(made.key, now=utc_now()), "key": made.text}))
         return
     rights = ",".join(sorted(made.key.scopes))
     if not is_quiet:
-        state = key_state(made.key, now=_now())
+        state = key_state(made.key, now=utc_now())
         say(f"created {made.key.id}, {label} of {user}: {rights}; {state}")
     hand_out(made.text)
 
@@ -80,8 +81,8 @@ def create_key(
 def list_keys(*, user: str, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List a user's keys, those that are no longer good too."""
     with ledger_of(options) as ledger:
-        keys = KeyService(ledger, now=_now).list_keys(user)
-    now = _now()
+        keys = KeyService(ledger, now=utc_now).list_keys(user)
+    now = utc_now()
     if as_json:
         hand_out(json_text([key_facts(key, now=now) for key in keys]))
         return
@@ -103,14 +104,10 @@ def revoke_key(
 ) -> None:
     """Make a key good for nothing, from its next request on."""
     with ledger_of(options) as ledger:
-        key = KeyService(ledger, now=_now).revoke_key(key_id, user=user)
+        key = KeyService(ledger, now=utc_now).revoke_key(key_id, user=user)
     if as_json:
-        hand_out(json_text(key_facts(key, now=_now())))
+        hand_out(json_text(key_facts(key, now=utc_now())))
     elif is_quiet:
         hand_out(key.id)
     else:
         say(f"revoked {key.id}, {key.label} of {user}")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
+from celeriac.core.moments import from_micros
 from celeriac.core.state import ErrorKind, TaskState
 
 TaskId = NewType("TaskId", str)
@@ -14,8 +15,6 @@ TaskId = NewType("TaskId", str)
 DEFAULT_PRIORITY = 5
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_CRASHES = 3
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Codec(StrEnum):
@@ -229,9 +228,7 @@ class ClaimedTask(NamedTuple):
     @property
     def expires_at(self) -> datetime | None:
         """The moment before which it has to begin."""
-        if self.expires_micros is None:
-            return None
-        return _EPOCH + timedelta(microseconds=self.expires_micros)
+        return from_micros(self.expires_micros)
 
 
 class Doorbell(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from celery import states
@@ -14,6 +14,7 @@ from celery.exceptions import Reject
 from celery.utils.saferepr import saferepr
 from kombu.utils.encoding import safe_repr
 
+from celeriac.core.moments import utc_now
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import ClaimedTask, NewTask, TaskError, TaskId
@@ -45,13 +46,13 @@ class Report(NamedTuple):
 class Executor:
     """Runs claimed tasks in this process; each call of `run` stands for itself."""
 
-    def __init__(self, app: Any, *, hostname: str, now: Callable[[], datetime] | None = None):
+    def __init__(self, app: Any, *, hostname: str, now: Callable[[], datetime] = utc_now):
         self._app = app
         self._engine = app.celeriac
         # Asked for each task: Celery takes a lock to say what it is.
         self._tasks = app.tasks
         self._hostname = hostname
-        self._now = now or (lambda: datetime.now(UTC))
+        self._now = now
 
     def prepare(self) -> None:
         """Build the tracer of every task, so that the first run of each is as fast as the next."""

@@ -15,6 +15,7 @@ from celeriac.core.acceptance import (
     WantedTask,
     invalid_batch,
 )
+from celeriac.core.moments import to_micros
 from celeriac.core.task import Doorbell, NewTask, Task, Twin
 from celeriac.errors import (
     CeleriacError,
@@ -23,7 +24,6 @@ from celeriac.errors import (
     IdempotencyKeyReusedError,
     InvalidRequestError,
 )
-from celeriac.ledger.moments import to_micros
 
 Refusal = InvalidRequestError | ConflictError
 # What became of a task that was put in, and its doorbell when it is queued by that.

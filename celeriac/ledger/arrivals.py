@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from sqlalchemy import Connection, select
 
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, NewTask, TaskId, Twin
@@ -24,7 +25,6 @@ from celeriac.ledger.database import Database
 from celeriac.ledger.file_holders import FileHolders
 from celeriac.ledger.incoming import among, encode, words
 from celeriac.ledger.insertion import Insertion
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import doorbell_of, row_from_new_task
 from celeriac.ledger.statement import Batch, Statement
 from celeriac.ledger.tables import tasks

@@ -10,8 +10,8 @@ import orjson
 from sqlalchemy import bindparam, insert, or_, select
 
 from celeriac.core.audit import AuditEntry
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.ledger.database import Database
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import audit
 

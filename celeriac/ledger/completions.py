@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy import update as update_of
 
 from celeriac.core.file_reference import find_file_ids
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ended, Ending, Outcome
 from celeriac.core.state import TaskState
 from celeriac.core.task import Codec, Doorbell
@@ -43,7 +44,6 @@ from celeriac.ledger.incoming import (
     matched,
     words,
 )
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import error_from_text
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, tasks

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select, update
 
 from celeriac.core.api_key import ApiKey
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.user import Scope
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import among, insert_into, words
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import api_keys
 

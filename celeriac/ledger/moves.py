@@ -16,12 +16,12 @@ from sqlalchemy import (
     update,
 )
 
+from celeriac.core.moments import to_micros
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import TEXT, WHOLE, Columns
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import text_from_error
 from celeriac.ledger.statement import Batch, Given
 from celeriac.ledger.tables import attempts, tasks

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from celeriac.core.moments import utc_now
 from celeriac.ledger.arrivals import Arrivals
 from celeriac.ledger.audit import Audit
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
-from celeriac.ledger.moments import utc_now
 from celeriac.ledger.queues import Queues
 from celeriac.ledger.revision import bring_up_to_date
 from celeriac.ledger.stored_settings import StoredSettings

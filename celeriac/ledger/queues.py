@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, bindparam, delete, func, literal_column, select
 
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.queue import Pause, Queue, QueuedName
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import insert_into, is_sound
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.sweep_statements import ring_all_statement
 from celeriac.ledger.tables import paused_queues, tasks, workers

@@ -18,6 +18,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.state import FINAL_STATES, TaskState
@@ -25,7 +26,6 @@ from celeriac.core.task import Attempt, Doorbell, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import among, has_word, is_sound, words
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import (
     ATTEMPT_COLUMNS,
     DOORBELL_COLUMNS,

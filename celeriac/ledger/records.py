@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Table
 
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import (
     Arguments,
@@ -20,7 +21,6 @@ from celeriac.core.task import (
     Twin,
 )
 from celeriac.ledger.incoming import FLAG, REAL, TEXT, WHOLE, Columns
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.tables import attempts, tasks
 
 # What a new task's row is given, beside what every row begins with.

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sqlalchemy import bindparam, delete, select
 
+from celeriac.core.moments import to_micros
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import insert_into
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import settings
 

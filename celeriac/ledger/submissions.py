@@ -15,6 +15,7 @@ from celeriac.core.acceptance import (
     Together,
     task_as_accepted,
 )
+from celeriac.core.moments import to_micros
 from celeriac.core.task import NewTask, Task, Twin
 from celeriac.errors import (
     CeleriacError,
@@ -26,7 +27,6 @@ from celeriac.ledger.acceptance import Acceptance, Group, Put, Refusal, reserved
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.incoming import among, words
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import TASK_COLUMNS, task_from_row
 from celeriac.ledger.reservations import Reservations
 from celeriac.ledger.statement import Statement

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, literal_column, select
 
 from celeriac.core.file_reference import FileId
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, TaskId
@@ -17,7 +18,6 @@ from celeriac.ledger.database import Database
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.file_holders import FileHolders
 from celeriac.ledger.leadership import Leadership
-from celeriac.ledger.moments import to_micros
 from celeriac.ledger.records import doorbell_from_row
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.sweep_statements import (

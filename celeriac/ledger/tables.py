@@ -1,7 +1,7 @@
 """The tables as they stand after the newest migration.
 
 The hot statements are compiled once and run without SQLAlchemy's type processing, so every column
-holds what the database itself gives back: moments are whole microseconds (`moments.py`), JSON is
+holds what the database itself gives back: moments are whole microseconds (`core.moments`), JSON is
 text, states are words.
 """
 

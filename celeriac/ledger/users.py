@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, literal_column, select, update
 
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.user import Role, User
 from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import among, insert_into, is_sound, words
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import users
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, NewTask, TaskError, TaskId
 from celeriac.ledger.arrivals import Timing
-from celeriac.ledger.moments import to_micros
 
 
 class Held(NamedTuple):

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Delete, Insert, bindparam, delete, literal_column, select, update
 
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.worker import NewWorker, Worker
 from celeriac.ledger.arrivals import Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Consequences, Endings
 from celeriac.ledger.incoming import insert_into
-from celeriac.ledger.moments import from_micros, to_micros
 from celeriac.ledger.repertoires import Repertoires
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks, workers

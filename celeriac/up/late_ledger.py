@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from celeriac.core.api_key import ApiKey
+from celeriac.core.moments import utc_now
 from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
 from celeriac.engine.garbage import kept_for_good
@@ -110,14 +111,14 @@ class LateLedger:
         """
         if self._ledger is None:
             return None
-        return StartLinks(self._ledger, now=lambda: datetime.now(UTC)).make()
+        return StartLinks(self._ledger, now=utc_now).make()
 
     def keep_profile(self, data_dir: Path, *, url: str) -> None:
         """Let this machine's own command line in, without stopping when that cannot be."""
         if self._ledger is None:
             return
         try:
-            keep_local_profile(self._ledger, data_dir, url=url, now=lambda: datetime.now(UTC))
+            keep_local_profile(self._ledger, data_dir, url=url, now=utc_now)
         except (LedgerUnavailableError, OSError):
             logger.warning("the profile of the command line was not written")
 

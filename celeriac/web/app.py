@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from celeriac import __version__
+from celeriac.core.moments import utc_now
 from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.runtime import Engine
 from celeriac.engine.workers import Workers
@@ -160,10 +160,10 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
     keys = signing_keys(settings)
     ledger = LateLedger(engine)
     hasher = Hasher()
-    tasks_service = TaskService(ledger, workers, now=_now)
-    tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=_now)
+    tasks_service = TaskService(ledger, workers, now=utc_now)
+    tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=utc_now)
     session_keys = [derive_key(key, "sessions") for key in keys]
-    access = AccessService(ledger, hasher, tokens, now=_now)
+    access = AccessService(ledger, hasher, tokens, now=utc_now)
     return Parts(
         settings=settings,
         tasks=tasks_service,
@@ -172,16 +172,16 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
             catalogue,
             engine.publisher,
             access,
-            now=_now,
+            now=utc_now,
             room=settings.accept_queue,
         ),
         task_types=TaskTypeService(catalogue),
         access=access,
-        keys=KeyService(ledger, now=_now),
+        keys=KeyService(ledger, now=utc_now),
         queues=QueueService(ledger),
         users=UserService(ledger, hasher),
-        sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=_now),
-        start_links=StartLinks(ledger, now=_now),
+        sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=utc_now),
+        start_links=StartLinks(ledger, now=utc_now),
         form_key=derive_key(keys[0], "forms"),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         files=engine.files,
@@ -189,7 +189,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         ends=Ends(settings.broker_url),
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
-        hub=Hub(workers.listen, tasks_service, now=_now),
+        hub=Hub(workers.listen, tasks_service, now=utc_now),
         ping_ledger=ledger.ping,
         remember=lambda who, action, subject, facts: ledger.audit.add(who, action, subject, facts),
         flower=Upstream(settings.flower_url) if settings.flower_url else None,
@@ -289,7 +289,3 @@ def _few_collections() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -7,13 +7,12 @@ import binascii
 import hmac
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
+from celeriac.core.moments import from_micros, to_micros
 from celeriac.core.page import Cursor
 from celeriac.core.task import TaskId
 from celeriac.errors import InvalidOptionError
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SEAL_BYTES = 16
 # An id may be 255 characters of any kind; a token is never longer than this.
 _MOST_CHARACTERS = 4096
@@ -34,8 +33,7 @@ class PageTokens:
         """
         if cursor is None:
             return ""
-        microseconds = (cursor.created_at - _EPOCH) // timedelta(microseconds=1)
-        text = json.dumps([microseconds, cursor.id], separators=(",", ":")).encode()
+        text = json.dumps([to_micros(cursor.created_at), cursor.id], separators=(",", ":")).encode()
         return _encode(_seal(self._keys[0], text, context) + text)
 
     def open(self, token: str, *, context: str) -> Cursor | None:
@@ -51,7 +49,7 @@ class PageTokens:
         if not any(hmac.compare_digest(seal, _seal(key, text, context)) for key in self._keys):
             raise InvalidOptionError("page_token", "is not a page token of this list")
         microseconds, task_id = json.loads(text)
-        created_at = _EPOCH + timedelta(microseconds=microseconds)
+        created_at = from_micros(microseconds)
         return Cursor(created_at=created_at, id=TaskId(task_id))
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from celeriac.core.moments import utc_now
 from celeriac.core.user import Role, Scope
-from celeriac.ledger.moments import utc_now
 from celeriac.ledger.open import open_ledger
 from celeriac.service.keys import KeyRequest, KeyService
 from celeriac.service.profiles import Profile, local_profile, write_profile

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from celery import states
 from celery.worker import state as worker_state
 
+from celeriac.core.moments import utc_now
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.engine.executor import Report
 from celeriac.engine.request import DoorbellRequest
@@ -27,10 +28,10 @@ Post = Callable[..., None]
 class Told:
     """Gathers what there is to tell Celery, and has it told in Celery's own thread."""
 
-    def __init__(self, post: Post, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, post: Post, now: Callable[[], datetime] = utc_now) -> None:
         self._post = post
         self._notes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self.now = now or (lambda: datetime.now(UTC))
+        self.now = now
 
     def refused(self, request: Any) -> None:
         """The task is not to be run here: ended, cancelled, or another worker's."""

@@ -1,4 +1,4 @@
-"""Moments as the ledger keeps them: whole microseconds since 1970, UTC."""
+"""Moments as they are kept and handed on: whole microseconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def to_micros(moment: datetime) -> int: ...
 @overload
 def to_micros(moment: datetime | None) -> int | None: ...
 def to_micros(moment: datetime | None) -> int | None:
-    """Return an aware moment as the ledger keeps it."""
+    """Return an aware moment as it is kept."""
     if moment is None:
         return None
     # Not timestamp(): a float of today has lost the last microsecond.
