@@ -106,14 +106,15 @@ class FunctionCatalogue:
         self._contracts = {
             name: Contract.of(function, name=name) for name, function in functions.items()
         }
+        self.unloaded: tuple[ImportProblem, ...] = ()
 
     def names(self) -> list[str]:
         """Return every name."""
         return sorted(self._contracts)
 
     def problems(self) -> tuple[ImportProblem, ...]:
-        """Return that everything could be imported."""
-        return ()
+        """Return what a test says could not be imported."""
+        return self.unloaded
 
     def describe(self, name: str) -> TaskType:
         """Return one of them."""

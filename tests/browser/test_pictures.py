@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from celeriac.core.outcome import Ending
+from celeriac.core.state import ErrorKind
+from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
+from celeriac.engine.modules import ImportProblem
 from tests.acceptance.machine import UpProcess
 from tests.browser.pictures import FOLDER, new_machine, take_all
-from tests.browser.test_flows import open_form, submit
+from tests.browser.test_flows import LOOKS, open_form, submit
+from tests.browser.watched import Watched
+from tests.contract.web.service import PASSWORD, Server, Service
+from tests.contract.web.test_file_pages import look as look_at
+from tests.contract.web.test_pages import TRACEBACK
+from tests.contract.web.test_reading import end
+from tests.fakes import FunctionCatalogue
 
+LONG = "warehouse.reconciliation.rebuild_the_inventory_of_everything"
 SIZES = ((1280, 800), (390, 844))
 
 
@@ -97,3 +110,91 @@ def test_every_page_has_its_picture(
     take("sign-in")
 
     assert all((pictures / f"list-{look}-{width}.png").stat().st_size for width, _ in SIZES)
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Service]:
+    """A service that refuses early, and knows the worst names and texts there are."""
+    functions: Any = {"look": look_at, LONG: words, "تقرير.المبيعات": words}
+    catalogue = FunctionCatalogue(**functions)
+    catalogue.unloaded = (
+        ImportProblem(
+            module="shop.orders", file="/srv/shop/orders.py", line=3, message="NameError: x"
+        ),
+    )
+    server = Server()
+    limits: Any = {"login_limit": "3/hour", "max_upload_bytes": 2**20}
+    with Service(tmp_path, server, catalogue=catalogue, **limits) as service:
+        yield service
+    server.close()
+
+
+def words(text: str) -> None:
+    raise NotImplementedError
+
+
+def make_task(service: Service, name: str, text: str, *, queue: str = "default") -> TaskId:
+    arguments = Arguments(codec=Codec.JSON, text=json.dumps([[], {"text": text}]))
+    task_id = TaskId(f"task-{len(name)}")
+    new = NewTask(id=task_id, name=name, arguments=arguments, submitted_by="ada", queue=queue)
+    service.ledger.tasks.insert([new])
+    return task_id
+
+
+def test_refusals_and_the_worst_names_have_their_pictures(
+    chromium: Browser, limited: Service, pictures: Path
+) -> None:
+    limited.add_user("ada")
+    failed = make_task(limited, LONG, "a-word-without-any-end" * 14)
+    error = TaskError(
+        kind=ErrorKind.EXCEPTION, type="ValueError", message="no " * 90, traceback=TRACEBACK
+    )
+    end(limited, failed, Ending.FAILED, error=error)
+    arabic = make_task(limited, "تقرير.المبيعات", "إجمالي المبيعات 第三季度 🎉", queue="q-" * 24)
+    context = chromium.new_context(base_url=limited.url)
+    page = context.new_page()
+    watched = Watched(page)
+
+    def take(name: str) -> None:
+        for look, (width, height) in zip(LOOKS, SIZES, strict=True):
+            page.emulate_media(color_scheme=look)
+            page.set_viewport_size({"width": width, "height": height})
+            page.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+    page.goto("/ui/sign-in")
+    sign_in(page, PASSWORD)
+    expect(page.get_by_role("heading", name="Your tasks")).to_be_visible()
+    take("worst-list")
+    page.goto(f"/ui/tasks/{failed}")
+    expect(page.locator(".traceback .own")).to_contain_text("shop/tasks.py")
+    expect(page.get_by_text("trace.py").first).to_be_hidden()
+    page.locator(".traceback summary").press("Enter")
+    expect(page.get_by_text("trace.py").first).to_be_visible()
+    take("worst-failed")
+    page.goto(f"/ui/tasks/{arabic}")
+    take("worst-names")
+    page.goto("/ui/submit")
+    expect(page.get_by_text("Some tasks are missing")).to_be_visible()
+    take("missing")
+    page.goto("/ui/submit/look")
+    file = FilePayload(name="big.png", mimeType="image/png", buffer=b"x" * 3 * 2**20)
+    page.get_by_label("Image").set_input_files(file)
+    submit(page)
+    expect(page.get_by_role("heading", name="This is too large")).to_be_visible()
+    take("413")
+    context.clear_cookies()
+    page.goto("/ui/sign-in")
+    for _ in range(3):
+        sign_in(page, "a guess")
+    expect(page.get_by_role("heading", name="Too many requests")).to_be_visible()
+    take("429")
+
+    context.close()
+    assert watched.complaints == []
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()

@@ -1,4 +1,4 @@
-"""What helps on a page: for each refusal a sentence, and the link to go on by. Pure functions."""
+"""What a page says of a refusal: what it is, what helps, and where to go on. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from celeriac.errors import (
     UnavailableError,
 )
 from celeriac.web.dashboard.signing_in import FORMS, HOME, SIGN_IN
-from celeriac.web.refusals import BodyTooLargeError, RequestRefusedError, TooManyStreamsError
+from celeriac.web.dashboard.texts import length
+from celeriac.web.refusals import BodyTooLargeError, RequestRefusedError
 
 NOWHERE = "see whether the address is written right, or go on from your tasks"
 
@@ -27,8 +28,7 @@ _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
     (TaskNotFoundError, "see whether the id is whole; a task of somebody else's is not shown"),
     (FileNotKeptError, "run the task again with the file"),
     (NotPermittedError, "ask an admin for a role that may do this"),
-    (TooManyStreamsError, "close a few of the pages you have open"),
-    (RateLimitedError, "wait that long, then load the page again; nothing was done"),
+    (RateLimitedError, "wait that long, then try it again; nothing was done"),
     (CommitInDoubtError, "look among your tasks whether it is there before you send it again"),
     (
         BrokerUnavailableError,
@@ -55,6 +55,16 @@ class WayOn:
 
     url: str
     text: str
+
+
+def page_detail(error: CeleriacError) -> str:
+    """Return a refusal in the units of people."""
+    if isinstance(error, RateLimitedError):
+        return f"Too many requests; try again in {length(error.retry_after)}"
+    if isinstance(error, BodyTooLargeError):
+        most = f"{error.most_bytes / 2**20:.3g} MiB"
+        return f"More was sent than the {most} that are taken here; nothing was done"
+    return str(error)
 
 
 def page_fix(error: CeleriacError) -> str:

@@ -19,7 +19,7 @@ from celeriac.errors import CeleriacError, NotAuthenticatedError, RateLimitedErr
 from celeriac.service.callers import Caller
 from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
-from celeriac.web.dashboard.fixes import NOWHERE, page_fix, way_on
+from celeriac.web.dashboard.fixes import NOWHERE, page_detail, page_fix, way_on
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import answer_signed_out, to_sign_in
 from celeriac.web.dashboard.visits import (
@@ -31,7 +31,7 @@ from celeriac.web.dashboard.visits import (
 )
 from celeriac.web.parts import parts_of
 from celeriac.web.problems import RETRY_AFTER_SECONDS, answer_to, status_of
-from celeriac.web.refusals import BodyTooLargeError, FormRefusedError
+from celeriac.web.refusals import FormRefusedError
 from celeriac.wording import as_typed_here
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -81,7 +81,7 @@ def page_of(request: Request, error: CeleriacError | HTTPException) -> Response:
     status = status_of(error)
     if status == 500:
         raise error
-    return problem_page(request, status, str(error), error=error)
+    return problem_page(request, status, page_detail(error), error=error)
 
 
 def problem_page(
@@ -94,9 +94,6 @@ def problem_page(
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     elif status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, BodyTooLargeError):
-        most = f"{error.most_bytes / 2**20:.3g} MiB"
-        detail = f"More was sent than the {most} that are taken here; nothing was done"
     fix = page_fix(error) if error else NOWHERE if status in (404, 422) else ""
     return render(
         request,

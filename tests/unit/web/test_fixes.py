@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -11,11 +12,12 @@ from celeriac.errors import (
     InvalidArgumentsError,
     LedgerUnavailableError,
     NotPermittedError,
+    RateLimitedError,
     TaskAlreadyFinalError,
     TaskNameNotFoundError,
     TaskNotFoundError,
 )
-from celeriac.web.dashboard.fixes import page_fix, way_on
+from celeriac.web.dashboard.fixes import page_detail, page_fix, way_on
 from celeriac.web.fixes import _FIXES, fix_for
 from celeriac.web.problems import status_of
 from celeriac.web.refusals import BodyTooLargeError, FlowerRefusedError, MediaTypeError
@@ -79,6 +81,18 @@ def test_what_helps_on_a_page_is_no_call_and_no_header(error: CeleriacError) -> 
 
     assert fix
     assert not any(word in fix for word in ("GET", "POST", "Content-Type", "Idempotency-Key"))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RateLimitedError(timedelta(minutes=20)), "Too many requests; try again in 20 min"),
+        (BodyTooLargeError(20 * 2**20), "More was sent than the 20 MiB that are taken here; no"),
+        (TaskNotFoundError("x"), "no task has the id x"),
+    ],
+)
+def test_a_page_tells_of_bounds_in_the_units_of_people(error: CeleriacError, told: str) -> None:
+    assert page_detail(error).startswith(told)
 
 
 @pytest.mark.parametrize(
