@@ -387,6 +387,16 @@ class ServiceUnreachableError(UnavailableError):
         self.reason = reason
 
 
+class ServiceStartingError(UnavailableError):
+    """`celeriac up` runs, and the process of its HTTP service does not answer."""
+
+    code = "service_starting"
+    fix = "send it again in a moment; where `celeriac up` runs it says what keeps the service"
+
+    def __init__(self) -> None:
+        super().__init__("the HTTP service is being started and does not answer yet")
+
+
 class AccessError(CeleriacError):
     """Who asks may not."""
 

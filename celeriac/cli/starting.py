@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +32,10 @@ def wait_while_starting(
     say: Callable[[str], None],
     patience: float = PATIENCE_SECONDS,
 ) -> None:
-    """Return when the service listens, or when nothing says that it soon will.
+    """Return when the service answers, or when nothing says that it soon will.
 
-    An `up` that takes up changed tasks starts its service again; for some seconds nobody listens.
+    An `up` that takes up changed tasks starts its service again; for some seconds nobody answers,
+    though whoever asks may be kept waiting for the one that will.
 
     Args:
         url: Where the service is, by the profile that this `up` wrote.
@@ -43,7 +43,7 @@ def wait_while_starting(
         say: Where to tell that something is waited for.
         patience: Seconds after which the caller may find out by itself.
     """
-    _wait(lambda: _listens(url), data_dir, say=say, patience=patience)
+    _wait(lambda: _answers(url), data_dir, say=say, patience=patience)
 
 
 def _wait(
@@ -58,10 +58,19 @@ def _wait(
         time.sleep(_PAUSE_SECONDS)
 
 
-def _listens(url: str) -> bool:
+def _answers(url: str) -> bool:
+    # Whoever only waits for tasks needs none of it.
+    from http.client import SERVICE_UNAVAILABLE, HTTPConnection, HTTPException
+
     parts = urlsplit(url)
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or 80), _ANSWER_SECONDS):
-            return True
-    except (OSError, ValueError):
+        connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=_ANSWER_SECONDS)
+    except (HTTPException, ValueError):
         return False
+    try:
+        connection.request("GET", "/healthz", headers={"Connection": "close"})
+        return connection.getresponse().status != SERVICE_UNAVAILABLE
+    except (OSError, HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,10 @@ class Program:
     grace: timedelta = timedelta(seconds=5)
     # Asks it to give back what it runs, when the grace is over; None where nothing does.
     hurry: signal.Signals | None = None
+    # What it inherits, under the same numbers; nothing else of ours is open in it.
+    sockets: tuple[socket.socket, ...] = ()
+    # Called at every look while there is no hope that it is ready soon.
+    when_hopeless: Callable[[], None] = field(default=lambda: None)
 
 
 class Guardian:
@@ -119,6 +124,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd=program.folder,
                 env=dict(program.environment),
+                pass_fds=[each.fileno() for each in program.sockets],
                 # This program has one thread when it starts another, so that running a little of
                 # Python between fork and exec is safe.
                 preexec_fn=_die_with(os.getpid()),

@@ -20,6 +20,9 @@ _KILLED = -9
 # After a life of this length an ending counts as the first one again.
 _LONG_LIFE = timedelta(minutes=1)
 _SLOW = timedelta(seconds=30)
+# Whoever waits for a program that was ready, or is to be, waits no longer than this; our own client
+# gives up after 30 s.
+_LONG_AWAY = timedelta(seconds=20)
 # Log lines shown per look, so that a flood leaves the terminal readable.
 _LOUD_LINES = 5
 
@@ -49,6 +52,9 @@ class Member:
         # When it was asked to end, to start again; None when it was not.
         self._restart_since: float | None = None
         self._is_hurried = False
+        # When it was last seen ready, or when we began; whether it ended since before it was ready.
+        self._away_since = self._start_at
+        self._is_failing = False
         self._log = LogReader(program.log)
 
     @property
@@ -62,17 +68,12 @@ class Member:
         Raises:
             ProgramFailedError: It ended again and again and never was ready.
         """
-        if self._child is None:
-            if time.monotonic() >= self._start_at:
-                self._start()
-            return
-        code = self._child.find_exit_code()
-        if self._restart_since is not None:
-            self._see_restart_through(self._restart_since, has_ended=code is not None)
-        elif code is not None:
-            self._note_end(code, timedelta(seconds=time.monotonic() - self._child.started))
-        elif not self._is_ready:
-            self._look_whether_ready(self._child)
+        self._do_what_is_due()
+        now = time.monotonic()
+        if self._is_ready:
+            self._away_since, self._is_failing = now, False
+        elif self._is_failing or now > self._away_since + _LONG_AWAY.total_seconds():
+            self.program.when_hopeless()
 
     def show_log(self) -> None:
         """Show what it said that somebody should see."""
@@ -86,6 +87,7 @@ class Member:
     def restart(self) -> None:
         """Have it end in order and start again; `look` sees it through."""
         self._endings = 0
+        self._is_failing = False
         self._start_at = time.monotonic()
         if self._child is not None and self._restart_since is None:
             self._restart_since = self._start_at
@@ -114,6 +116,19 @@ class Member:
         if self._child is not None and self._child.find_exit_code() is not None:
             self._child = None
         return self._child is None
+
+    def _do_what_is_due(self) -> None:
+        if self._child is None:
+            if time.monotonic() >= self._start_at:
+                self._start()
+            return
+        code = self._child.find_exit_code()
+        if self._restart_since is not None:
+            self._see_restart_through(self._restart_since, has_ended=code is not None)
+        elif code is not None:
+            self._note_end(code, timedelta(seconds=time.monotonic() - self._child.started))
+        elif not self._is_ready:
+            self._look_whether_ready(self._child)
 
     def _start(self) -> None:
         self.program.prepare()
@@ -146,6 +161,7 @@ class Member:
 
     def _note_end(self, code: int, lived: timedelta) -> None:
         self._child = None
+        self._is_failing = not self._is_ready
         self._is_ready = False
         self._was_slow = False
         self._endings = 1 if lived > _LONG_LIFE else self._endings + 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import socket
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from celeriac.errors import SettingsError
 
@@ -15,6 +17,10 @@ _NEIGHBOURS = 50
 _LISTEN = "0A"
 # The second is what Windows says of a port that somebody holds for himself.
 _TAKEN = (errno.EADDRINUSE, errno.EACCES)
+# The machine has no such address, or none of this kind: `localhost` may be told to be one of IPv6.
+_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+# As many as uvicorn lets wait; the system may allow fewer.
+_BACKLOG = 2048
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - only compared
 
 
@@ -39,6 +45,8 @@ class ChosenPort:
     taken: int | None = None
     # Who has that one; None where this cannot be told.
     holder: PortHolder | None = None
+    # What listens there, one for each address of the host; none when nothing does yet.
+    sockets: tuple[socket.socket, ...] = ()
 
 
 def choose_port(host: str, wanted: int, *, variable: str) -> ChosenPort:
@@ -52,15 +60,27 @@ def choose_port(host: str, wanted: int, *, variable: str) -> ChosenPort:
     Raises:
         SettingsError: This machine does not have the address, or this user may not use the port.
     """
+    chosen = hold_port(host, wanted, variable=variable)
+    for each in chosen.sockets:
+        each.close()
+    return replace(chosen, sockets=())
+
+
+def hold_port(host: str, wanted: int, *, variable: str) -> ChosenPort:
+    """Choose a port as `choose_port` does, and listen on it from now on.
+
+    Raises:
+        SettingsError: This machine does not have the address, or this user may not use the port.
+    """
     if wanted == 0:
-        return ChosenPort(port=free_port(host))
-    if is_free(host, wanted, variable=variable):
-        return ChosenPort(port=wanted)
+        return _hold_any(host, variable=variable)
+    if sockets := listen_on(host, wanted, variable=variable):
+        return ChosenPort(port=wanted, sockets=sockets)
     holder = find_holder(wanted)
     for port in range(wanted + 1, min(wanted + _NEIGHBOURS, 65536)):
-        if is_free(host, port, variable=variable):
-            return ChosenPort(port=port, taken=wanted, holder=holder)
-    return ChosenPort(port=free_port(host), taken=wanted, holder=holder)
+        if sockets := listen_on(host, port, variable=variable):
+            return ChosenPort(port=port, taken=wanted, holder=holder, sockets=sockets)
+    return replace(_hold_any(host, variable=variable), taken=wanted, holder=holder)
 
 
 def is_free(host: str, port: int, *, variable: str) -> bool:
@@ -69,10 +89,28 @@ def is_free(host: str, port: int, *, variable: str) -> bool:
     Raises:
         SettingsError: This machine does not have the address, or this user may not use the port.
     """
+    sockets = listen_on(host, port, variable=variable)
+    for each in sockets:
+        each.close()
+    return bool(sockets)
+
+
+def listen_on(host: str, port: int, *, variable: str) -> tuple[socket.socket, ...]:
+    """Listen on a port of every address of a host; return nothing when it is taken on one.
+
+    Raises:
+        SettingsError: This machine does not have the address, or this user may not use the port.
+    """
     try:
-        with _socket_for(host) as probe:
-            probe.bind((host, port))
-            probe.listen(1)
+        with ExitStack() as opened:
+            sockets = tuple(
+                opened.enter_context(each)
+                for address in _addresses_of(host, port)
+                if (each := _listener(*address)) is not None
+            )
+            if sockets:
+                opened.pop_all()
+                return sockets
     except PermissionError:
         allowed = "a port this user may use, from 1024 on"
         raise SettingsError(variable, str(port), allowed) from None
@@ -80,9 +118,9 @@ def is_free(host: str, port: int, *, variable: str) -> bool:
         raise _no_such_address(host) from None
     except OSError as error:
         if error.errno in _TAKEN:
-            return False
+            return ()
         raise _no_such_address(host) from None
-    return True
+    raise _no_such_address(host)
 
 
 def free_port(host: str) -> int:
@@ -151,14 +189,50 @@ def _name_of(process: Path) -> str:
         return "a process"
 
 
+def _hold_any(host: str, *, variable: str) -> ChosenPort:
+    for _ in range(_NEIGHBOURS):
+        port = free_port(host)
+        # Another program, or another address of the host, may have it.
+        if sockets := listen_on(host, port, variable=variable):
+            return ChosenPort(port=port, sockets=sockets)
+    raise SettingsError(variable, "0", "a port that is free on every address of the host")
+
+
+def _addresses_of(host: str, port: int) -> list[tuple[int, Any]]:
+    # As the servers ask: `localhost` may be an address of IPv4 and one of IPv6.
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _listener(family: int, address: Any) -> socket.socket | None:
+    """Return a socket that listens on an address; None when this machine has none like it."""
+    try:
+        with ExitStack() as opened:
+            found = opened.enter_context(_socket_of(family))
+            if family == socket.AF_INET6:
+                # As the servers do: `::` is every address of IPv6, and none of IPv4.
+                found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            found.bind(address)
+            found.listen(_BACKLOG)
+            opened.pop_all()
+            return found
+    except OSError as error:
+        if error.errno in _MISSING:
+            return None
+        raise
+
+
 def _socket_for(host: str) -> socket.socket:
-    family = socket.getaddrinfo(host or "127.0.0.1", None, type=socket.SOCK_STREAM)[0][0]
-    probe = socket.socket(family, socket.SOCK_STREAM)
+    return _socket_of(socket.getaddrinfo(host or "127.0.0.1", None, type=socket.SOCK_STREAM)[0][0])
+
+
+def _socket_of(family: int) -> socket.socket:
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         # As the servers do: connections that ended a minute ago do not hold the port. On Windows
         # the same option would share a port that somebody listens on.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return probe
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return found
 
 
 def _no_such_address(host: str) -> SettingsError:

@@ -19,8 +19,10 @@ from urllib.parse import urlsplit
 from celeriac.core.worker import Worker
 from celeriac.settings import CODE_FILE, TROUBLES_FILE, Settings
 from celeriac.up.children import Program
+from celeriac.up.listener import Listener
 from celeriac.up.ports import address_to_ask
 from celeriac.up.project import Project
+from celeriac.up.question import Question
 
 # How long tasks may finish at the end.
 WORKER_GRACE = timedelta(seconds=10)
@@ -96,13 +98,16 @@ def worker_program(
     )
 
 
-def web_program(around: Surroundings, *, host: str, port: int, flower_url: str) -> Program:
+def web_program(
+    around: Surroundings, *, host: str, port: int, listener: Listener, flower_url: str
+) -> Program:
     """Return the HTTP service.
 
     Args:
         around: What it is started with.
         host: Where it listens.
         port: Its port.
+        listener: What listens there, and stays when the service is started again.
         flower_url: Where it finds our Flower, with user and password; empty when the settings name
             another one.
     """
@@ -110,29 +115,25 @@ def web_program(around: Surroundings, *, host: str, port: int, flower_url: str) 
     # Not among the arguments, which every user of the machine can list.
     added = {"CELERIAC_FLOWER_URL": flower_url} if flower_url else {}
 
-    def find_ready(_pid: int) -> str | None:
-        return url if answers_ok(address_to_ask(host), port, "/readyz") else None
+    question = Question(address_to_ask(host), port, "/readyz")
+    inherited = [word for each in listener.sockets for word in ("--socket", str(each.fileno()))]
+
+    def find_ready(pid: int) -> str | None:
+        return url if question.is_answered_ok(pid) else None
 
     return Program(
         name="web",
         command=(
             *(sys.executable, "-m", "celeriac.entries.service", around.project.web),
-            *("--host", host),
-            *(
-                "--port",
-                str(port),
-                "--log-level",
-                around.settings.log_level,
-                "--no-access-log",
-                "--no-server-header",
-            ),
-            # Which proxies may name the client is a setting of ours, not of the server's.
-            *("--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
+            *("--host", host, "--port", str(port), *inherited),
+            *("--log-level", around.settings.log_level),
         ),
         environment={**around.environment, **added},
         folder=around.project.folder,
         log=around.log_of("web"),
         find_ready=find_ready,
+        sockets=listener.sockets,
+        when_hopeless=listener.refuse,
     )
 
 

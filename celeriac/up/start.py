@@ -16,6 +16,7 @@ from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker
 from celeriac.up.children import Program
 from celeriac.up.late_ledger import LateLedger
+from celeriac.up.listener import Listener
 from celeriac.up.lock import DataFolderLock
 from celeriac.up.programs import (
     FLOWER_PASSWORD_FILE,
@@ -43,7 +44,7 @@ from celeriac.up.unloaded import Unloaded
 from celeriac.up.welcome import (
     check_host,
     choose_flower_port,
-    choose_web_port,
+    hold_web_port,
     tell_ledger,
     tell_ready,
 )
@@ -130,6 +131,7 @@ class Machine:
         self._broker: EmbeddedBroker | None = None
         # Prepared before the service, which must know its place; None when another one was named.
         self._flower: Program | None = None
+        self._listener: Listener | None = None
         self._ledger = LateLedger(around.settings.ledger_url)
         self._troubles = TroubleReader(around.folder)
 
@@ -169,6 +171,9 @@ class Machine:
             self._printer.say(STOPPING)
             if reloader is not None:
                 reloader.close()
+            if self._listener is not None:
+                # Whoever asks from now on is refused, however long a worker takes to end.
+                self._listener.close()
             self._supervisor.stop()
             if self._broker is not None:
                 self._broker.forget()
@@ -207,7 +212,8 @@ class Machine:
 
     def _start_worker_and_web(self, reloader: Reloader | None) -> str:
         settings = self._around.settings
-        port = choose_web_port(settings, self._printer)
+        chosen = hold_web_port(settings, self._printer)
+        self._listener = Listener(chosen.sockets)
         worker = worker_program(
             self._around,
             list_workers=self._ledger.list_workers,
@@ -217,11 +223,12 @@ class Machine:
         web = web_program(
             self._around,
             host=settings.host,
-            port=port,
+            port=chosen.port,
+            listener=self._listener,
             flower_url="" if settings.flower_url else self._prepare_flower(),
         )
         self._supervisor.start([worker, web])
-        return web_url(settings.host, port)
+        return web_url(settings.host, chosen.port)
 
     def _prepare_flower(self) -> str:
         port = choose_flower_port(self._around.settings, self._printer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -11,7 +12,7 @@ from celeriac.errors import SettingsError
 from celeriac.service.profiles import local_profile, read_profile
 from celeriac.settings import Settings, mask_url
 from celeriac.up.late_ledger import LateLedger
-from celeriac.up.ports import choose_port
+from celeriac.up.ports import ChosenPort, choose_port, hold_port
 from celeriac.up.programs import WORKER_GRACE, Offer, Surroundings, ask_offer
 from celeriac.up.report import (
     Printer,
@@ -56,12 +57,22 @@ def refuse_without_admin(host: str, users: Iterable[User]) -> None:
 
 def choose_web_port(settings: Settings, printer: Printer) -> int:
     """Return the service's port: the wanted one, or the next free one, and say so."""
-    return _choose("web", settings.host, settings.port, "CELERIAC_PORT", printer)
+    chosen = choose_port(settings.host, settings.port, variable="CELERIAC_PORT")
+    return _told("web", chosen, printer).port
+
+
+def hold_web_port(settings: Settings, printer: Printer) -> ChosenPort:
+    """Return the service's port, as above, with what listens there where that can be handed on."""
+    # Windows hands on no socket by its number.
+    choose = choose_port if sys.platform == "win32" else hold_port
+    chosen = choose(settings.host, settings.port, variable="CELERIAC_PORT")
+    return _told("web", chosen, printer)
 
 
 def choose_flower_port(settings: Settings, printer: Printer) -> int:
     """Return Flower's port, as above."""
-    return _choose("flower", "127.0.0.1", settings.flower_port, "CELERIAC_FLOWER_PORT", printer)
+    chosen = choose_port("127.0.0.1", settings.flower_port, variable="CELERIAC_FLOWER_PORT")
+    return _told("flower", chosen, printer).port
 
 
 def tell_ledger(ledger: LateLedger, url: str, printer: Printer) -> None:
@@ -121,9 +132,8 @@ def tell_ready(
     unloaded.tell(offer.unloaded)
 
 
-def _choose(name: str, host: str, wanted: int, variable: str, printer: Printer) -> int:
-    chosen = choose_port(host, wanted, variable=variable)
+def _told(name: str, chosen: ChosenPort, printer: Printer) -> ChosenPort:
     if chosen.taken is not None:
         holder = str(chosen.holder or "another program")
         printer.say(taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port))
-    return chosen.port
+    return chosen

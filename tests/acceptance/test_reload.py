@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.cli.init import TASKS
+from tests.acceptance.asking import Asker
 from tests.acceptance.machine import UpProcess
 from tests.servers.processes import PROJECT, clean_environment
 
@@ -63,27 +64,33 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
         yield shop
 
 
-def test_new_code_is_taken_and_broken_code_leaves_the_old_running(shop: Shop) -> None:
+def test_new_code_is_taken_broken_code_leaves_the_old_and_whoever_asks_is_answered(
+    shop: Shop,
+) -> None:
     assert shop.greet() == ["Hello, Ada!"]
 
-    shop.file.write_text(TASKS + "\n\ndef half(:\n")
-    shop.wait_for_log("SyntaxError", seconds=40)
+    with Asker(shop.port) as asker:
+        shop.file.write_text(TASKS + "\n\ndef half(:\n")
+        shop.wait_for_log("SyntaxError", seconds=40)
 
-    assert f"({shop.file}, line 11)" in shop.log_text()
-    assert shop.greet() == ["Hello, Ada!"]
+        assert f"({shop.file}, line 11)" in shop.log_text()
+        assert shop.greet() == ["Hello, Ada!"]
 
-    shop.file.write_text(TASKS.replace("Hello", "Hallo"))
-    shop.wait_for_starts(2)
+        shop.file.write_text(TASKS.replace("Hello", "Hallo"))
+        shop.wait_for_starts(2)
 
-    assert shop.greet() == ["Hallo, Ada!"]
+        assert shop.greet() == ["Hallo, Ada!"]
 
-    shop.file.write_text(
-        shop.file.read_text()
-        + '\n\n@task(name="hello.wave")\ndef wave() -> None:\n    """Wave."""\n    return 1 / 0\n'
-    )
-    shop.wait_for_log("1 new task: hello.wave", seconds=40)
-    shop.wait_for_starts(3)
+        shop.file.write_text(
+            shop.file.read_text()
+            + '\n\n@task(name="hello.wave")\ndef wave() -> None:\n    """Wave."""\n'
+            + "    return 1 / 0\n"
+        )
+        shop.wait_for_log("1 new task: hello.wave", seconds=40)
+        shop.wait_for_starts(3)
 
+    assert asker.troubles == []
+    assert len(asker.took) > 50
     assert shop.log_text().count("SyntaxError") == 1
     shop.submit("hello.wave")
     shop.wait_for_log("! task       hello.wave failed: ZeroDivisionError: division by zero")

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from celeriac.up.ports import inodes_in
 from tests.acceptance.machine import UpProcess, add_user1, wait_until_ended, walk_through
 from tests.servers.processes import PROJECT, clean_environment, is_alive, wait_until
 from tests.servers.valkey import ValkeyServer
@@ -172,6 +173,33 @@ def test_a_worker_that_is_killed_is_started_again(machine: UpProcess) -> None:
     walk_through(machine.url)
 
 
+def test_whoever_asks_while_a_killed_service_is_started_again_waits_and_is_answered(
+    machine: UpProcess,
+) -> None:
+    service = next(pid for pid in machine.descendants() if "entries.service" in _command_of(pid))
+
+    os.kill(service, signal.SIGKILL)
+    answer = httpx.get(f"{machine.url}/healthz", timeout=60)
+
+    assert answer.status_code == 200
+    assert not is_alive(service)
+    machine.wait_until(lambda: machine.log_text().count("✓ web ") == 2, "it is ready", seconds=40)
+
+
+def test_nobody_but_up_and_its_service_has_the_port_open(machine: UpProcess) -> None:
+    table = Path("/proc/net/tcp").read_text()
+    listening = {f"socket:[{each}]" for each in inodes_in(table, machine.port)}
+
+    holders = [pid for pid in machine.everyone() if listening & _open_in(pid)]
+
+    assert len(listening) == 1
+    assert len(machine.everyone()) > len(holders)
+    assert [_command_of(pid).split()[2] for pid in sorted(holders)] == [
+        "celeriac",
+        "celeriac.entries.service",
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_ends_everything_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
@@ -230,6 +258,8 @@ def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:
     os.kill(fresh.pid, signal.SIGKILL)
 
     wait_until_ended(everyone)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{fresh.url}/healthz")
 
 
 def test_a_data_folder_that_is_deleted_ends_everything_and_says_so(fresh: UpProcess) -> None:
@@ -362,6 +392,10 @@ def test_an_app_that_cannot_be_imported_is_told_and_nothing_stays(tmp_path: Path
     assert "SyntaxError" in machine.log_text()
     assert machine.log_text().splitlines()[-3].startswith("error: not done")
     assert not (machine.data / "up" / "broker.url").exists()
+
+
+def _open_in(pid: int) -> set[str]:
+    return {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
 
 
 def _command_of(pid: int) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,18 @@ PARENT = (
     "import subprocess, sys, pathlib;"
     "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     "pathlib.Path(sys.argv[1]).write_text(str(child.pid)); child.wait()"
+)
+# Runs the first time, and fails from then on.
+ONCE = (
+    "import pathlib, sys, time; note = pathlib.Path(sys.argv[1]);"
+    "sys.exit(3) if note.exists() else note.touch(); time.sleep(600)"
+)
+# Tells which of some files are open in it, by their numbers.
+HEIR = (
+    "import os, pathlib, sys, time;"
+    "mine = {each for each in os.listdir('/dev/fd')};"
+    "found = ' '.join(each for each in sys.argv[2:] if each in mine);"
+    "pathlib.Path(sys.argv[1]).write_text(found); time.sleep(600)"
 )
 FAILING = "import sys; print('cannot find my things'); sys.exit(3)"
 
@@ -129,6 +142,55 @@ def test_a_program_that_is_asked_to_is_started_again_in_order(stage: Stage) -> N
     assert is_alive(other)
     assert "ended with" not in stage.text()
     assert stage.text().count("✓ one") == 2
+
+
+def test_a_program_inherits_what_it_is_given_and_nothing_else(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as given, socket.create_server(("", 0)) as other:
+        note = stage.folder / "open"
+        numbers = [str(each.fileno()) for each in (given, other)]
+        stage.start([stage.program("heir", HEIR, str(note), *numbers, sockets=(given,))])
+        wait_until(lambda: note.exists() and note.read_text(), "it has looked")
+
+    assert note.read_text() == numbers[0]
+
+
+def test_there_is_no_hope_once_a_program_ended_before_it_was_ready_and_there_was_before(
+    stage: Stage,
+) -> None:
+    note = stage.folder / "was here"
+    ready: list[int] = []
+    told: list[str] = []
+
+    def find_ready(pid: int) -> str | None:
+        if not ready and note.exists():
+            ready.append(pid)
+        return "here" if pid in ready else None
+
+    def tell() -> None:
+        told.append(stage.text())
+
+    once = stage.program("once", ONCE, str(note), find_ready=find_ready, when_hopeless=tell)
+    stage.start([once])
+
+    os.kill(ready[0], signal.SIGKILL)
+    stage.run_until(lambda: told)
+
+    assert "once       ended with signal 9" in told[0]
+    assert "once       ended with exit code 3" in told[0]
+
+
+def test_there_is_no_hope_for_a_program_that_takes_very_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.up.member._LONG_AWAY", timedelta(seconds=0.1))
+    told: list[str] = []
+    never = stage.program(
+        "never", SLEEPER, find_ready=lambda _: None, when_hopeless=lambda: told.append("told")
+    )
+
+    stage.supervisor.start([never])
+    assert told == []
+    stage.run_until(lambda: told)
 
 
 def test_a_program_that_will_not_end_for_a_restart_is_killed(

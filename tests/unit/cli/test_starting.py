@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import http.server
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,33 @@ import pytest
 from celeriac.cli.starting import wait_for_profile, wait_while_starting
 from celeriac.up.lock import DataFolderLock
 from tests.servers.ports import free_port
+
+
+class Healthy(http.server.BaseHTTPRequestHandler):
+    """Answers as a service does that is well, or that somebody says is starting."""
+
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Starting(Healthy):
+    """Answers as `up` does for a service that it starts."""
+
+    status = 503
+
+
+@contextmanager
+def serving(handler: type[Healthy], port: int = 0) -> Iterator[int]:
+    with http.server.HTTPServer(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,)).start()
+        yield server.server_port
+        server.shutdown()
 
 
 @pytest.fixture
@@ -24,19 +53,44 @@ def running_up(tmp_path: Path) -> Iterator[Path]:
 def test_a_service_that_comes_back_is_waited_for(running_up: Path) -> None:
     port = free_port()
     told: list[str] = []
-    servers: list[socket.socket] = []
+
+    with ExitStack() as ends:
+
+        def say(line: str) -> None:
+            told.append(line)
+            ends.enter_context(serving(Healthy, port))
+
+        wait_while_starting(f"http://127.0.0.1:{port}", running_up, say=say, patience=60)
+
+    assert told == ["the service is starting; waiting for it"]
+
+
+def test_a_service_for_which_up_answers_that_it_is_starting_is_waited_for(
+    running_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
 
     def say(line: str) -> None:
         told.append(line)
-        threading.Timer(
-            0.3, lambda: servers.append(socket.create_server(("127.0.0.1", port)))
-        ).start()
+        monkeypatch.setattr(Starting, "status", 200)
 
-    wait_while_starting(f"http://127.0.0.1:{port}", running_up, say=say, patience=60)
+    with serving(Starting) as port:
+        wait_while_starting(f"http://127.0.0.1:{port}", running_up, say=say, patience=60)
 
-    assert told == ["the service is starting; waiting for it"]
-    assert len(servers) == 1
-    servers[0].close()
+    assert len(told) == 1
+
+
+def test_a_socket_that_listens_and_answers_nobody_is_waited_for(
+    running_up: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.cli.starting._ANSWER_SECONDS", 0.05)
+    told: list[str] = []
+
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        url = f"http://127.0.0.1:{held.getsockname()[1]}"
+        wait_while_starting(url, running_up, say=told.append, patience=0.2)
+
+    assert len(told) == 1
 
 
 def test_a_profile_that_is_about_to_be_written_is_waited_for(running_up: Path) -> None:
@@ -71,12 +125,10 @@ def test_nobody_waits_for_ever(running_up: Path) -> None:
     assert len(told) == 1
 
 
-def test_a_service_that_listens_is_not_waited_for(running_up: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        told: list[str] = []
+def test_a_service_that_answers_is_not_waited_for(running_up: Path) -> None:
+    told: list[str] = []
 
-        wait_while_starting(
-            f"http://127.0.0.1:{server.getsockname()[1]}", running_up, say=told.append
-        )
+    with serving(Healthy) as port:
+        wait_while_starting(f"http://127.0.0.1:{port}", running_up, say=told.append)
 
     assert told == []

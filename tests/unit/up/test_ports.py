@@ -13,6 +13,7 @@ from celeriac.up.ports import (
     choose_port,
     find_holder,
     free_port,
+    hold_port,
     inodes_in,
     is_free,
 )
@@ -38,6 +39,30 @@ def test_a_free_port_is_given_as_wanted() -> None:
     chosen = choose_port(HOST, port, variable="CELERIAC_PORT")
 
     assert (chosen.port, chosen.taken) == (port, None)
+
+
+def test_a_port_that_is_held_is_listened_on_and_taken_for_others() -> None:
+    port = free_port(HOST)
+
+    chosen = hold_port(HOST, port, variable="CELERIAC_PORT")
+
+    assert (chosen.port, chosen.taken) == (port, None)
+    assert not is_free(HOST, port, variable="CELERIAC_PORT")
+    socket.create_connection((HOST, port), timeout=5).close()
+    assert not any(each.get_inheritable() for each in chosen.sockets)
+    for each in chosen.sockets:
+        each.close()
+    assert is_free(HOST, port, variable="CELERIAC_PORT")
+
+
+def test_any_port_is_the_same_for_every_address_of_a_host() -> None:
+    chosen = hold_port("localhost", 0, variable="CELERIAC_PORT")
+
+    assert {each.getsockname()[1] for each in chosen.sockets} == {chosen.port}
+    assert len({each.family for each in chosen.sockets}) == len(chosen.sockets)
+    socket.create_connection(("localhost", chosen.port), timeout=5).close()
+    for each in chosen.sockets:
+        each.close()
 
 
 def test_zero_means_any_free_port() -> None:
