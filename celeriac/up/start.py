@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import celeriac
+from celeriac.engine.broker_facts import ask_broker
 from celeriac.engine.local_broker import answers
-from celeriac.errors import LedgerUnavailableError, SettingsError
+from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, SettingsError
 from celeriac.service.secrets import ensure_data_dir, obtain_secret, signing_keys
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.broker import EmbeddedBroker
@@ -250,11 +251,18 @@ def broker_line(url: str) -> str:
     shown = mask_url(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         return note_line("broker", f"{shown} (not ours)")
-    if answers(parts.hostname, parts.port or _REDIS_PORT):
-        return note_line("broker", f"{shown} (not ours)")
-    return warning_line(
-        "broker", f"{shown} does not answer; tasks wait in the ledger until it does"
-    )
+    if not answers(parts.hostname, parts.port or _REDIS_PORT):
+        return warning_line(
+            "broker", f"{shown} does not answer; tasks wait in the ledger until it does"
+        )
+    try:
+        ask_broker(url)
+    except BrokerUnavailableError as error:
+        # It lets nobody in under this URL. Of one that only will not tell about itself nothing
+        # is said: it may work all the same.
+        if error.fix:
+            return warning_line("broker", f"{shown}: {error.reason.rstrip('.')}; {error.fix}")
+    return note_line("broker", f"{shown} (not ours)")
 
 
 def is_given(environment: Mapping[str, str]) -> bool:

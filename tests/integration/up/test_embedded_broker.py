@@ -12,6 +12,7 @@ import redis
 from celeriac.engine.broker_facts import ask_broker
 from celeriac.errors import BrokerUnavailableError
 from celeriac.up.broker import EmbeddedBroker
+from celeriac.up.start import broker_line
 from celeriac.up.supervisor import Supervisor
 
 
@@ -30,6 +31,23 @@ def test_a_broker_that_is_ready_answers_whoever_knows_its_url(broker: EmbeddedBr
         assert client.ping()
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
         assert client.config_get("save") == {"save": ""}
+
+
+def test_a_broker_of_somebody_else_is_told_masked(broker: EmbeddedBroker) -> None:
+    line = broker_line(broker.url)
+
+    assert line.startswith("✓ broker")
+    assert broker.url.split(":")[2].partition("@")[0] not in line
+
+
+def test_a_broker_that_lets_nobody_in_is_not_called_ready(broker: EmbeddedBroker) -> None:
+    port = broker.url.rpartition(":")[2]
+
+    line = broker_line(f"redis://:canary@127.0.0.1:{port}")
+
+    assert line.startswith("! broker")
+    assert "password in CELERIAC_BROKER_URL" in line
+    assert "canary" not in line
 
 
 def test_a_broker_refuses_whoever_does_not_know_its_password(broker: EmbeddedBroker) -> None:
