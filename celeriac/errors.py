@@ -472,20 +472,24 @@ class DataFolderInUseError(StartError):
 
 
 class DataFolderLostError(CeleriacError):
-    """The data folder was taken away from a `celeriac up` that runs on it."""
+    """The data folder, or its ledger, was taken away from a `celeriac up` that runs on it."""
 
     code = "data_folder_lost"
-    fix = (
-        "start again, which makes a new one; to keep tasks, users and keys, put the folder back "
-        "from a backup before that"
-    )
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, ledger: str = "") -> None:
+        what = f"the ledger {ledger}" if ledger else f"the data folder {folder}"
+        rest = "" if ledger else ", and the ledger with it"
         super().__init__(
-            f"the data folder {folder} was deleted, moved or replaced while `celeriac up` ran on "
-            "it, and the ledger with it; everything was stopped"
+            f"{what} was deleted, moved or replaced while `celeriac up` ran on it{rest}; "
+            "everything was stopped"
+        )
+        self.fix = (
+            "start again, which makes a new one; to keep tasks, users and keys, put the "
+            f"{'file' if ledger else 'folder'} back from a backup before that"
         )
         self.folder = folder
+        # The file that was lost; empty when all of the folder was.
+        self.ledger = ledger
 
 
 class ProjectMissingError(StartError):

@@ -284,6 +284,12 @@ class Settings:
         return self.database_url or f"sqlite:///{(self.data_dir / 'ledger.db').absolute()}"
 
     @property
+    def ledger_file(self) -> Path | None:
+        """The file of the ledger; None when it is a server's."""
+        scheme, _, file = self.ledger_url.partition(":///")
+        return Path(file.partition("?")[0]) if scheme == "sqlite" else None
+
+    @property
     def up_dir(self) -> Path:
         """Where `up` keeps what it knows of its programs, and their logs."""
         return self.data_dir / "up"

@@ -46,8 +46,17 @@ class Holder:
 class DataFolderLock:
     """The right to run in a data folder."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, ledger: Path | None = None) -> None:
+        """Prepare to take it.
+
+        Args:
+            data_dir: The folder.
+            ledger: The file of the ledger that is used with it, if it is one.
+        """
         self._data_dir = data_dir
+        self._ledger = ledger
+        # Which file it was when it was first seen there.
+        self._ledger_seen: tuple[int, int] | None = None
         self._path = data_dir / "up" / "up.lock"
         self._file: IO[bytes] | None = None
 
@@ -82,10 +91,10 @@ class DataFolderLock:
         self._file = file
 
     def check(self) -> None:
-        """Return while the folder is the one that was locked.
+        """Return while the folder is the one that was locked, with the ledger that was there.
 
         Raises:
-            DataFolderLostError: It is gone, or another one lies in its place.
+            DataFolderLostError: One is gone, or another one lies in its place.
         """
         if self._file is None:
             return
@@ -95,12 +104,25 @@ class DataFolderLock:
             is_ours = False
         if not is_ours:
             raise DataFolderLostError(str(self._data_dir))
+        # By its name alone: to open and close SQLite's file ends the locks we hold on it.
+        found = None if self._ledger is None else _find_identity(self._ledger)
+        if self._ledger_seen not in (None, found):
+            raise DataFolderLostError(str(self._data_dir), ledger=str(self._ledger))
+        self._ledger_seen = found
 
     def release(self) -> None:
         """Give the lock back."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _find_identity(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _write_holder(file: IO[bytes]) -> None:

@@ -75,7 +75,8 @@ def run_up(
         StartError: It cannot start here.
         SettingsError: A setting does not fit this machine.
         LedgerUnavailableError: The ledger cannot be opened.
-        DataFolderLostError: The data folder went away meanwhile; everything was stopped.
+        DataFolderLostError: The data folder or its ledger went away meanwhile; everything was
+            stopped.
     """
     began = time.monotonic()
     project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
@@ -86,7 +87,7 @@ def run_up(
     around = Surroundings(
         settings=settings, environment=environment, project=project, folder=settings.up_dir
     )
-    lock = DataFolderLock(settings.data_dir)
+    lock = DataFolderLock(settings.data_dir, ledger=settings.ledger_file)
     lock.acquire()
     try:
         # Of an earlier start that was killed.

@@ -262,14 +262,21 @@ def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:
         httpx.get(f"{fresh.url}/healthz")
 
 
-def test_a_data_folder_that_is_deleted_ends_everything_and_says_so(fresh: UpProcess) -> None:
+@pytest.mark.parametrize("is_ledger_alone", [False, True])
+def test_a_data_folder_that_is_deleted_ends_everything_and_says_so(
+    fresh: UpProcess, *, is_ledger_alone: bool
+) -> None:
     everyone = fresh.everyone()
 
-    shutil.rmtree(fresh.data, ignore_errors=True)
+    if is_ledger_alone:
+        (fresh.data / "ledger.db").unlink()
+    else:
+        shutil.rmtree(fresh.data, ignore_errors=True)
 
     assert fresh.wait(seconds=30) == 1, fresh.log_text()
     wait_until_ended(everyone)
-    assert f"the data folder {fresh.data} was deleted" in fresh.log_text()
+    lost = f"ledger {fresh.data / 'ledger.db'}" if is_ledger_alone else f"data folder {fresh.data}"
+    assert f"why   the {lost} was deleted, moved or replaced" in fresh.log_text()
     assert "fix   start again" in fresh.log_text()
     assert "mistake of ours" not in fresh.log_text()
 

@@ -99,6 +99,27 @@ def test_a_folder_that_is_still_there_is_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_ledger_that_was_deleted_from_its_folder_is_noticed(
+    tmp_path: Path, *, is_made_anew: bool
+) -> None:
+    ledger = tmp_path / "ledger.db"
+    lock = DataFolderLock(tmp_path, ledger=ledger)
+    lock.acquire()
+    # Made by the programs after the folder is taken.
+    lock.check()
+    ledger.touch()
+    lock.check()
+
+    ledger.rename(tmp_path / "old.db")
+    if is_made_anew:
+        ledger.touch()
+
+    with pytest.raises(DataFolderLostError, match=r"the ledger .*ledger\.db was deleted, moved or"):
+        lock.check()
+    lock.release()
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
 def test_a_folder_that_was_deleted_is_noticed(tmp_path: Path, *, is_made_anew: bool) -> None:
     folder = tmp_path / "data"
     lock = DataFolderLock(folder)
