@@ -95,6 +95,17 @@ def test_every_room_stands_in_the_docs() -> None:
     assert rooms | modules <= told
 
 
+@pytest.mark.parametrize("paper", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_paper_sends_somebody_to_is_there(paper: str) -> None:
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", read(paper)))
+
+    gone = [
+        each for each in named if not any((ROOT / top / each).exists() for top in (".", "celeriac"))
+    ]
+    assert named
+    assert gone == []
+
+
 def test_every_reason_to_fail_stands_in_the_docs() -> None:
     told = rows(section(read("docs/errors.md"), "Why a task failed"))
 

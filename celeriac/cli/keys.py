@@ -8,10 +8,11 @@ from datetime import timedelta
 import click
 
 from celeriac.cli.durations import DURATION
+from celeriac.cli.key_texts import key_facts, key_state, key_table
 from celeriac.cli.ledgers import ledger_of
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option, say
-from celeriac.cli.render import json_text, key_facts, key_state, key_table
+from celeriac.cli.render import json_text
 from celeriac.core.moments import utc_now
 from celeriac.core.user import Scope
 from celeriac.service.keys import KeyRequest, KeyService

@@ -1,4 +1,4 @@
-"""What the commands show: pure functions from values to lines."""
+"""What the commands show of tasks: pure functions from values to lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote
 
 from celeriac.cli.tables import table_lines
-from celeriac.core.api_key import ApiKey
-from celeriac.core.file_fields import FileField, file_fields
-from celeriac.core.file_names import UNKNOWN_TYPE
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskError
-from celeriac.core.task_type import TaskType
 
 Json = Any
 
@@ -172,9 +168,9 @@ def progress_text(progress: Json) -> str:
         return ""
     done, total = progress.get("done"), progress.get("total")
     message = str(progress.get("message") or "")
-    if not _is_number(done):
+    if not is_number(done):
         return message
-    if not _is_number(total) or total <= 0:
+    if not is_number(total) or total <= 0:
         return f"{number_text(done)}  {message}".rstrip()
     share = min(max(done / total, 0.0), 1.0)
     cells = round(share * _BAR_CELLS)
@@ -216,111 +212,6 @@ def number_text(number: float) -> str:
     return f"{number:.0f}" if is_whole else f"{number:g}"
 
 
-def task_type_table(task_types: Sequence[TaskType], *, is_for_people: bool) -> list[str]:
-    """Return what can be submitted, a line each."""
-    heads = ("TASK", "QUEUE", "ARGUMENTS", "TITLE")
-    rows = [
-        (each.name, each.queue, " ".join(_arguments(each.schema)), each.title)
-        for each in task_types
-    ]
-    return table_lines(heads, rows, is_aligned=is_for_people)
-
-
-def task_type_lines(task_type: TaskType) -> list[str]:
-    """Return one task type: what it does and what each argument is."""
-    lines = [f"{task_type.name}  {task_type.title}"]
-    lines += [f"  {line}".rstrip() for line in task_type.description.splitlines()]
-    lines += ["", f"  queue {task_type.queue}"]
-    required = task_type.schema.get("required", ())
-    files = file_fields(task_type.schema)
-    for name, field in task_type.schema.get("properties", {}).items():
-        kind = _file_text(files[name]) if name in files else _kind_text(field)
-        need = "required" if name in required else f"default {json.dumps(field.get('default'))}"
-        about = field.get("description", "")
-        lines.append(f"  {name:<12} {kind}, {need}" + (f"  {about}" if about else ""))
-    given = (f"{name}={'@FILE' if name in files else '…'}" for name in required)
-    call = " ".join([task_type.name, *given])
-    return [*lines, "", f"  celeriac submit {call} --watch"]
-
-
-def key_table(keys: Sequence[ApiKey], *, now: datetime, is_for_people: bool) -> list[str]:
-    """Return a user's keys, a line each; never the keys themselves."""
-    heads = ("ID", "LABEL", "KEY", "SCOPES", "TASKS", "STATE", "LAST USED")
-    rows = [
-        (
-            key.id,
-            key.label,
-            f"{key.prefix}…",
-            ",".join(sorted(key.scopes)),
-            ",".join(key.task_patterns) or "all",
-            key_state(key, now=now),
-            _use_text(key.last_used_at, now=now, is_for_people=is_for_people),
-        )
-        for key in keys
-    ]
-    return table_lines(heads, rows, is_aligned=is_for_people)
-
-
-def _use_text(at: datetime | None, *, now: datetime, is_for_people: bool) -> str:
-    if at is None:
-        return "never"
-    return f"{age_text(now - at)} ago" if is_for_people else at.isoformat()
-
-
-def key_facts(key: ApiKey, *, now: datetime) -> dict[str, Json]:
-    """Return a key as JSON; never the key itself."""
-    return {
-        "id": key.id,
-        "user": key.user,
-        "label": key.label,
-        "prefix": key.prefix,
-        "scopes": sorted(key.scopes),
-        "task_patterns": list(key.task_patterns),
-        "state": key_state(key, now=now),
-        "created_at": key.created_at.isoformat(),
-        "expires_at": key.expires_at.isoformat() if key.expires_at else None,
-        "last_used_at": key.last_used_at.isoformat() if key.last_used_at else None,
-    }
-
-
-def key_state(key: ApiKey, *, now: datetime) -> str:
-    """Return whether a key is still good, in words."""
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.expires_at is None:
-        return "active"
-    left = key.expires_at - now
-    return f"expires in {age_text(left)}" if left > timedelta(0) else "expired"
-
-
-def _arguments(schema: Mapping[str, Json]) -> list[str]:
-    required = schema.get("required", ())
-    return [name if name in required else f"[{name}]" for name in schema.get("properties", {})]
-
-
-def _file_text(field: FileField) -> str:
-    kind = "" if field.accept == UNKNOWN_TYPE else f" {field.accept}"
-    return f"files{kind}" if field.is_many else f"file{kind}"
-
-
-def _kind_text(field: Mapping[str, Json]) -> str:
-    if "enum" in field:
-        return " | ".join(json.dumps(each) for each in field["enum"])
-    kinds = [str(each.get("type", "any")) for each in field.get("anyOf", ())]
-    kind = " | ".join(kinds) or str(field.get("type", "any"))
-    bounds = [
-        f"{word} {number_text(field[key])}" for word, key in _BOUNDS if _is_number(field.get(key))
-    ]
-    return " ".join([kind, *bounds])
-
-
-_BOUNDS = (
-    ("from", "minimum"),
-    ("to", "maximum"),
-    ("above", "exclusiveMinimum"),
-    ("below", "exclusiveMaximum"),
-)
-
-
-def _is_number(value: Json) -> TypeGuard[float]:
+def is_number(value: Json) -> TypeGuard[float]:
+    """Return whether a value of JSON is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,7 +9,8 @@ import click
 
 from celeriac.cli.completion import TASK_NAME
 from celeriac.cli.remote import client_of, hand_out, json_option, quiet_option, service_options
-from celeriac.cli.render import json_text, task_type_lines, task_type_table
+from celeriac.cli.render import json_text
+from celeriac.cli.task_type_texts import task_type_lines, task_type_table
 from celeriac.wording import as_typed_here
 
 

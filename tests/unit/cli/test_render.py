@@ -5,20 +5,17 @@ from typing import Any
 
 import pytest
 
+from celeriac.cli.key_texts import key_facts, key_state, key_table
 from celeriac.cli.render import (
     age_text,
     ended_line,
-    key_facts,
-    key_state,
-    key_table,
     progress_text,
     submitted_line,
     task_lines,
     task_table,
-    task_type_lines,
-    task_type_table,
     watch_line,
 )
+from celeriac.cli.task_type_texts import task_type_lines, task_type_table
 from celeriac.client import RemoteTask
 from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Scope
