@@ -19,8 +19,6 @@ from celeriac.up.report import kept_code_lines, new_code_line, tail
 from celeriac.up.sources import Sources
 
 _LOOK_SECONDS = 0.5
-# Editors write several files, or one in several steps.
-_QUIET_SECONDS = 0.3
 # In the folder of `up`: what is wrong with code that was not taken; there while we watch.
 REFUSED_FILE = "refused.json"
 
@@ -108,25 +106,25 @@ class Reloader:
         self._untaken: set[Path] = set()
         self._asked: set[Path] = set()
         self._has_news = False
-        self._changed_at = 0.0
         self._look_at = 0.0
         self._told: set[str] = set()
 
     def turn(self) -> None:
         """Do what is due; called a few times a second."""
         now = time.monotonic()
-        if self._probe is not None:
-            code = self._probe.find_exit_code()
-            if code is not None:
-                self._probe = None
-                self._judge(self._read(self._answer) if code == 0 else None)
-        if now >= self._look_at:
+        code = None if self._probe is None else self._probe.find_exit_code()
+        if now >= self._look_at or code is not None:
             self._look_at = now + _LOOK_SECONDS
-            self._look(now)
-        is_due = self._has_news and now >= self._changed_at + _QUIET_SECONDS
+            self._look()
+        if self._has_news and self._running is not None:
+            # Editors write several files, or one in several steps: it may have seen half of it.
+            self._drop_probe(has_ended=code is not None)
+        elif code is not None:
+            self._probe = None
+            self._judge(self._read(self._answer) if code == 0 else None)
         if self._running is None and self._probe is None and self.first_answer.exists():
             self._judge(self._read(self.first_answer))
-        if self._probe is None and (is_due or self._running is None):
+        if self._probe is None and (self._has_news or self._running is None):
             self._start_probe()
 
     def close(self) -> None:
@@ -136,12 +134,19 @@ class Reloader:
         with suppress(OSError):
             self._refused.unlink(missing_ok=True)
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
         changed = self._sources.changes()
         if changed:
             self._untaken |= changed
             self._has_news = True
-            self._changed_at = now
+
+    def _drop_probe(self, *, has_ended: bool) -> None:
+        if self._probe is None:
+            return
+        if not has_ended:
+            self._probe.kill()
+        self._probe = None
+        self._untaken |= self._asked
 
     def _start_probe(self) -> None:
         self._answer.unlink(missing_ok=True)
@@ -164,7 +169,7 @@ class Reloader:
         if found is not None:
             self._sources.add(each.parent for each in found.files)
         if self._running is None:
-            self._look(time.monotonic())
+            self._look()
             found = found or Code()
             # What is wrong with the code they were started with, the programs tell themselves.
             # After a change, what the probe found wrong may be newer than what they run.

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from celeriac.settings import Settings
-from celeriac.up import reload
 from celeriac.up.children import Child, Program
 from celeriac.up.programs import Surroundings
 from celeriac.up.project import Project
@@ -17,16 +16,18 @@ from celeriac.up.reload import Code, Reloader, read_refused
 
 
 class Probe:
-    """A probe that has ended before anybody looks."""
+    """A probe that has ended before anybody looks, or that runs until it is killed."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int | None) -> None:
         self._code = code
+        self.is_killed = False
 
-    def find_exit_code(self) -> int:
+    def find_exit_code(self) -> int | None:
         return self._code
 
     def kill(self) -> None:
         """Be killed."""
+        self.is_killed = True
 
 
 class Stage:
@@ -37,6 +38,8 @@ class Stage:
         self.said: list[str] = []
         self.restarts = 0
         self.probes = 0
+        # Probes that are started first, and run until they are killed.
+        self.slow: list[Probe] = []
         self.code: Code | str = ""
         (folder / "up").mkdir()
         self.file = folder / "tasks.py"
@@ -70,6 +73,8 @@ class Stage:
 
     def _spawn(self, program: Program) -> Child:
         self.probes += 1
+        if self.slow:
+            return self.slow.pop()  # type: ignore[return-value]
         if isinstance(self.code, str):
             program.log.write_text(self.code)
             ended: Any = Probe(1)
@@ -85,12 +90,6 @@ class Stage:
 
     def _restart(self) -> None:
         self.restarts += 1
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for no editor."""
-    monkeypatch.setattr(reload, "_QUIET_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -118,6 +117,37 @@ def test_changed_code_is_taken_and_what_is_new_is_told(stage: Stage) -> None:
     assert stage.restarts == 1
     assert "tasks.py changed" in stage.said[-1]
     assert stage.said[-1].endswith("1 new task: two")
+
+
+def test_a_change_while_the_probe_runs_is_probed_anew_together_with_the_one_before(
+    stage: Stage,
+) -> None:
+    stage.slow.append(slow := Probe(None))
+    helper = stage.folder / "helper.py"
+    stage.write("import helper\n")
+    stage.look(code(stage))
+    before = (stage.probes, slow.is_killed)
+
+    helper.touch()
+    stage.look(replace(code(stage), files=frozenset({stage.file, helper})))
+
+    assert (before, slow.is_killed) == ((2, False), True)
+    assert (stage.probes, stage.restarts) == (3, 1)
+    assert "helper.py, tasks.py changed" in stage.said[-1]
+
+
+def test_what_a_probe_says_counts_no_more_when_its_files_have_changed_again(stage: Stage) -> None:
+    stage.write("x = (\n")
+    stage.code = code(stage, tasks="half of it was written")
+    stage.reloader._look_at = 0.0
+    stage.reloader.turn()
+    assert stage.probes == 2
+
+    stage.write("x = (2)\n")
+    stage.look(code(stage))
+
+    assert (stage.probes, stage.restarts) == (3, 1)
+    assert not any("half" in line for line in stage.said)
 
 
 def test_a_file_that_is_no_part_of_the_tasks_changes_nothing(stage: Stage) -> None:
