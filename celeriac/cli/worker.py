@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from celeriac.cli.misuse import MisuseError
 from celeriac.cli.options import environment_with, settings_with, twin_option
-from celeriac.settings import Settings, is_tasks_file
+from celeriac.settings import Settings
 from celeriac.up.project import find_project
 from celeriac.wording import own_checkout
 
@@ -25,15 +24,12 @@ from celeriac.wording import own_checkout
 @twin_option("concurrency", "N", "Tasks that run at a time.")
 @twin_option("queues", "NAMES", "Queues it serves, with commas between them.")
 @twin_option("log_level", "LEVEL", "debug, info, warning or error.")
-@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[FILE] [CELERY OPTIONS]...")
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
 def worker(*, rest: tuple[str, ...], **options: str | None) -> None:
     """Run one worker with these settings.
 
-    FILE holds your tasks, as for `celeriac up`. Whatever else is given goes on to Celery, such as
-    -n NAME or --max-tasks-per-child.
+    Whatever else is given goes on to Celery, such as -n NAME or --max-tasks-per-child.
     """
-    if rest and not rest[0].startswith("-"):
-        options["app"], rest = _app_of(rest[0], options["app"]), rest[1:]
     settings = settings_with(options)
     project = find_project(Path.cwd(), settings.app, checkout=own_checkout())
     environment = {**environment_with(options), **project.environment()}
@@ -49,17 +45,6 @@ def worker(*, rest: tuple[str, ...], **options: str | None) -> None:
         click.get_current_context().exit(ended.returncode)
     # In our place, so that signals and the exit code are the worker's own.
     os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
-
-
-def _app_of(word: str, app: str | None) -> str:
-    """Return the tasks that a word before all of Celery's options names."""
-    if not is_tasks_file(word):
-        raise MisuseError(
-            f"{word} is no FILE.py", fix="a Celery app is named by -A MODULE:ATTRIBUTE"
-        )
-    if app is not None:
-        raise MisuseError("FILE and --app both name the tasks", fix="give one of them")
-    return word
 
 
 def worker_command(

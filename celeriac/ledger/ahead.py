@@ -10,12 +10,15 @@ of.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from celeriac.ledger.driver import execute
+from celeriac.ledger.transaction import Act, T
 
 # Elsewhere a file that is open cannot be deleted, and SQLite deletes its log.
 IS_POSSIBLE = os.name == "posix"
@@ -38,24 +41,28 @@ class Ahead:
             os.close(self._log)
             self._log = None
 
-    def before(self, connection: Connection) -> None:
-        """Prepare a connection, before its transaction."""
+    @contextmanager
+    def prepared(self, connection: Connection) -> Iterator[None]:
+        """Have a connection wait for no disk; left as every other is, after its transaction."""
         execute(connection, "PRAGMA synchronous=NORMAL")
-
-    def begun(self) -> None:
-        """Open the log, in the transaction: now nobody deletes it and begins another one.
-
-        And not after it: of an error that comes in between, only those hear who have it open.
-        """
-        self._log = os.open(self._log_path, os.O_RDWR | os.O_CLOEXEC)
-
-    def after(self, connection: Connection) -> None:
-        """Leave a connection as every other is, after its transaction."""
         try:
-            execute(connection, "PRAGMA synchronous=FULL")
-        except SQLAlchemyError:
-            # Nobody shall write over it and take what is written for kept.
-            connection.invalidate()
+            yield
+        finally:
+            if not connection.invalidated:
+                _restore(connection)
+
+    def opening(self, act: Act[T]) -> Act[T]:
+        """Return what opens the log before it acts: now nobody deletes it and begins another one.
+
+        And not after the commit: of an error that comes in between, only those hear who have it
+        open.
+        """
+
+        def opened(connection: Connection) -> T:
+            self._log = os.open(self._log_path, os.O_RDWR | os.O_CLOEXEC)
+            return act(connection)
+
+        return opened
 
     def sync(self) -> None:
         """Return when the commit is on the disk.
@@ -65,3 +72,11 @@ class Ahead:
         """
         if self._log is not None:
             _sync(self._log)
+
+
+def _restore(connection: Connection) -> None:
+    try:
+        execute(connection, "PRAGMA synchronous=FULL")
+    except SQLAlchemyError:
+        # Nobody shall write over it and take what is written for kept.
+        connection.invalidate()

@@ -1,36 +1,27 @@
-"""The connections to one database: reads, writes, and what its errors mean here.
-
-Both databases run in their drivers' autocommit mode, and a write says BEGIN and COMMIT itself, so
-that it is known at each moment whether a transaction may already have been committed.
-"""
+"""The connections to one database: reads, writes, and what its errors mean here."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import logging
 import os
 import random
-import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
-from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
-from celeriac.ledger.driver import execute
-from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_engine, make_file, read_url
-from celeriac.ledger.line import LineTooLongError, WritersLine
+from celeriac.ledger.engines import make_engine, read_url
+from celeriac.ledger.file_writer import FileWriter
+from celeriac.ledger.line import LineTooLongError
+from celeriac.ledger.server_writer import ServerWriter
+from celeriac.ledger.transaction import Act, Doubt, T, Writer
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 # A deadlock or a connection that had died while idle is worth another try; an outage is not.
 _TRIES = 4
@@ -55,11 +46,8 @@ class Database:
         self.dialect = self.url.get_backend_name()
         # The file of a SQLite database; None for a server.
         self.file = Path(self.url.database or "") if self.dialect == "sqlite" else None
-        self._path = "" if self.file is None else str(self.file)
-        self._line: WritersLine | None = None
-        self._line_lock = threading.Lock()
-        # Which file a SQLite database's path named when it was opened; None before that.
-        self._identity: tuple[int, int] | None = None
+        self._file_writer = None if self.file is None else FileWriter(self.file)
+        self._writer: Writer = self._file_writer or ServerWriter()
         self._engine = make_engine(self.url)
         _alive.add(self)
 
@@ -76,7 +64,8 @@ class Database:
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
-                self._check_file()
+                if self._file_writer is not None:
+                    self._file_writer.check()
                 with self._engine.connect() as connection:
                     return act(connection)
             except (SQLAlchemyError, OSError) as error:
@@ -84,60 +73,67 @@ class Database:
                     raise self._unavailable(error) from error
         raise AssertionError("the last try returns or raises")
 
-    def write(self, act: Callable[[Connection], T]) -> T:
+    def write(self, act: Act[T], *, finds_by_id: bool = False) -> T:
         """Run something in one transaction, again if it could not have been committed.
+
+        Args:
+            act: What is run.
+            finds_by_id: Whether all its statements find rows by their ids: PostgreSQL may plan them
+                at their first run only.
 
         Raises:
             CommitInDoubtError: The answer to the COMMIT was lost.
             LedgerUnavailableError: The database did not answer; nothing was written.
             RefusedRowError: A row breaks a rule of the tables; nothing was written.
         """
-        return self._write(lambda doubt: self._write_once(act, doubt))
+        return self._write(
+            lambda doubt: self._writer.write(self._engine, act, doubt, finds_by_id=finds_by_id)
+        )
 
-    def write_ahead(self, act: Callable[[Connection], T], seen: Callable[[T], bool]) -> T:
-        """Run something in one transaction that others may see before it is on the disk.
+    def write_ahead(self, act: Act[T], seen: Callable[[T], None]) -> T:
+        """Run something in one transaction that others see before it is on the disk.
 
         A power cut may take it back although others have seen it. So it is for what promises
         nothing to anybody before this returns.
 
         Args:
             act: What is run.
-            seen: Called once when others see what was written; returns whether to wait for the
-                disk. If not, it is there by the next write that waits.
+            seen: Called once when others see what was written.
 
         Raises:
             CommitInDoubtError: As `write`; or the disk did not take what others see.
             LedgerUnavailableError: As `write`.
             RefusedRowError: As `write`.
         """
-        return self._write(lambda doubt: self._write_ahead_once(act, seen, doubt))
+        return self._write(
+            lambda doubt: self._writer.write_ahead(self._engine, act, doubt, seen=seen)
+        )
 
-    def _write_once(self, act: Callable[[Connection], T], doubt: _Doubt) -> T:
-        with self._turn():
-            self._check_file()
-            with self._engine.connect() as connection:
-                return self._transact(connection, act, doubt)
-
-    def _write_ahead_once(
-        self, act: Callable[[Connection], T], seen: Callable[[T], bool], doubt: _Doubt
+    def write_passing(
+        self, act: Act[T], is_promise: Callable[[T], bool], *, finds_by_id: bool = False
     ) -> T:
-        if self.file is None or not IS_POSSIBLE:
-            value = self._write_once(act, doubt)
-            seen(value)
-            return value
-        with Ahead(self._path) as ahead:
-            with self._turn():
-                self._check_file()
-                with self._engine.connect() as connection:
-                    value = self._transact(connection, act, doubt, ahead)
-            # The turn is another one's by now.
-            if seen(value):
-                ahead.sync()
-            return value
+        """Run something in one transaction that means nothing to anybody after a power cut.
 
-    def _write(self, attempt: Callable[[_Doubt], T]) -> T:
+        Args:
+            act: What is run.
+            is_promise: Tells of what was written whether it must be on the disk all the same. If
+                not, it is there by the next write that waits for the disk.
+            finds_by_id: As for `write`.
+
+        Raises:
+            CommitInDoubtError: As `write_ahead`.
+            LedgerUnavailableError: As `write`.
+            RefusedRowError: As `write`.
+        """
+        return self._write(
+            lambda doubt: self._writer.write_passing(
+                self._engine, act, doubt, is_promise=is_promise, finds_by_id=finds_by_id
+            )
+        )
+
+    def _write(self, attempt: Callable[[Doubt], T]) -> T:
         for left in range(_TRIES - 1, -1, -1):
-            doubt = _Doubt()
+            doubt = Doubt()
             try:
                 return attempt(doubt)
             except _REFUSALS as error:
@@ -172,6 +168,15 @@ class Database:
         connection.exec_driver_sql("RELEASE SAVEPOINT attempt")
         return value
 
+    def make_file(self) -> None:
+        """Make a SQLite database's file if it is not there, for nobody else's eyes.
+
+        Raises:
+            LedgerUnavailableError: There can be no such file.
+        """
+        if self._file_writer is not None:
+            self._file_writer.open()
+
     def forget(self) -> None:
         """Start afresh in a forked child, leaving the parent's connections untouched.
 
@@ -179,91 +184,20 @@ class Database:
         PostgreSQL's would end its sessions; so they are kept for as long as the process lives.
         """
         _immortalise(self._engine)
-        self._line_lock = threading.Lock()
-        if self._line is not None:
-            self._line.close()
-            self._line = None
+        if self._file_writer is not None:
+            self._file_writer.forget()
         self._engine = make_engine(self.url)
 
     def close(self) -> None:
         """Close every connection; a later call opens new ones."""
         self._engine.dispose()
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-        self._identity = None
-
-    def _turn(self) -> AbstractContextManager[None]:
-        if self.file is None:
-            return nullcontext()
-        return self.line().turn(timeout_seconds=TURN_SECONDS)
-
-    def line(self) -> WritersLine:
-        """Return the line in which this machine's writers of a SQLite file stand."""
-        with self._line_lock:
-            if self._line is None:
-                path = Path(self._path)
-                try:
-                    # A child opens the file of its parent, and makes no other in its place.
-                    if self._identity is None:
-                        make_file(path)
-                        self._identity = identity_of(self._path)
-                    self._line = WritersLine(path)
-                except OSError as error:
-                    raise LedgerUnavailableError(f"{path}: {error.strerror}") from error
-            return self._line
-
-    def _check_file(self) -> None:
-        """Refuse a path that names another file than the open one, or none.
-
-        What is written to a file that was removed is lost when the last process closes it.
-        """
-        if self._identity is None or identity_of(self._path) == self._identity:
-            return
-        raise LedgerUnavailableError(
-            f"{self._path}: it was removed or replaced while it was in use"
-        )
+        if self._file_writer is not None:
+            self._file_writer.close()
 
     def _unavailable(self, error: BaseException) -> LedgerUnavailableError:
         # A server's name stands in what its driver says; SQLite names no file.
         where = "" if self.file is None else f"{self.file}: "
         return LedgerUnavailableError(where + _sentence(error))
-
-    def _transact(
-        self,
-        connection: Connection,
-        act: Callable[[Connection], T],
-        doubt: _Doubt,
-        ahead: Ahead | None = None,
-    ) -> T:
-        if ahead is not None:
-            ahead.before(connection)
-        try:
-            execute(connection, "BEGIN IMMEDIATE" if self.file is not None else "BEGIN")
-            try:
-                if ahead is not None:
-                    ahead.begun()
-                value = act(connection)
-                doubt.is_commit_sent = True
-                execute(connection, "COMMIT")
-            except BaseException:
-                if not connection.invalidated:
-                    with contextlib.suppress(SQLAlchemyError):
-                        execute(connection, "ROLLBACK")
-                raise
-        finally:
-            if ahead is not None and not connection.invalidated:
-                ahead.after(connection)
-        return value
-
-
-class _Doubt:
-    """Whether a transaction may have been committed although its writer saw an error."""
-
-    __slots__ = ("is_commit_sent",)
-
-    def __init__(self) -> None:
-        self.is_commit_sent = False
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

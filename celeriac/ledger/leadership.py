@@ -83,7 +83,7 @@ class Leadership:
     def keep_leadership(self, name: str, holder: str) -> bool:
         """Show that the leader lives; False when somebody else leads by now."""
         # No leader outlives the power cut that would take it back.
-        count = self._database.write_ahead(
+        count = self._database.write_passing(
             lambda connection: self._keep.count(connection, lease=name, by=holder),
             lambda _: False,
         )

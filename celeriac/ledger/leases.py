@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
+from sqlalchemy import Connection, bindparam, literal_column, select
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
@@ -56,7 +55,6 @@ class Leases(Workers):
             tasks.c.cancel_requested_at.is_not(None),
         )
         self._to_stop = Statement(database, lambda: to_stop)
-        self._plan_once = Statement(database, _plan_once_statement)
         self._lock = threading.Lock()
         # When each worker was last told what shall stop, by the monotonic clock.
         self._told_at: dict[str, float] = {}
@@ -157,11 +155,14 @@ class Leases(Workers):
             if not outcomes:
                 # A claim promises nobody anything: what a power cut takes back was held by a
                 # worker that it took as well. But for what must not run again if it ran at all.
-                return self._database.write_ahead(
+                return self._database.write_passing(
                     lambda connection: self._step(connection, outcomes, wish),
                     lambda settled: settled.is_any_at_most_once,
+                    finds_by_id=True,
                 )
-            return self._database.write(lambda connection: self._step(connection, outcomes, wish))
+            return self._database.write(
+                lambda connection: self._step(connection, outcomes, wish), finds_by_id=True
+            )
         except RefusedRowError as error:
             if not outcomes:
                 raise LedgerUnavailableError(f"a claim was refused: {error.reason}") from error
@@ -184,7 +185,7 @@ class Leases(Workers):
             return self._step(connection, [failure], wish)
 
         try:
-            return self._database.write(act)
+            return self._database.write(act, finds_by_id=True)
         except RefusedRowError as error:
             raise LedgerUnavailableError(
                 f"not even a failure was recorded: {error.reason}"
@@ -193,8 +194,6 @@ class Leases(Workers):
     def _step(self, connection: Connection, outcomes: Sequence[Outcome], wish: Wish) -> Settled:
         timing = Timing.rung_by_caller(self._clock(), self._ring_again)
         settled = Settled()
-        if self._database.dialect == "postgresql":
-            self._plan_once.first(connection)
         if outcomes:
             self._completions.complete(connection, outcomes, timing, settled)
         if wish.tokens:
@@ -216,26 +215,6 @@ class Leases(Workers):
             # a living worker keeps its leases. The next exchange says that the ledger is away.
             return ()
         return tuple(TaskId(row[0]) for row in rows)
-
-
-def _plan_once_statement() -> Select[Any]:
-    """Have PostgreSQL plan the statements of this transaction at their first run only.
-
-    To plan a claim or a completion takes it as long as to write twenty rows. These statements find
-    rows by their ids: with the scan of a whole table ruled out, or of a whole index that happens to
-    have the id in it, a plan that was made for a small one walks the same index when it is large.
-    """
-    is_local: ColumnElement[bool] = literal_column("TRUE")
-    return select(
-        *(
-            func.set_config(literal_column(f"'{name}'"), literal_column(f"'{value}'"), is_local)
-            for name, value in (
-                ("plan_cache_mode", "force_generic_plan"),
-                ("enable_seqscan", "off"),
-                ("enable_indexonlyscan", "off"),
-            )
-        )
-    )
 
 
 def _failure_instead_of(outcome: Outcome) -> Outcome:

@@ -34,7 +34,7 @@ def bring_up_to_date(database: Database) -> None:
     """
     if database.file is not None:
         # Makes the file, with its rights, before the first connection would.
-        database.line()
+        database.make_file()
     else:
         database.read(lambda connection: _check_promises(connection, database))
     if database.read(_stored) != NEWEST:

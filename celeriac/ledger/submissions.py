@@ -97,17 +97,13 @@ class Submissions:
             self._reservations.keep(connection, rows)
             return answers
 
-        def tell(answers: list[Accepted | Refusal]) -> bool:
-            seen(answers)
-            return True
-
         put_groups = self._put_together
         try:
-            return self._database.write_ahead(act, tell)
+            return self._database.write_ahead(act, seen)
         except (RefusedRowError, _RefusedGroupError):
             # Nothing was written. Once more, and this time it is found out which of them it is.
             put_groups = self._put_each_group
-            return self._database.write_ahead(act, tell)
+            return self._database.write_ahead(act, seen)
 
     def forget_reservations(self, limit: int = 5000) -> int:
         """Give up reservations whose time is over, at most so many; return how many there were."""

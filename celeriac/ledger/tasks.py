@@ -94,12 +94,8 @@ class Tasks(TaskReads):
                 None if task.is_waiting else arrived.doorbells.pop(task.id, None) for task in tasks
             ]
 
-        def tell(bells: list[Doorbell | None]) -> bool:
-            seen(bells)
-            return True
-
         try:
-            return self._database.write_ahead(act, tell)
+            return self._database.write_ahead(act, seen)
         except RefusedRowError as error:
             raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
 

@@ -93,7 +93,7 @@ class Workers:
         """Raise a worker's sequence number; False when it is no longer known: it was reaped."""
         now = to_micros(self._clock())
         # No worker outlives the power cut that would take it back.
-        count = self._database.write_ahead(
+        count = self._database.write_passing(
             lambda connection: self._beat.count(connection, worker=worker_id, now=now),
             lambda _: False,
         )

@@ -1,8 +1,7 @@
 """Makes the pictures of the papers again: `python -m tests.browser.pictures`.
 
 Starts everything on this machine, does what a newcomer does, and writes `docs/pictures`. What is
-seen on them is true at the moment they are made, but for the folder of the checkout; a test sees to
-it that they can be made.
+seen on them is true at the moment they are made; a test sees to it that they can be made.
 """
 
 from __future__ import annotations
@@ -30,12 +29,6 @@ WIDE, TALL, PHONE = (1120, 640), (1120, 800), (390, 780)
 _COLOURS = 128
 # A page is drawn at this times its size, so that letters are sharp on any screen.
 _SHARPNESS = 1.5
-
-# Where a reader has the checkout; where it lies here is nobody's business.
-HOME = "/home/you/celeriac"
-_AT_HOME = """(shown, [here, home]) => {
-    for (const each of shown) each.textContent = each.textContent.replaceAll(here, home);
-}"""
 
 Take = Callable[[str, tuple[int, int]], None]
 
@@ -151,9 +144,6 @@ def _fail(page: Page, machine: UpProcess, take: Take) -> None:
         task = client.post("/tasks/flaky", json={}, params={"max_attempts": 2})
     page.goto(f"/ui{task.headers['location']}")
     expect(page.locator("#heading .state")).to_have_text("failed")
-    # From now on nothing changes it any more.
-    page.reload()
-    page.locator(".traceback pre").evaluate_all(_AT_HOME, [str(PROJECT), HOME])
     take("failed", TALL)
 
 

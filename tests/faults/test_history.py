@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from celeriac.core.state import TaskState
-from celeriac.core.task import Task, TaskId
-from tests.fakes import make_task
+from celeriac.core.task import Arguments, Codec, Task, TaskId
 from tests.faults.history import History
 
-QUEUED = make_task(id=TaskId("a"))
+QUEUED = Task(
+    id=TaskId("a"),
+    name="mark",
+    arguments=Arguments(codec=Codec.JSON, text="[[],{}]"),
+    queue="default",
+    priority=5,
+    headers="{}",
+    state=TaskState.QUEUED,
+    version=1,
+    attempt=0,
+    max_attempts=None,
+    retries=0,
+    crashes=0,
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 RUNNING = replace(QUEUED, state=TaskState.RUNNING, version=2, attempt=1)
 LOST = replace(QUEUED, version=3, attempt=1)
 COMPLETED = replace(RUNNING, state=TaskState.COMPLETED, version=5, attempt=2)

@@ -11,8 +11,6 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _MOST_DOUBLINGS = 10
-# After so many failures, about twenty seconds, it is told again.
-_TOLD = 8
 # A worker that was told to end at once tries no more often to write down what it held.
 _MOST_FAILURES_AT_THE_END = 5
 
@@ -40,9 +38,8 @@ class Patience:
         """Take note of a failure."""
         self._failures += 1
         self.again_at = self._monotonic() + self.pause_seconds()
-        # Told at the 1st, 8th, 16th, 32nd … failure: an outage shall not fill the log, nor the
-        # terminal of `up` within its first second.
-        if self._failures == 1 or (self._failures >= _TOLD and self._failures.bit_count() == 1):
+        # Told at the 1st, 2nd, 4th, 8th … failure: an outage shall not fill the log.
+        if self._failures.bit_count() == 1:
             logger.warning(
                 "the ledger is unavailable; this worker claims nothing until it is back",
                 extra={"error": str(error), "held": held},

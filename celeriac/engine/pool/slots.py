@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import heapq
 import mmap
-from contextlib import suppress
 from pathlib import Path
 
 _SLOT_BYTES = 256
@@ -59,9 +58,7 @@ class SlotFile:
     def empty(self) -> None:
         """Say for good that no slot runs anything, and leave the file to whoever looks for it."""
         self._map.close()
-        # Somebody deleted the folder: then nobody looks for it either.
-        with suppress(FileNotFoundError):
-            self._path.write_bytes(b"")
+        self._path.write_bytes(b"")
 
     def remove(self) -> None:
         """Delete the file: the worker left in order."""

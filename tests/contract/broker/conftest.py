@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
-from celeriac.engine.broker import BrokerView
-from celeriac.engine.ringer import Ringer
 from celeriac.ledger.open import Ledger
 from tests.engines import open_app
 from tests.fakes import open_test_ledger
@@ -70,17 +68,3 @@ def ledger(app: Celery) -> Ledger:
 def clock() -> Monotonic:
     """The clock of whoever watches."""
     return Monotonic()
-
-
-@pytest.fixture
-def view(app: Celery) -> Iterator[BrokerView]:
-    """The broker as those see it who look after it."""
-    made = BrokerView(app)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def ringer(app: Celery, view: BrokerView, clock: Monotonic) -> Ringer:
-    """Who rings again, by that clock."""
-    return Ringer(app.celeriac, view, clock)

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
+from celeriac.engine.broker import BrokerView
 from celeriac.engine.ringer import Ringer
 from celeriac.engine.transport.parking import REGISTRY_KEY, Parking
 from celeriac.ledger.open import Ledger
+from tests.contract.broker.conftest import Monotonic
 from tests.contract.broker.consuming import Consuming, fill, lying, parked
 from tests.servers.processes import Process
 from tests.servers.valkey import ValkeyServer
@@ -28,6 +31,18 @@ reader.take(int(sys.argv[2]))
 print("taken")
 reader.idle(60)
 """
+
+
+@pytest.fixture
+def view(app: Celery) -> Iterator[BrokerView]:
+    made = BrokerView(app)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ringer(app: Celery, view: BrokerView, clock: Monotonic) -> Ringer:
+    return Ringer(app.celeriac, view, clock)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +24,18 @@ KEYS = ("default", "default\x06\x163", "default\x06\x166", "default\x06\x169")
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the publisher try a broker again at once."""
     monkeypatch.setattr(publishing, "PAUSE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def view(app: Celery) -> Iterator[BrokerView]:
+    made = BrokerView(app)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ringer(app: Celery, view: BrokerView, clock: Monotonic) -> Ringer:
+    return Ringer(app.celeriac, view, clock)
 
 
 def _insert(ledger: Ledger, *task_ids: str, **facts: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,13 @@ from celeriac.core.task import Doorbell, TaskId
 from celeriac.engine.broker import BrokerView, driver_of, is_redis
 from tests.engines import open_app
 from tests.servers.valkey import ValkeyServer
+
+
+@pytest.fixture
+def view(app: Celery) -> Iterator[BrokerView]:
+    made = BrokerView(app)
+    yield made
+    made.close()
 
 
 def _ring(app: Celery, *priorities: int) -> None:

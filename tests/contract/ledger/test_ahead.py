@@ -162,7 +162,7 @@ def test_the_next_write_on_the_connection_waits_for_the_disk_again(
 def test_where_it_is_not_possible_a_commit_is_on_the_disk_when_it_is_seen(
     ledger: Ledger, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("celeriac.ledger.database.IS_POSSIBLE", False)
+    monkeypatch.setattr("celeriac.ledger.file_writer.IS_POSSIBLE", False)
 
     ledger.submissions.accept([one("a")], lambda _: disk.happened.append("seen"))
 

@@ -79,9 +79,9 @@ class LosingAnswers:
         self._write = self._database.write
         self._database.write = self._lose  # type: ignore[method-assign, assignment]
 
-    def _lose(self, act: object) -> object:
+    def _lose(self, act: object, **how: bool) -> object:
         self._database.write = self._write  # type: ignore[method-assign]
-        self._write(act)  # type: ignore[arg-type]
+        self._write(act, **how)  # type: ignore[arg-type]
         raise CommitInDoubtError("the connection was cut")
 
 

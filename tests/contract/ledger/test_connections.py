@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.errors import LedgerUnavailableError
-from celeriac.ledger import database as database_module
+from celeriac.ledger import file_writer
 from celeriac.ledger.line import LineTooLongError, WritersLine
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.ledger.statement import Statement
@@ -192,7 +192,7 @@ def test_two_that_meet_in_a_deadlock_both_get_through(
 def test_a_writer_that_nobody_lets_write_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(file_writer, "TURN_SECONDS", 0.2)
     path = tmp_path / "ledger.db"
     ledger = open_ledger(f"sqlite:///{path}")
     # Somebody who knows nothing of our line.
@@ -283,10 +283,9 @@ def test_claims_and_completions_are_planned_once_and_by_an_index(
     def look(connection: Connection) -> tuple[object, list[str]]:
         planned_anew = "SELECT sum(custom_plans) FROM pg_prepared_statements WHERE statement LIKE"
         anew = connection.exec_driver_sql(f"{planned_anew} 'WITH due AS%%UPDATE tasks%%'").scalar()
-        ledger.leases._plan_once.first(connection)
         return anew, [explain(connection, each) for each in statements]
 
-    planned_anew, plans = ledger._database.write(look)
+    planned_anew, plans = ledger._database.write(look, finds_by_id=True)
 
     assert planned_anew == 0
     for plan in plans:

@@ -51,19 +51,3 @@ def test_a_worker_gets_the_settings_and_what_celery_shall_hear() -> None:
     assert command[-4:] == ["-Q", "a,b", "-n", "w"]
     assert "--pool=threads" in plain
     assert "-Q" not in plain
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        # As `up` takes it; a file that is there would put a worker in this process's place.
-        (["nowhere.py"], 1, "there is no"),
-        (["shop"], 2, "shop is no FILE.py"),
-        (["nowhere.py", "-A", "shop:app"], 2, "both name the tasks"),
-    ],
-)
-def test_a_worker_takes_a_file_of_tasks(
-    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["worker", *words]) == code
-    assert said in capsys.readouterr().err

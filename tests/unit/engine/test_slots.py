@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from pathlib import Path
 
@@ -53,15 +52,6 @@ def test_the_slots_outlive_a_process_that_is_killed(path: Path) -> None:
     os.waitpid(pid, 0)
 
     assert read_slots(path) == frozenset({"under-it"})
-
-
-def test_slots_whose_folder_was_deleted_leave_without_a_word(path: Path) -> None:
-    slots = SlotFile(path)
-    shutil.rmtree(path.parent)
-
-    slots.empty()
-
-    assert not path.exists()
 
 
 def test_the_slots_are_gone_when_a_worker_leaves_in_order(path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +10,14 @@ import pytest
 from celeriac.core.user import Role, User
 from celeriac.core.worker import Worker
 from celeriac.errors import SettingsError
-from celeriac.ledger.open import open_ledger
 from celeriac.settings import Settings
-from celeriac.up.late_ledger import LateLedger
 from celeriac.up.programs import Surroundings, environment_for, find_joined, web_url
 from celeriac.up.project import Project
-from celeriac.up.report import Printer, Style
 from celeriac.up.start import (
     broker_line,
     refuse_broker,
 )
-from celeriac.up.welcome import check_host, ledger_words, refuse_without_admin
+from celeriac.up.welcome import ledger_words, refuse_without_admin
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -127,30 +123,6 @@ def test_other_machines_are_not_served_before_there_is_an_admin(roles: tuple[Rol
 
 def test_other_machines_are_served_when_there_is_an_admin() -> None:
     refuse_without_admin("0.0.0.0", [make_user(Role.ADMIN)])
-
-
-@pytest.mark.parametrize(
-    ("host", "said"),
-    [
-        ("127.0.0.1", ""),
-        (
-            "0.0.0.0",
-            "! web        listens on 0.0.0.0 without TLS: put a proxy with TLS before it\n",
-        ),
-    ],
-)
-def test_whoever_serves_other_machines_is_warned_that_nothing_is_encrypted(
-    tmp_path: Path, host: str, said: str
-) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    ledger = open_ledger(url)
-    ledger.users.add("ana", "", Role.ADMIN)
-    ledger.close()
-    screen = io.StringIO()
-
-    check_host(host, LateLedger(url), Printer(screen, Style(has_colour=False, has_unicode=True)))
-
-    assert screen.getvalue() == said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""Writing to a SQLite file: one writer at a time on its machine, in a line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from celeriac.errors import LedgerUnavailableError
+from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
+from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_file
+from celeriac.ledger.line import WritersLine
+from celeriac.ledger.transaction import Act, Doubt, T, transact
+
+_BEGIN = "BEGIN IMMEDIATE"
+
+
+class FileWriter:
+    """Writes to a file whose users all live on its machine, and end with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Asked for before each statement: to make it of a `Path` takes longer.
+        self._name = str(path)
+        self._line: WritersLine | None = None
+        self._line_lock = threading.Lock()
+        # Which file the path named when it was opened; None before that.
+        self._identity: tuple[int, int] | None = None
+
+    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, finds_by_id: bool = False) -> T:
+        """Run something in a transaction that is on the disk before anybody sees it.
+
+        SQLite plans a statement once in any case.
+        """
+        with self._turn():
+            self.check()
+            with engine.connect() as connection:
+                return transact(connection, act, doubt, begin=_BEGIN)
+
+    def write_ahead(
+        self, engine: Engine, act: Act[T], doubt: Doubt, *, seen: Callable[[T], None]
+    ) -> T:
+        """Run something in a transaction that others see before it is on the disk."""
+
+        def tell(value: T) -> bool:
+            seen(value)
+            return True
+
+        return self.write_passing(engine, act, doubt, is_promise=tell)
+
+    def write_passing(
+        self,
+        engine: Engine,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        is_promise: Callable[[T], bool],
+        finds_by_id: bool = False,
+    ) -> T:
+        """Run something in a transaction that is on the disk by the next one that waits for it.
+
+        Unless it is found to be a promise when others see it: then this waits.
+        """
+        if not IS_POSSIBLE:
+            value = self.write(engine, act, doubt)
+            is_promise(value)
+            return value
+        with Ahead(self._name) as ahead:
+            with self._turn():
+                self.check()
+                with engine.connect() as connection, ahead.prepared(connection):
+                    value = transact(connection, ahead.opening(act), doubt, begin=_BEGIN)
+            # The turn is another one's by now.
+            if is_promise(value):
+                ahead.sync()
+            return value
+
+    def check(self) -> None:
+        """Refuse a path that names another file than the open one, or none.
+
+        What is written to a file that was removed is lost when the last process closes it.
+        """
+        if self._identity is None or identity_of(self._name) == self._identity:
+            return
+        raise LedgerUnavailableError(
+            f"{self._path}: it was removed or replaced while it was in use"
+        )
+
+    def open(self) -> WritersLine:
+        """Return the line in which this machine's writers of the file stand; make what is missing.
+
+        Raises:
+            LedgerUnavailableError: There can be no such file.
+        """
+        with self._line_lock:
+            if self._line is None:
+                try:
+                    # A child opens the file of its parent, and makes no other in its place.
+                    if self._identity is None:
+                        make_file(self._path)
+                        self._identity = identity_of(self._name)
+                    self._line = WritersLine(self._path)
+                except OSError as error:
+                    raise LedgerUnavailableError(f"{self._path}: {error.strerror}") from error
+            return self._line
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, whose parent may be in the middle of something."""
+        self._line_lock = threading.Lock()
+        self._leave_line()
+
+    def close(self) -> None:
+        """Let go of the file; a later call opens it, or what stands in its place by then."""
+        self._leave_line()
+        self._identity = None
+
+    def _leave_line(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self.open().turn(timeout_seconds=TURN_SECONDS)

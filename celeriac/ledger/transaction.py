@@ -1,0 +1,68 @@
+"""One transaction on one connection, and whether it may have been committed.
+
+Both databases run in their drivers' autocommit mode, and BEGIN and COMMIT are said here, so that it
+is known at each moment whether a transaction may already have been committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from celeriac.ledger.driver import execute
+
+T = TypeVar("T")
+Act = Callable[[Connection], T]
+
+
+class Doubt:
+    """Whether a transaction may have been committed although its writer saw an error."""
+
+    __slots__ = ("is_commit_sent",)
+
+    def __init__(self) -> None:
+        self.is_commit_sent = False
+
+
+class Writer(Protocol):
+    """How one kind of database is written to; each call is one try, with a new `Doubt`."""
+
+    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, finds_by_id: bool = False) -> T:
+        """Write what is on the disk before anybody sees it."""
+
+    def write_ahead(
+        self, engine: Engine, act: Act[T], doubt: Doubt, *, seen: Callable[[T], None]
+    ) -> T:
+        """Write what others see before it is on the disk."""
+
+    def write_passing(
+        self,
+        engine: Engine,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        is_promise: Callable[[T], bool],
+        finds_by_id: bool = False,
+    ) -> T:
+        """Write what need not be on the disk unless it turns out to be a promise."""
+
+
+def transact(
+    connection: Connection, act: Act[T], doubt: Doubt, *, begin: str, commit: str = "COMMIT"
+) -> T:
+    """Run something between a BEGIN and a COMMIT, however they are said."""
+    execute(connection, begin)
+    try:
+        value = act(connection)
+        doubt.is_commit_sent = True
+        execute(connection, commit)
+    except BaseException:
+        if not connection.invalidated:
+            with contextlib.suppress(SQLAlchemyError):
+                execute(connection, "ROLLBACK")
+        raise
+    return value
