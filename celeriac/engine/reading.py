@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 from celery import states
@@ -114,14 +114,22 @@ class ReadingBackend(BaseBackend):
         left = {TaskId(task_id) for task_id in task_ids}
         deadline = None if timeout is None else time.monotonic() + timeout
         looks = itertools.count(1)
+
+        def look() -> Iterator[tuple[str, Any]]:
+            for task_id, meta in self.get_metas(left).items():
+                if meta["status"] in READY_STATES:
+                    left.discard(task_id)
+                    if on_message:
+                        on_message(meta)
+                    yield task_id, meta
+
+        # Nobody need be told of what has ended already, and to have oneself told takes longer.
+        yield from look()
+        if not left:
+            return
         with self._engine.notices.listening(*left) as notice:
-            while left:
-                for task_id, meta in self.get_metas(left).items():
-                    if meta["status"] in READY_STATES:
-                        left.discard(task_id)
-                        if on_message:
-                            on_message(meta)
-                        yield task_id, meta
+            while True:
+                yield from look()
                 if not left or (max_iterations and next(looks) >= max_iterations):
                     return
                 if on_interval:

@@ -15,7 +15,9 @@ from celeriac.core.state import ErrorKind
 from celeriac.core.task import Codec, TaskError, TaskId
 from celeriac.engine import codec
 from celeriac.engine.notices import Notices
+from tests.contract.ledger.desk import Desk
 from tests.engines import open_app
+from tests.fakes import Clock, open_test_ledger
 from tests.servers.valkey import ValkeyServer
 
 VALUES = [3, None, "text", [1, {"a": None}], b"\x00\xff"]
@@ -239,3 +241,20 @@ def test_in_one_process_a_waiter_looks_again_all_the_same(tmp_path: Path) -> Non
 def test_telling_of_nothing_needs_no_broker(tmp_path: Path) -> None:
     with open_app(tmp_path, broker_url="redis://127.0.0.1:1/0") as app:
         app.celeriac.notices.tell([])
+
+
+def test_a_result_that_is_there_is_read_without_a_word_to_the_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_test_ledger(tmp_path).close()
+    with open_app(tmp_path) as app:
+        desk = Desk(app.celeriac.ledger, Clock())
+        desk.complete(desk.begin("a"), result="3")
+        monkeypatch.setattr(app.celeriac.notices, "listening", _fail)
+
+        assert app.AsyncResult("a").get(timeout=5) == 3
+        assert [meta["result"] for _, meta in app.backend.get_many(["a"])] == [3]
+
+
+def _fail(*_: TaskId) -> None:
+    raise AssertionError("it asked to be told")
