@@ -158,8 +158,9 @@ def check_length(request: Request, *, most_bytes: int) -> None:
     Raises:
         BodyTooLargeError: It is not; nothing of it was read.
     """
-    if _content_length(request) > most_bytes:
-        raise BodyTooLargeError(most_bytes)
+    size_bytes = _content_length(request)
+    if size_bytes > most_bytes:
+        raise BodyTooLargeError(most_bytes, size_bytes=size_bytes)
 
 
 def check_encoding(request: Request) -> None:

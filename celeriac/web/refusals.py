@@ -48,8 +48,10 @@ class BodyTooLargeError(RequestRefusedError):
     code = "body_too_large"
     fix = "send less; CELERIAC_MAX_UPLOAD_BYTES and CELERIAC_MAX_BODY_BYTES set how much is taken"
 
-    def __init__(self, most_bytes: int) -> None:
-        super().__init__(f"the body is larger than {most_bytes:,} bytes")
+    def __init__(self, most_bytes: int, *, size_bytes: int | None = None) -> None:
+        # Of a body that is sent piece by piece nobody knows how large it would have been.
+        size = "" if size_bytes is None else f" of {size_bytes:,} bytes"
+        super().__init__(f"the body{size} is larger than {most_bytes:,} bytes")
         self.most_bytes = most_bytes
 
 

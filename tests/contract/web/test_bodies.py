@@ -153,7 +153,8 @@ def test_a_body_over_the_limit_is_refused(service: Service, ada: httpx.Client) -
 
     response = ada.post("/tasks/process", content=content, headers=JSON)
 
-    assert_problem(response, 413, "body_too_large")
+    detail = assert_problem(response, 413, "body_too_large")["detail"]
+    assert detail == f"the body of {MIB + 1:,} bytes is larger than {MIB:,} bytes"
     assert nothing_is_kept(service)
 
 
