@@ -51,7 +51,7 @@ from celeriac.up.welcome import (
 )
 from celeriac.wording import own_checkout
 
-_REDIS_PORT = 6379
+_PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 
 
 def run_up(
@@ -250,9 +250,9 @@ def broker_line(url: str) -> str:
     """Return the line about a broker that somebody else runs."""
     parts = urlsplit(url)
     shown = mask_url(url)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname:
         return note_line("broker", f"{shown} (not ours)")
-    if not answers(parts.hostname, parts.port or _REDIS_PORT):
+    if not answers(parts.hostname, parts.port or _PORTS[parts.scheme]):
         return warning_line(
             "broker", f"{shown} does not answer; tasks wait in the ledger until it does"
         )

@@ -104,15 +104,18 @@ def test_other_brokers_are_taken(url: str, *, is_single: bool, is_given: bool) -
     refuse_broker(url, is_single=is_single, is_given=is_given)
 
 
-def test_a_broker_that_is_away_is_told_and_is_no_error() -> None:
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_is_away_is_told_and_is_no_error(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
-    assert broker_line(f"redis://127.0.0.1:{port}/0").startswith("! broker")
+    assert broker_line(f"{scheme}://127.0.0.1:{port}/0").startswith("! broker")
 
 
 def test_a_broker_of_another_kind_is_not_asked() -> None:
-    assert broker_line("amqp://user:canary@localhost//").startswith("✓ broker     amqp://user:***")
+    line = broker_line("sentinel://user:canary@localhost/name")
+
+    assert line.startswith("✓ broker     sentinel://user:***")
 
 
 @pytest.mark.parametrize("roles", [(), (Role.VIEWER, Role.OPERATOR)])
