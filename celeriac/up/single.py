@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from celeriac.core.trouble import Trouble
-from celeriac.errors import ProgramFailedError
+from celeriac.errors import DataFolderLostError, ProgramFailedError
 from celeriac.service.secrets import obtain_secret
 from celeriac.up.broker import write_private
 from celeriac.up.children import HURRIED
@@ -94,6 +94,7 @@ class OneProcess:
 
         Raises:
             ProgramFailedError: A part of it ended by itself.
+            DataFolderLostError: The data folder or its ledger went away meanwhile.
         """
         with ExitStack() as ends, self._listening():
             ends.callback(self._printer.say, "  stopped")
@@ -105,6 +106,9 @@ class OneProcess:
                 self._start(ends)
             except _StopRequestedError:
                 self._printer.say(STOPPING)
+            except DataFolderLostError:
+                self._printer.say(STOPPING)
+                raise
 
     def _start(self, ends: ExitStack) -> None:
         settings = self._around.settings

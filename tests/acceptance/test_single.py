@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,22 @@ def test_killed_in_the_middle_of_a_hundred_tasks_it_loses_none(busy: UpProcess) 
 
     assert "queued" in before
     assert len(submitted) == len(states()) == 100
+
+
+def test_a_data_folder_that_is_deleted_ends_it_with_tasks_in_it(busy: UpProcess) -> None:
+    key = json.loads((busy.data / "profile.json").read_text())["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=busy.url, timeout=20, headers=headers) as client:
+        for _ in range(8):
+            client.post("/tasks/process", json={"data": "x"}).raise_for_status()
+
+    shutil.rmtree(busy.data, ignore_errors=True)
+
+    assert busy.wait(seconds=40) == 1, busy.log_text()
+    assert f"the data folder {busy.data} was deleted" in busy.log_text()
+    assert "start again" in busy.log_text()
+    for word in ("Traceback", "CRITICAL", "mistake of ours"):
+        assert word not in busy.log_text()
 
 
 def test_ctrl_c_lets_a_running_task_finish_and_ends(tmp_path: Path) -> None:
