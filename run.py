@@ -252,7 +252,7 @@ def test_gates(arguments: Sequence[str]) -> list[Gate]:
 
 
 def coverage_gates() -> list[Gate]:
-    """Return what measures the tests: the fast ones, as most others run in other processes."""
+    """Return what measures the fast tests, with the processes that they start."""
     return [
         ("fast tests", pytest(*SIDE_BY_SIDE, "--cov", "--cov-report=", *FAST_TESTS)),
         ("coverage", ("-m", "coverage", "report", "--skip-covered", "--skip-empty")),

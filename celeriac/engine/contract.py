@@ -166,18 +166,6 @@ class Contract:
         except PydanticSerializationError as error:
             raise TypeError(f"{self.name}: {error}") from error
 
-    def load_result(self, value: Json) -> Any:
-        """Return what the function gave back from its JSON, of the hinted type again.
-
-        Raises:
-            ValueError: It is not of that type.
-        """
-        if self._result is None:
-            return value
-        if is_plain_json(value):
-            return self._result.validate_json(to_json(value))
-        return self._result.validate_python(value)
-
     def files_of(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:

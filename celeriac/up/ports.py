@@ -83,18 +83,6 @@ def hold_port(host: str, wanted: int, *, variable: str) -> ChosenPort:
     return replace(_hold_any(host, variable=variable), taken=wanted, holder=holder)
 
 
-def is_free(host: str, port: int, *, variable: str) -> bool:
-    """Return whether a program could listen on a port now.
-
-    Raises:
-        SettingsError: This machine does not have the address, or this user may not use the port.
-    """
-    sockets = listen_on(host, port, variable=variable)
-    for each in sockets:
-        each.close()
-    return bool(sockets)
-
-
 def listen_on(host: str, port: int, *, variable: str) -> tuple[socket.socket, ...]:
     """Listen on a port of every address of a host; return nothing when it is taken on one.
 

@@ -25,11 +25,6 @@ class Patience:
         self.again_at = 0.0
 
     @property
-    def is_tried(self) -> bool:
-        """Whether the last attempt failed."""
-        return self._failures > 0
-
-    @property
     def is_at_its_end(self) -> bool:
         """Whether a worker that shall end at once has tried often enough."""
         return self._failures > _MOST_FAILURES_AT_THE_END

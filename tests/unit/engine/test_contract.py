@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from celeriac.engine.contract import Contract
 from celeriac.errors import FieldProblem, InvalidArgumentsError
@@ -138,8 +139,8 @@ def test_where_an_argument_stands_makes_no_difference(call: dict[str, Any], coun
 
 
 @given(THUMBS)
-def test_a_result_comes_back_from_its_json_as_it_was(thumb: Thumb) -> None:
-    assert EVERYTHING.load_result(EVERYTHING.dump_result(thumb)) == thumb
+def test_a_results_json_says_all_that_the_result_is(thumb: Thumb) -> None:
+    assert Thumb.model_validate_json(to_json(EVERYTHING.dump_result(thumb))) == thumb
 
 
 def resize(
@@ -356,23 +357,6 @@ def test_a_result_that_json_cannot_carry_is_refused() -> None:
         EVERYTHING.dump_result(object())
 
 
-def test_a_stored_result_that_no_longer_fits_is_told() -> None:
-    with pytest.raises(ValueError, match="width"):
-        EVERYTHING.load_result({"width": "wide"})
-
-
-def test_a_result_without_a_hint_comes_back_as_it_was_kept() -> None:
-    def untyped() -> Any: ...
-
-    assert Contract.of(untyped).load_result({"at": MOMENT}) == {"at": MOMENT}
-
-
-def test_a_result_that_already_has_its_type_keeps_it() -> None:
-    thumb = Thumb(taken_at=MOMENT)
-
-    assert EVERYTHING.load_result(thumb) is thumb
-
-
 def test_typed_values_that_do_not_fit_are_told_in_their_own_words() -> None:
     with pytest.raises(InvalidArgumentsError, match="width: Input should be a valid integer"):
         Contract.of(resize).bind([MOMENT], {})
@@ -391,10 +375,8 @@ def test_what_is_taken_by_position_alone_may_be_left_out_at_the_end() -> None:
     assert Contract.of(rounded).place({"x": 1.5}) == ([1.5], {})
 
 
-def test_bytes_come_back_as_a_result() -> None:
+def test_bytes_are_base64_as_a_result() -> None:
     def read() -> bytes:
         return b""
 
-    contract = Contract.of(read)
-
-    assert contract.load_result(contract.dump_result(b"\xff\x00")) == b"\xff\x00"
+    assert Contract.of(read).dump_result(b"\xff\x00") == "_wA="

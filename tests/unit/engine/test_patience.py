@@ -36,7 +36,7 @@ def test_a_ledger_that_is_back_is_trusted_again() -> None:
 
     patience.succeeded()
 
-    assert not patience.is_tried
+    assert patience.again_at == 0.0
     assert not patience.is_at_its_end
 
 
