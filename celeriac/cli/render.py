@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote
 
 from celeriac.cli.tables import table_lines
+from celeriac.core.queue import command_to_serve
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskError
 
@@ -145,7 +146,7 @@ def _waiting_fix(task: ShownTask) -> str:
     """Return the command that ends a wait which lasts for ever otherwise."""
     match task.waiting_because:
         case "no_worker_listens":
-            return f"celeriac worker --queues {shlex.quote(task.queue)}"
+            return command_to_serve(task.queue)
         case "queue_paused":
             return f"celeriac queues resume {shlex.quote(task.queue)}"
         case "no_worker_knows_it":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import datetime
+
+from celeriac.queue_names import is_queue_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +40,11 @@ class Queue:
     # Workers that serve it, paused or not.
     workers: int
     pause: Pause | None
+
+
+def command_to_serve(name: str) -> str:
+    """Return the command that starts a worker of a queue."""
+    if is_queue_name(name):
+        return f"celeriac worker --queues {name}"
+    # Only an app of Celery's calls a queue so, and Celery's own command takes any name.
+    return f"celery -A APP worker -Q {shlex.quote(name)}"

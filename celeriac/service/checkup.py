@@ -9,7 +9,7 @@ from enum import StrEnum
 from shlex import quote
 
 from celeriac.core.broker import BrokerFacts
-from celeriac.core.queue import Queue, QueuedName
+from celeriac.core.queue import Queue, QueuedName, command_to_serve
 from celeriac.core.worker import Worker
 from celeriac.service.secrets import is_weak_key
 
@@ -93,7 +93,7 @@ def check_queues(queues: Sequence[Queue]) -> list[Finding]:
             found.append(
                 problem(
                     f"queue     {queue.name}: {tasks} and no worker serves it",
-                    f"celeriac worker --queues {quote(queue.name)}",
+                    command_to_serve(queue.name),
                 )
             )
         if queue.pause is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from celeriac.core.file_reference import read_reference
+from celeriac.core.queue import command_to_serve
 from celeriac.core.state import TaskState
 from celeriac.core.task import Attempt, Codec, Task
 from celeriac.service.reports import TaskReport
@@ -18,7 +18,7 @@ from celeriac.web.dashboard.failures import Failure, Try, attempt_of, failure_of
 from celeriac.web.dashboard.shown_files import ShownFile, files_of, with_names
 from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, to_lines
 from celeriac.web.readable import to_plain
-from celeriac.wording import command_word
+from celeriac.wording import as_typed_here
 
 Json = Any
 
@@ -148,7 +148,7 @@ def story_of(report: TaskReport, *, now: datetime) -> str:
         return "A worker will take it in a moment."
     why = _WHY[report.waiting_because]
     if report.waiting_because is WaitingBecause.NO_WORKER_LISTENS:
-        start = f"{command_word()} worker --queues {shlex.quote(task.queue)}"
+        start = as_typed_here(command_to_serve(task.queue))
         return f"No worker serves the queue {task.queue}: `{start}` starts one."
     if report.waiting_because is WaitingBecause.NO_WORKER_KNOWS_IT:
         return (

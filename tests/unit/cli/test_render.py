@@ -81,7 +81,7 @@ def test_a_task_tells_only_what_there_is_to_tell() -> None:
 @pytest.mark.parametrize(
     ("reason", "fix"),
     [
-        ("no_worker_listens", "celeriac worker --queues 'our reports'"),
+        ("no_worker_listens", "celery -A APP worker -Q 'our reports'"),
         ("queue_paused", "celeriac queues resume 'our reports'"),
         ("no_worker_knows_it", "start the workers again with the code that has it; celeriac "),
         # It ends by itself.

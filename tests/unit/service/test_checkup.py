@@ -96,7 +96,8 @@ def test_a_queue_that_nobody_serves_is_a_problem() -> None:
         "1 task waits and no worker serves it",
         "31 tasks wait and no worker serves it",
     ]
-    assert found[1].fix == "celeriac worker --queues 'our reports'"
+    assert found[0].fix == "celeriac worker --queues one"
+    assert found[1].fix == "celery -A APP worker -Q 'our reports'"
 
 
 @pytest.mark.parametrize(
