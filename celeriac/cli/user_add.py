@@ -13,7 +13,7 @@ from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text
 from celeriac.cli.user_list import user_facts
 from celeriac.core.user import Role
-from celeriac.service.passwords import Hasher
+from celeriac.service.passwords import LEAST_CHARACTERS, Hasher
 from celeriac.service.users import UserService
 
 
@@ -42,7 +42,7 @@ def add_user(
     **options: str | None,
 ) -> None:
     """Add someone who may sign in; asks for the password twice."""
-    password = read_password(name, from_stdin=password_stdin)
+    password = read_password(name, from_stdin=password_stdin, allow_weak=allow_weak)
     with ledger_of(options) as ledger:
         users = UserService(ledger, Hasher())
         added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
@@ -54,8 +54,13 @@ def add_user(
         say(f"created {added.name} ({added.role})")
 
 
-def read_password(name: str, *, from_stdin: bool) -> str:
+def read_password(name: str, *, from_stdin: bool, allow_weak: bool) -> str:
     """Return the password from standard input, or from the person at the terminal.
+
+    Args:
+        name: Whose it is.
+        from_stdin: Whether it is the first thing to be read there.
+        allow_weak: Whether it may be short, so that nobody is told how long it should be.
 
     Raises:
         click.UsageError: There is nobody to ask.
@@ -67,7 +72,9 @@ def read_password(name: str, *, from_stdin: bool) -> str:
             "there is no terminal to ask for the password at",
             fix="give it on standard input, with --password-stdin",
         )
+    # It is typed twice before anybody looks at it.
+    wanted = "" if allow_weak else f" ({LEAST_CHARACTERS} characters or more)"
     asked: str = click.prompt(
-        f"Password for {name}", hide_input=True, confirmation_prompt=True, err=True
+        f"Password for {name}{wanted}", hide_input=True, confirmation_prompt=True, err=True
     )
     return asked

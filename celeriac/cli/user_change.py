@@ -33,7 +33,7 @@ def set_password(
     **options: str | None,
 ) -> None:
     """Give a user another password; every session of theirs ends."""
-    password = read_password(name, from_stdin=password_stdin)
+    password = read_password(name, from_stdin=password_stdin, allow_weak=allow_weak)
     with ledger_of(options) as ledger:
         UserService(ledger, Hasher()).set_password(name, password, allow_weak=allow_weak)
         changed = ledger.users.find(name)

@@ -181,3 +181,28 @@ def test_a_password_is_changed_and_a_user_disabled(
     assert user is not None
     assert user.is_disabled
     assert Hasher().verify("five copper kettles singing", user.password_hash)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [([], "Password for ana (12 characters or more):"), (["--allow-weak"], "Password for ana:")],
+)
+def test_somebody_at_a_terminal_is_told_first_how_long_a_password_is(
+    data: Path,
+    standard_input: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    asked: str,
+) -> None:
+    monkeypatch.setattr(standard_input, "isatty", lambda: True)
+    prompts: list[str] = []
+
+    def answer(prompt: str) -> str:
+        prompts.append(prompt.strip())
+        return STRONG
+
+    monkeypatch.setattr("click.termui.hidden_prompt_func", answer)
+
+    assert main(["user", "add", "ana", *words]) == 0
+    assert prompts[0] == asked
+    assert find_user(data, "ana") is not None
