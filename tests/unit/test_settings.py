@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,32 @@ def test_a_queue_of_the_settings_is_called_as_one_of_a_submission() -> None:
         with pytest.raises(SettingsError) as caught:
             Settings.from_environment({"CELERIAC_QUEUES": names})
         assert "1 to 100 letters" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("CELERIAC_LOG_LEVEL", "loud"),
+        ("CELERIAC_PORT", "65536"),
+        ("CELERIAC_PORT", "http"),
+        ("CELERIAC_LEASE_SECONDS", "0.5"),
+        ("CELERIAC_SESSION_SECONDS", "nan"),
+        ("CELERIAC_RATE_LIMIT", "0/minute"),
+        ("CELERIAC_RATE_LIMIT", "5/fortnight"),
+        ("CELERIAC_BROKER_URL", "kafka://host"),
+        ("CELERIAC_BROKER_URL", "redis://host:port"),
+        ("CELERIAC_FLOWER_URL", "http://host:5555/elsewhere"),
+        ("APP_SECRET_KEY", "short"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told_with_what_is(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({variable: text})
+
+    (allowed,) = (
+        each.metadata["allowed"]
+        for each in fields(Settings)
+        if each.metadata["variable"] == variable
+    )
+    assert caught.value.name == variable
+    assert allowed in str(caught.value)

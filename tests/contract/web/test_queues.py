@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from celeriac import Client
+from celeriac.cli.commands import queues
 from celeriac.core.user import Role
-from celeriac.errors import NotPermittedError, QueueNotFoundError
+from celeriac.errors import InvalidOptionError, NotPermittedError, QueueNotFoundError
 from tests.contract.web.problem import assert_problem, pointers
 from tests.contract.web.service import Service
 from tests.fakes import make_new_task
@@ -90,3 +93,31 @@ def test_the_client_pauses_lists_and_resumes(service: Service) -> None:
 def test_the_client_says_that_a_right_is_missing(service: Service) -> None:
     with Client(service.url, service.add_user("ann")) as client, pytest.raises(NotPermittedError):
         client.pause_queue("default")
+
+
+def test_the_commands_pause_list_and_resume(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.ledger.tasks.insert([make_new_task(queue="default")])
+    account = ["--url", service.url, "--key", service.add_user("ann", Role.OPERATOR)]
+
+    def run(*words: str) -> tuple[str, str]:
+        queues.main([*words, *account], prog_name="queues", standalone_mode=False)
+        told = capsys.readouterr()
+        return told.out, told.err
+
+    assert run("pause", "default", "--reason=a release") == (
+        "",
+        "paused default: 1 wait, 0 still run\n",
+    )
+    listed, _ = run("list")
+    assert "\tby ann: a release\n" in listed
+    assert run("list", "-q") == ("default\n", "")
+    paused, _ = run("list", "--json")
+    assert [each["pause"]["reason"] for each in json.loads(paused)] == ["a release"]
+    # Nobody uses it, and another one was meant.
+    _, asked = run("pause", "defualt")
+    assert asked.endswith("no worker serves it; did you mean default?\n")
+    assert run("resume", "default", "-q") == ("default\n", "")
+    with pytest.raises(InvalidOptionError, match="queue: 1 to 100 letters"):
+        run("pause", "a b")
