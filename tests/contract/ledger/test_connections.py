@@ -293,6 +293,27 @@ def test_claims_and_completions_are_planned_once_and_by_an_index(
         assert "Seq Scan on tasks" not in plan
 
 
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_what_comes_in_is_found_by_an_index_whatever_the_plan_was_made_for(ledger: Ledger) -> None:
+    submissions = ledger.submissions
+    statements = {
+        submissions._known: "tasks_pkey",
+        submissions._arrivals._continue: "tasks_pkey",
+        submissions._arrivals._rehang: "tasks_pkey",
+        submissions._reservations._look: "reservations_pkey",
+        ledger.tasks._known: "tasks_pkey",
+    }
+
+    def look(connection: Connection) -> dict[str, str]:
+        for each in statements:
+            each._compile()
+        return {explain(connection, each): index for each, index in statements.items()}
+
+    for plan, index in ledger._database.write(look, finds_by_id=True).items():
+        assert index in plan
+        assert "Seq Scan" not in plan
+
+
 def explain(connection: Connection, statement: Statement) -> str:
     """Return how PostgreSQL runs a statement whatever is asked of it."""
     numbers = count(1)
