@@ -8,6 +8,7 @@ nobody).
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import mmap
 from pathlib import Path
@@ -58,7 +59,9 @@ class SlotFile:
     def empty(self) -> None:
         """Say for good that no slot runs anything, and leave the file to whoever looks for it."""
         self._map.close()
-        self._path.write_bytes(b"")
+        # With the whole folder gone, nobody looks for it.
+        with contextlib.suppress(FileNotFoundError):
+            self._path.write_bytes(b"")
 
     def remove(self) -> None:
         """Delete the file: the worker left in order."""

@@ -104,3 +104,13 @@ def test_the_file_of_the_slots_is_for_its_owner_only(path: Path) -> None:
 
     assert path.stat().st_mode & 0o077 == 0
     slots.remove()
+
+
+def test_a_worker_whose_folder_was_deleted_can_leave_without_a_word(path: Path) -> None:
+    slots = SlotFile(path)
+    path.unlink()
+    path.parent.rmdir()
+
+    slots.empty()
+
+    assert read_slots(path) is None
