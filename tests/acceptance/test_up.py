@@ -160,15 +160,21 @@ def test_a_second_start_on_the_same_data_folder_is_refused_and_names_the_first(
     assert machine.is_running
 
 
-def test_a_worker_that_is_killed_is_started_again(machine: UpProcess) -> None:
-    worker = next(pid for pid in machine.descendants() if "worker" in _command_of(pid))
-    ready_before = machine.log_text().count("✓ worker")
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("worker", "worker"), ("flower", "flower"), ("broker", "valkey-server")],
+)
+def test_a_program_that_is_killed_is_started_again(
+    machine: UpProcess, program: str, command: str
+) -> None:
+    killed = next(pid for pid in machine.descendants() if command in _command_of(pid))
+    ready_before = machine.log_text().count(f"✓ {program}")
 
-    os.kill(worker, signal.SIGKILL)
+    os.kill(killed, signal.SIGKILL)
 
     machine.wait_for_log("ended with signal 9")
     machine.wait_until(
-        lambda: machine.log_text().count("✓ worker") > ready_before, "it is ready", seconds=40
+        lambda: machine.log_text().count(f"✓ {program}") > ready_before, "it is ready", seconds=40
     )
     walk_through(machine.url)
 
