@@ -42,8 +42,15 @@ class Leadership:
         self._seen_at = 0.0
         self._asked_at = float("-inf")
 
-    def is_mine(self, ledger: Ledger, now: float) -> bool:
-        """Keep, look for or take the leadership, at most once a second."""
+    def is_mine(self, ledger: Ledger, now: float, *, is_fit: bool = True) -> bool:
+        """Keep, look for or take the leadership, at most once a second.
+
+        Args:
+            ledger: Where it is written who leads.
+            now: By the monotonic clock.
+            is_fit: Whether this process can do all that a leader does. If not, it leaves those that
+                can some time to come first.
+        """
         if now - self._asked_at < _KEEP_SECONDS:
             return self._is_leader
         # A process that could not look for a while has seen nothing stand still.
@@ -52,7 +59,12 @@ class Leadership:
         self._asked_at = now
         if self._is_leader and ledger.sweeps.keep_leadership(_NAME, self._holder):
             return True
-        self._is_leader = self._try(ledger, now)
+        self._is_leader = self._try(ledger, now, is_fit=is_fit)
+        return self._is_leader
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process led when it last looked."""
         return self._is_leader
 
     def resign(self, ledger: Ledger) -> None:
@@ -61,15 +73,16 @@ class Leadership:
             self._is_leader = False
             ledger.sweeps.leave_leadership(_NAME, self._holder)
 
-    def _try(self, ledger: Ledger, now: float) -> bool:
+    def _try(self, ledger: Ledger, now: float, *, is_fit: bool) -> bool:
         current = ledger.sweeps.leadership(_NAME)
         # The row of a leader that resigned stays, without a holder.
-        is_led = current.holder != NOBODY.holder
-        if is_led and current != self._seen:
-            self._seen, self._seen_at = current, now
-            return False
-        if is_led and now - self._seen_at < _LEADER_SECONDS:
-            return False
+        is_vacant = current.holder == NOBODY.holder
+        if not (is_vacant and is_fit):
+            if current != self._seen:
+                self._seen, self._seen_at = current, now
+                return False
+            if now - self._seen_at < _LEADER_SECONDS:
+                return False
         return ledger.sweeps.take_leadership(_NAME, self._holder, current.sequence)
 
 
@@ -116,8 +129,11 @@ class Janitor:
 
     def _turn(self, ledger: Ledger, ringer: Ringer, reaper: Reaper) -> None:
         now = self._monotonic()
-        if not self._leadership.is_mine(ledger, now):
+        led_before = self._leadership.is_held
+        if not self._leadership.is_mine(ledger, now, is_fit=not ringer.is_away):
             return
+        if not led_before:
+            ringer.begin()
         # A backlog of due tasks is promoted in bites; the next turn takes the next one.
         self._engine.publisher.ring(ledger.sweeps.promote())
         if self._is_due("expire", now, every=1.0):
@@ -134,6 +150,11 @@ class Janitor:
         if self._is_due("orphans", now, every=10.0):
             self._engine.tell_ended(ledger.sweeps.fail_orphans())
         self._files.sweep(ledger, now)
+        if ringer.is_away_for_long:
+            # Its broker may be one that everybody else has left, as a worker's that was not told
+            # of a new one: then those who reach theirs would wait for it for ever.
+            ringer.hand_over(ledger)
+            self._leadership.resign(ledger)
 
     def _is_due(self, what: str, now: float, *, every: float) -> bool:
         if now < self._due.get(what, 0.0):

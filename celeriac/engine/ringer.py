@@ -19,6 +19,9 @@ _MOST_RUNG = 20_000
 _MOST_AT_ONCE = 2_000
 _RUNNING_SHORT = _MOST_RUNG // 2
 
+# Longer than a broker takes to start again.
+_LONG_SECONDS = 15.0
+
 _EPOCH_SETTING = "broker.epoch"
 
 
@@ -31,9 +34,31 @@ class Ringer:
         self._monotonic = monotonic
         # Read from the ledger before the first look: this janitor may be one of many before it.
         self._epoch: str | None = None
-        self._was_away = False
+        # Since when the broker has not answered, by the monotonic clock.
+        self._away_since: float | None = None
         self._forgotten: set[str] = set()
         self._machine = machine_id()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the broker did not answer when it was last asked."""
+        return self._away_since is not None
+
+    @property
+    def is_away_for_long(self) -> bool:
+        """Whether somebody else should try."""
+        away_since = self._away_since
+        return away_since is not None and self._monotonic() - away_since >= _LONG_SECONDS
+
+    def begin(self) -> None:
+        """Forget what was known before somebody else led."""
+        self._epoch = None
+        if self._away_since is not None:
+            self._away_since = self._monotonic()
+
+    def hand_over(self, ledger: Ledger) -> None:
+        """Have whoever leads next ring for everything: nobody knows what could not be rung."""
+        ledger.settings.put(_EPOCH_SETTING, "")
 
     def forget(self, queue: str) -> None:
         """Take it that doorbells of a queue were lost, with a worker that had fetched them."""
@@ -51,12 +76,12 @@ class Ringer:
                 self._top_up(ledger, queue, count)
         except self._view.errors as error:
             # Once an outage: it is looked for every second, and `up` shows each warning.
-            if not self._was_away:
+            if self._away_since is None:
                 logger.warning(
                     "the broker is away; the janitor rings when it is back",
                     extra={"error": type(error).__name__},
                 )
-            self._was_away = True
+                self._away_since = self._monotonic()
             self._view.close()
 
     def give_back_parked(self, ledger: Ledger) -> None:
@@ -84,7 +109,7 @@ class Ringer:
         epoch = self._view.epoch()
         if self._epoch is None:
             self._epoch = ledger.settings.find(_EPOCH_SETTING)
-        if epoch == self._epoch and not self._was_away:
+        if epoch == self._epoch and not self.is_away:
             return
         # Wiped, replaced, or back after doorbells could not be rung: nobody knows which ones it
         # has. Those that it has twice cost a refused claim.
@@ -93,7 +118,7 @@ class Ringer:
             logger.warning("the broker may lack doorbells", extra={"queued": due})
         if epoch != self._epoch:
             ledger.settings.put(_EPOCH_SETTING, epoch)
-        self._epoch, self._was_away = epoch, False
+        self._epoch, self._away_since = epoch, None
 
     def _top_up(self, ledger: Ledger, queue: str, count: int) -> None:
         length = self._view.queue_length(queue)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,9 @@ from celery import Celery
 from celeriac.core.acceptance import Reservation, Submission, WantedTask
 from celeriac.core.state import TaskState
 from celeriac.core.task import NewTask, TaskId
+from celeriac.engine.broker import BrokerView
 from celeriac.engine.janitor import Janitor, Leadership
+from celeriac.engine.ringer import Ringer
 from celeriac.ledger.leadership import NOBODY
 from celeriac.ledger.open import Ledger
 from tests.contract.broker.conftest import Monotonic
@@ -93,6 +96,24 @@ def test_a_leader_that_resigns_is_followed_at_once(
     assert second.is_mine(ledger, clock.now)
 
 
+def test_whoever_is_not_fit_leaves_a_vacant_lead_to_others_for_some_time(
+    first: Leadership, second: Leadership, ledger: Ledger, clock: Monotonic
+) -> None:
+    first.is_mine(ledger, clock.now)
+    first.resign(ledger)
+
+    led = []
+    for _ in range(7):
+        clock.advance(1.0)
+        led.append(first.is_mine(ledger, clock.now, is_fit=False))
+    assert led == [False] * 5 + [True] * 2
+
+    first.resign(ledger)
+    clock.advance(1.0)
+    assert not first.is_mine(ledger, clock.now, is_fit=False)
+    assert second.is_mine(ledger, clock.now)
+
+
 def test_the_ledger_is_asked_once_a_second_at_most(
     first: Leadership, ledger: Ledger, clock: Monotonic
 ) -> None:
@@ -134,6 +155,31 @@ def test_the_janitor_does_its_rounds_and_leaves_the_lead_to_others(
     assert _state(ledger, "too late") is TaskState.EXPIRED
     assert valkey.client().exists("celery-task-meta-too late")
     assert ledger.sweeps.leadership("janitor").holder == ""
+
+
+def test_a_leader_that_lost_its_broker_lets_another_lead_who_rings_for_everything(
+    app: Celery, ledger: Ledger, valkey: ValkeyServer, clock: Monotonic
+) -> None:
+    Ringer(app.celeriac, BrokerView(app), clock).ring(ledger)
+    _insert(ledger, "a")
+    valkey.kill()
+    lost = Janitor(app, monotonic=clock)
+
+    def holder() -> str:
+        return ledger.sweeps.leadership("janitor").holder
+
+    lost.start()
+    wait_until(holder, "it leads", seconds=5)
+    time.sleep(0.5)
+    assert holder()
+    clock.advance(20.0)
+    wait_until(lambda: not holder(), "it resigns", seconds=5)
+    lost.stop()
+    valkey.start()
+    other = Janitor(app)
+    other.start()
+    wait_until(lambda: valkey.client().keys("default*"), "it is rung for", seconds=5)
+    other.stop()
 
 
 def test_the_janitor_forgets_what_was_reserved_and_is_over(app: Celery, ledger: Ledger) -> None:
