@@ -11,7 +11,7 @@ from celeriac.engine import context_stack, lots, worker_options
 from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.doorbell import CONTENT_TYPE, register_content_type
-from celeriac.engine.local_broker import with_local_broker
+from celeriac.engine.local_broker import FILE_OPTION, find_followed, with_local_broker
 from celeriac.engine.results import LedgerResult
 from celeriac.engine.runtime import Engine
 from celeriac.engine.transport import transport
@@ -46,6 +46,9 @@ def create_celery(
     """
     settings = settings or with_local_broker(Settings.from_environment())
     broker = celery_options(settings.broker_url)
+    followed = find_followed(settings)
+    if followed is not None:
+        broker["broker_transport_options"] = {FILE_OPTION: str(followed)}
     app = Celery(
         name,
         broker=broker.pop("broker_url"),

@@ -9,12 +9,15 @@ from typing import Any
 
 from celery import signals
 from celery.exceptions import CPendingDeprecationWarning
+from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from celeriac.core.task import TaskId
 from celeriac.engine.doorbell import CONTENT_TYPE
 from celeriac.engine.handler import Handler
+from celeriac.engine.local_broker import is_followed
 from celeriac.engine.pool.base import LedgerPool
+from celeriac.wording import as_typed_here
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,32 @@ class LedgerConsumer(Consumer):
             return celerys
         self.pool.consumes_by(self)
         return Handler(self, self.pool, celerys)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return a connection once it is made.
+
+        Celery waits longer and longer, and not for ever. `up` comes back at another port after
+        minutes or days, and somebody waits for what it has for this worker.
+        """
+        if not is_followed(conn):
+            return super().ensure_connected(conn)
+        told = False
+
+        def tell(_error: Exception, _seconds: float) -> None:
+            nonlocal told
+            if not told:
+                logger.warning(
+                    as_typed_here("no broker: this worker waits until `celeriac up` runs again")
+                )
+            told = True
+
+        return conn.ensure_connection(
+            tell,
+            interval_start=1.0,
+            interval_step=0.0,
+            interval_max=1.0,
+            callback=state.maybe_shutdown,
+        )
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Take a message whose task has no function here.

@@ -18,7 +18,7 @@ import pytest
 
 from celeriac.up.ports import inodes_in
 from tests.acceptance.machine import UpProcess, add_user1, wait_until_ended, walk_through
-from tests.servers.processes import PROJECT, clean_environment, is_alive, wait_until
+from tests.servers.processes import PROJECT, Process, clean_environment, is_alive, wait_until
 from tests.servers.valkey import ValkeyServer
 
 # A terminal window: what runs in it has it as its controlling terminal, and it shows what is said.
@@ -255,6 +255,30 @@ def test_a_running_task_may_finish_after_ctrl_c(tmp_path: Path) -> None:
     ended = httpx.get(where, headers=bearer).json()
     assert (ended["status"], ended["attempt"]) == ("completed", 1)
     machine.stop()
+
+
+def test_a_worker_beside_finds_the_broker_of_the_next_start(
+    fresh: UpProcess, tmp_path: Path
+) -> None:
+    beside = Process(
+        (sys.executable, "-m", "celeriac", "worker", "--queues", "reports", "-n", "beside@here"),
+        log=tmp_path / "beside.log",
+        environment=clean_environment({"CELERIAC_DATA_DIR": str(fresh.data)}),
+    )
+    with beside:
+        beside.wait_for_log("beside@here ready", seconds=40)
+        fresh.interrupt()
+        fresh.wait(seconds=20)
+        beside.wait_for_log("waits until `python run.py up` runs")
+
+        fresh.start_ready()
+        run = run_word(
+            fresh, "submit", "text.wordcount", "text=a b", "--queue", "reports", "--watch"
+        )
+
+        assert run.returncode == 0, run.stderr + beside.log_text()
+        assert "Traceback" not in beside.log_text()
+        assert beside.log_text().count("this worker waits") == 1
 
 
 def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from kombu import transport
 from kombu.transport import redis as kombu_redis
 
+from celeriac.engine.local_broker import follow
 from celeriac.engine.transport.channel import Channel, SentinelChannel
 
 _FLUSH_SECONDS = 0.5
@@ -39,6 +40,11 @@ class _BatchedTransport:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle: Any = Poller()
+
+    def establish_connection(self) -> Any:
+        """Connect, to where the broker is now."""
+        follow(self.client)  # type: ignore[attr-defined]
+        return super().establish_connection()  # type: ignore[misc]
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         """Have the event loop read, and acknowledge now and then."""

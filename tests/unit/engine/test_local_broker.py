@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.engine.local_broker import with_local_broker
+from celeriac.engine.local_broker import answers, find_followed, with_local_broker
 from celeriac.settings import Settings
 
 
@@ -49,3 +49,19 @@ def test_a_broker_that_was_named_wins(settings: Settings) -> None:
 
 def test_without_an_up_nothing_changes(settings: Settings) -> None:
     assert with_local_broker(settings, {}) == settings
+
+
+def test_the_broker_of_an_up_is_followed_and_one_that_was_named_is_not(settings: Settings) -> None:
+    found = replace(settings, broker_url=tell(settings, 1))
+
+    assert find_followed(found, {}) == settings.broker_file
+    assert find_followed(found, {"CELERIAC_BROKER_URL": found.broker_url}) is None
+    assert find_followed(replace(settings, broker_url="memory://"), {}) is None
+
+
+def test_who_starts_before_the_up_follows_it_unless_there_is_a_broker_at_the_usual_place(
+    settings: Settings,
+) -> None:
+    expected = None if answers("localhost", 6379) else settings.broker_file
+
+    assert find_followed(settings, {}) == expected
