@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import click
@@ -15,9 +16,11 @@ import click
 from celeriac.cli.options import Options, environment_with, settings_with, twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option
 from celeriac.cli.render import json_text
+from celeriac.engine.file_sweeper import OWNER_SETTING
 from celeriac.engine.local_broker import answers, with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, SettingsError
 from celeriac.files.store import FolderStore
+from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.service.checkup import (
     Finding,
     Verdict,
@@ -28,6 +31,7 @@ from celeriac.service.checkup import (
     check_modes,
     check_names,
     check_queues,
+    check_waiting,
     check_worker,
     check_workers,
     good,
@@ -40,6 +44,9 @@ from celeriac.up.programs import Offer, ask_offer
 from celeriac.up.reload import read_refused
 from celeriac.up.report import Printer, mending, style_for
 from celeriac.wording import as_typed_here
+
+# What somebody finds who looks into the ledger.
+Look = Callable[[Ledger], list[Finding]]
 
 _FOUND_PROBLEMS = 8
 _MARKS = {Verdict.GOOD: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}
@@ -60,7 +67,7 @@ def doctor(*, is_quiet: bool, as_json: bool, worker: str | None, **options: str 
     Ends with 8 when it found a problem.
     """
     settings = settings_with(options)
-    findings = look_at_ledger(settings, only=worker) if worker else look_at_all(settings, options)
+    findings = look_at_worker(settings, worker) if worker else look_at_all(settings, options)
     # Here, and not as they are shown: a program hands the fix to a person as well.
     findings = [replace(each, fix=as_typed_here(each.fix)) for each in findings]
     if is_quiet:
@@ -79,32 +86,68 @@ def look_at_all(settings: Settings, options: Options) -> list[Finding]:
     environment = environment_with(options)
     beside = with_local_broker(settings, environment)
     broker = look_at_broker(beside.broker_url)
-    service: list[Finding] = []
+    has_broker = any(each.verdict is Verdict.GOOD for each in broker)
     is_ours = not given("CELERIAC_BROKER_URL", environment)
-    if is_ours and not is_sound(broker) and not is_running(settings):
+    if is_ours and not has_broker and not is_running(settings):
         # Nobody named a broker: the one that is away is ours, and away because all of it is.
         text = "service   Celeriac is not running in this folder"
-        service, broker = [problem(text, "celeriac up")], []
+        ledger = look_at_ledger(settings, lambda each: check_waiting(each.queues.list()))
+        seen = [problem(text, "celeriac up"), *ledger]
+    else:
+        look = partial(look_at_work, settings, has_broker=has_broker)
+        seen = [*look_at_ledger(settings, look), *broker]
     return [
-        *service,
-        *look_at_ledger(settings),
-        *broker,
+        *seen,
         *look_at_tasks(settings),
         *check_keys(settings.secret_keys),
         *(check_modes(modes_of(settings)) if os.name != "nt" else ()),
     ]
 
 
-def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Finding]:
-    """Return what the ledger is like, and what it says of queues and workers.
+def look_at_ledger(settings: Settings, look: Look) -> list[Finding]:
+    """Return what the ledger is like, and what somebody finds who looks into it."""
+
+    def look_at_it(ledger: Ledger) -> list[Finding]:
+        shown = mask_url(settings.ledger_url)
+        return [
+            good(f"ledger    {shown} answers, and its tables are of this version"),
+            *look(ledger),
+            look_at_files(settings, us=ledger.settings.find(OWNER_SETTING)),
+        ]
+
+    return with_ledger(settings, look_at_it)
+
+
+def look_at_work(settings: Settings, ledger: Ledger, *, has_broker: bool) -> list[Finding]:
+    """Return what a ledger says of queues and workers.
 
     Args:
-        settings: Where it is.
-        only: Say nothing of what is well but of the worker of this name.
+        settings: How long a heart may stand still.
+        ledger: Where they are written down.
+        has_broker: Whether the broker answers us. If not, a worker that lives may be idle for that.
     """
-    from celeriac.engine.file_sweeper import OWNER_SETTING
-    from celeriac.ledger.open import open_ledger
+    workers = ledger.leases.workers()
+    judged = check_workers(workers, now=datetime.now(UTC), lease=settings.lease)
+    return [
+        *check_queues(ledger.queues.list()),
+        *check_names(ledger.queues.queued_names(), workers),
+        *(each for each in judged if has_broker or each.verdict is not Verdict.GOOD),
+        *check_code(workers),
+    ]
 
+
+def look_at_worker(settings: Settings, name: str) -> list[Finding]:
+    """Return how the worker of a name is, and nothing else that is well."""
+
+    def look(ledger: Ledger) -> list[Finding]:
+        workers = ledger.leases.workers()
+        return check_worker(name, workers, now=datetime.now(UTC), lease=settings.lease)
+
+    return with_ledger(settings, look)
+
+
+def with_ledger(settings: Settings, look: Look) -> list[Finding]:
+    """Return what somebody finds who looks into the ledger, or why nobody can."""
     shown = mask_url(settings.ledger_url)
     file = settings.data_dir / "ledger.db"
     if not settings.database_url and not file.exists():
@@ -115,17 +158,7 @@ def look_at_ledger(settings: Settings, *, only: str | None = None) -> list[Findi
         fix = error.fix or "start the database, or set CELERIAC_DATABASE_URL"
         return [problem(f"ledger    {shown}: {error.reason}", fix)]
     try:
-        workers = ledger.leases.workers()
-        if only is not None:
-            return check_worker(only, workers, now=datetime.now(UTC), lease=settings.lease)
-        return [
-            good(f"ledger    {shown} answers, and its tables are of this version"),
-            *check_queues(ledger.queues.list()),
-            *check_names(ledger.queues.queued_names(), workers),
-            *check_workers(workers, now=datetime.now(UTC), lease=settings.lease),
-            *check_code(workers),
-            look_at_files(settings, us=ledger.settings.find(OWNER_SETTING)),
-        ]
+        return look(ledger)
     except LedgerUnavailableError as error:
         return [problem(f"ledger    {shown}: {error.reason}", "look at the database's log")]
     finally:

@@ -62,18 +62,20 @@ def check_broker(facts: BrokerFacts) -> list[Finding]:
         is_bounded = facts.most_bytes > 0
         found.append(
             (problem if is_bounded else warning)(
-                f"broker    maxmemory-policy is {policy}: doorbells can be thrown away"
-                + ("" if is_bounded else ", once a maxmemory is set"),
+                "broker    may throw away what tells workers of tasks, when its memory is full"
+                f" (maxmemory-policy is {policy}"
+                + (")" if is_bounded else ", and no maxmemory is set yet)"),
                 "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its file",
             )
         )
     elif policy is not None:
-        found.append(good("broker    maxmemory-policy is noeviction"))
+        kept = "throws nothing away when its memory is full (maxmemory-policy is noeviction)"
+        found.append(good(f"broker    {kept}"))
     if facts.evicted:
         found.append(
             warning(
                 f"broker    has thrown away {facts.evicted} keys since it started",
-                "give it more memory; doorbells that are gone are rung again",
+                "give it more memory; workers are told again of every task that waits",
             )
         )
     if facts.is_write_failing:
@@ -107,7 +109,19 @@ def check_queues(queues: Sequence[Queue]) -> list[Finding]:
                 )
             )
     total = sum(queue.queued for queue in queues)
-    return found or [good(f"queues    {total} queued, each queue is served, none is paused")]
+    waiting = (
+        "no task waits" if not total else "1 task waits" if total == 1 else f"{total} tasks wait"
+    )
+    return found or [good(f"queues    {waiting}; each queue has its workers, none is paused")]
+
+
+def check_waiting(queues: Sequence[Queue]) -> list[Finding]:
+    """Return what waits for a service that is not running; nothing when nothing does."""
+    count = sum(queue.queued for queue in queues)
+    if not count:
+        return []
+    tasks = "1 task waits, and runs" if count == 1 else f"{count} tasks wait, and run"
+    return [good(f"queues    {tasks} once the service does")]
 
 
 def check_names(queued: Sequence[QueuedName], workers: Sequence[Worker]) -> list[Finding]:
@@ -171,8 +185,8 @@ def check_workers(workers: Sequence[Worker], *, now: datetime, lease: timedelta)
                 )
             )
     count = len(workers) - len(found)
-    beating = f"workers   {count} of {len(workers)} with a fresh heartbeat and the right time"
-    return [*found, good(beating)] if count else found
+    living = f"workers   {count} of {len(workers)} alive, with a clock that is right"
+    return [*found, good(living)] if count else found
 
 
 def check_code(workers: Sequence[Worker]) -> list[Finding]:
@@ -204,7 +218,7 @@ def check_code(workers: Sequence[Worker]) -> list[Finding]:
     if found or not known:
         return found
     count = f"{len(known)} workers" if len(known) > 1 else "1 worker"
-    return [good(f"code      the same in every queue, on {count}")]
+    return [good(f"code      workers of the same queue run the same code ({count})")]
 
 
 def labels_of(workers: Sequence[Worker]) -> dict[str, str]:
@@ -267,17 +281,19 @@ def check_files(folder: str, *, is_writable: bool, owner: str | None, us: str | 
 
 
 def check_modes(modes: Mapping[str, int]) -> list[Finding]:
-    """Return which files with secrets others may read.
+    """Return which files with secrets others may read; nothing when there is no such file.
 
     Args:
         modes: The permission bits of each file, by its name.
     """
+    if not modes:
+        return []
     open_to_others = sorted(name for name, mode in modes.items() if mode & _EVERYBODY_ELSE)
     found = [
         problem(f"secrets   {name} can be read by others", f"chmod go= {name}")
         for name in open_to_others
     ]
-    return found or [good(f"secrets   {len(modes)} files, open to this user only")]
+    return found or [good(f"secrets   no other user can read the files they are in ({len(modes)})")]
 
 
 def is_sound(findings: Sequence[Finding]) -> bool:

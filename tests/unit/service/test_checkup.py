@@ -17,6 +17,7 @@ from celeriac.service.checkup import (
     check_modes,
     check_names,
     check_queues,
+    check_waiting,
     check_worker,
     check_workers,
     is_sound,
@@ -120,7 +121,25 @@ def test_queues_that_are_served_are_well() -> None:
     (found,) = check_queues([make_queue("default", queued=4)])
 
     assert found.verdict is Verdict.GOOD
-    assert "4 queued" in found.text
+    assert found.text == "queues    4 tasks wait; each queue has its workers, none is paused"
+
+
+@pytest.mark.parametrize(
+    ("queued", "said"),
+    [
+        ((0, 0), []),
+        ((1, 0), ["queues    1 task waits, and runs once the service does"]),
+        ((2, 3), ["queues    5 tasks wait, and run once the service does"]),
+    ],
+)
+def test_what_waits_for_a_stopped_service_is_counted(
+    queued: tuple[int, int], said: list[str]
+) -> None:
+    first, second = queued
+    found = check_waiting([make_queue("one", queued=first), make_queue("two", queued=second)])
+
+    assert [each.text for each in found] == said
+    assert is_sound(found)
 
 
 def test_tasks_that_no_worker_of_their_queue_knows_are_a_problem() -> None:
@@ -210,7 +229,7 @@ def test_code_is_compared_within_a_queue_alone(changes: dict[str, Any], count: s
     (found,) = check_code(workers)
 
     assert found.verdict is Verdict.GOOD
-    assert found.text.endswith(f"on {count}")
+    assert found.text.endswith(f"({count})")
 
 
 def test_one_worker_is_judged_by_its_latest_start() -> None:
@@ -270,3 +289,4 @@ def test_a_secret_that_others_may_read_is_a_problem() -> None:
 
     assert [each.fix for each in found] == ["chmod go= data/secret.key"]
     assert verdicts(check_modes({"data": 0o700})) == {Verdict.GOOD}
+    assert check_modes({}) == []
