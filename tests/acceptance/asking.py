@@ -3,52 +3,38 @@
 from __future__ import annotations
 
 import http.client
-import threading
 import time
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.meanwhile import meanwhile
 
 _PAUSE_SECONDS = 0.02
 _PATIENCE_SECONDS = 60.0
 
 
 class Asker:
-    """Asks for `/healthz` on a new connection, again and again, until it is told to stop."""
+    """Asks for `/healthz`, on a new connection each time, and keeps in mind how that went."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._ask_on)
         # What went wrong, in words; and how long each answer took, in seconds.
         self.troubles: list[str] = []
         self.took: list[float] = []
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def ask(self) -> None:
+        """Ask once."""
+        began = time.monotonic()
+        try:
+            status = self._status()
+        except (OSError, http.client.HTTPException) as error:
+            self.troubles.append(repr(error))
+        else:
+            if status != http.client.OK:
+                self.troubles.append(f"answered {status}")
+        self.took.append(time.monotonic() - began)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _ask_on(self) -> None:
-        while not self._is_over.wait(_PAUSE_SECONDS):
-            began = time.monotonic()
-            try:
-                status = self._ask()
-            except (OSError, http.client.HTTPException) as error:
-                self.troubles.append(repr(error))
-            else:
-                if status != http.client.OK:
-                    self.troubles.append(f"answered {status}")
-            self.took.append(time.monotonic() - began)
-
-    def _ask(self) -> int:
+    def _status(self) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_PATIENCE_SECONDS)
         try:
             connection.request("GET", "/healthz")
@@ -57,3 +43,11 @@ class Asker:
             return answer.status
         finally:
             connection.close()
+
+
+@contextmanager
+def asking(port: int) -> Iterator[Asker]:
+    """Ask again and again for as long as the block lasts."""
+    asker = Asker(port)
+    with meanwhile(asker.ask, pause_seconds=_PAUSE_SECONDS):
+        yield asker

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.cli.init import TASKS
-from tests.acceptance.asking import Asker
+from tests.acceptance.asking import asking
 from tests.acceptance.machine import UpProcess
 from tests.servers.processes import PROJECT, clean_environment
 
@@ -69,7 +69,7 @@ def test_new_code_is_taken_broken_code_leaves_the_old_and_whoever_asks_is_answer
 ) -> None:
     assert shop.greet() == ["Hello, Ada!"]
 
-    with Asker(shop.port) as asker:
+    with asking(shop.port) as asker:
         shop.file.write_text(TASKS + "\n\ndef half(:\n")
         shop.wait_for_log("SyntaxError", seconds=40)
 

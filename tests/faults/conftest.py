@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
+from tests.worker_logs import pytest_runtest_makereport as pytest_runtest_makereport
 
 # A worker is doubted, and a forgotten task is rung for, after two seconds: faults are quick here.
 QUICK = {"CELERIAC_LEASE_SECONDS": "2", "CELERIAC_RING_AGAIN_SECONDS": "2"}
@@ -33,17 +34,3 @@ def stage(tmp_path: Path, broker: ValkeyServer) -> Iterator[Stage]:
 def key() -> str:
     """A key that no other test uses."""
     return uuid4().hex
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the workers' last lines beside a failure."""
-    report = yield
-    stage = getattr(item, "funcargs", {}).get("stage")
-    if report.failed and isinstance(stage, Stage):
-        for worker in stage.workers:
-            lines = worker.log_text().splitlines()[-40:]
-            report.sections.append((f"the log of {worker.name}", "\n".join(lines)))
-    return report

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
-from types import TracebackType
-from typing import Self
 
 from celeriac.core.state import TaskState
 from celeriac.core.task import Task, TaskId
+from tests.meanwhile import meanwhile
 
 
 class History:
@@ -61,28 +60,9 @@ def _is_step(before: TaskState, after: TaskState) -> bool:
     return after is before or before.may_become(after)
 
 
-class Reader:
-    """A thread that reads tasks all the time, as an impatient caller does."""
-
-    def __init__(self, read: Callable[[], Iterable[Task]]) -> None:
-        self.history = History()
-        self._read = read
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_over.wait(0.05):
-            self.history.add(self._read())
+@contextmanager
+def reading(read: Callable[[], Iterable[Task]]) -> Iterator[History]:
+    """Read tasks all the time, as an impatient caller does, for as long as the block lasts."""
+    history = History()
+    with meanwhile(lambda: history.add(read()), pause_seconds=0.05):
+        yield history

@@ -11,7 +11,7 @@ from celery import group
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.errors import TaskAlreadyFinalError
-from tests.faults.history import Reader
+from tests.faults.history import reading
 from tests.stage import Stage
 
 
@@ -38,12 +38,12 @@ def test_every_task_of_a_cancel_storm_ends_as_its_effect_says(stage: Stage, key:
     stage.wait_for_effect(f"{key}:20")
 
     read = [TaskId(task_id) for task_id in ids]
-    with Reader(lambda: stage.ledger.tasks.find_many(read).values()) as reader:
+    with reading(lambda: stage.ledger.tasks.find_many(read).values()) as history:
         random.Random(7).shuffle(ids)
         told = cancel_all(stage, ids)
         stage.wait_until_all_end(seconds=30)
 
-    assert reader.history.problems() == []
+    assert history.problems() == []
     ended = {task_id: stage.get(task_id) for task_id in ids}
     assert {task.state for task in ended.values()} == {TaskState.CANCELLED, TaskState.COMPLETED}
     for task_id, task in ended.items():

@@ -14,7 +14,7 @@ from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.errors import UnavailableError
 from tests.faults.conftest import QUICK
-from tests.faults.history import Reader
+from tests.faults.history import reading
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import is_alive, wait_until
 from tests.servers.valkey import ValkeyServer
@@ -74,7 +74,7 @@ def test_every_task_completes_once_while_its_workers_are_killed(
 
     newest = TaskFilter()
     with (
-        Reader(lambda: stage.ledger.tasks.list(newest, after=None, limit=200).items) as reader,
+        reading(lambda: stage.ledger.tasks.list(newest, after=None, limit=200).items) as history,
         ThreadPoolExecutor(8) as clients,
     ):
         submitted = clients.map(submit, range(TASKS))
@@ -92,8 +92,8 @@ def test_every_task_completes_once_while_its_workers_are_killed(
         stage.wait_until_all_end(seconds=60)
 
     assert len(set(ids)) == TASKS
-    assert reader.history.problems() == []
-    assert len(reader.history) > TASKS
+    assert history.problems() == []
+    assert len(history) > TASKS
     lost = 0
     for number, task_id in enumerate(ids):
         endings = stage.endings(task_id)

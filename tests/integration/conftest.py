@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.processes import ProcessFailedError
 from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
+from tests.worker_logs import pytest_runtest_makereport as pytest_runtest_makereport
 
 COMBINATIONS = [
     *((pool, ledger) for ledger in ("sqlite", "postgresql") for pool in ("solo", "processes")),
@@ -110,16 +111,3 @@ def _is_for_its_stage(item: pytest.Item) -> bool:
         and mark.kwargs.get("ledger", ledger) == ledger
         for mark in item.iter_markers("only")
     )
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the worker's last lines beside a failure."""
-    report = yield
-    stage = getattr(item, "funcargs", {}).get("stage")
-    if report.failed and isinstance(stage, Stage):
-        lines = stage.worker.log_text().splitlines()[-40:]
-        report.sections.append(("the worker's log", "\n".join(lines)))
-    return report
