@@ -46,7 +46,6 @@ class BodyTooLargeError(RequestRefusedError):
     """The body is larger than this path takes; it was not read to its end."""
 
     code = "body_too_large"
-    fix = "send less; CELERIAC_MAX_UPLOAD_BYTES and CELERIAC_MAX_BODY_BYTES set how much is taken"
 
     def __init__(self, most_bytes: int, *, size_bytes: int | None = None) -> None:
         # Of a body that is sent piece by piece nobody knows how large it would have been.

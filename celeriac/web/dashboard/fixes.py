@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from celeriac.errors import (
@@ -17,7 +16,7 @@ from celeriac.errors import (
     TaskNotFoundError,
     UnavailableError,
 )
-from celeriac.web.dashboard.signing_in import FORMS, HOME, SIGN_IN
+from celeriac.web.dashboard.signing_in import ACT, FORMS, HOME, SIGN_IN
 from celeriac.web.dashboard.texts import length
 from celeriac.web.refusals import BodyTooLargeError, RequestRefusedError
 
@@ -46,7 +45,6 @@ _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
     (RequestRefusedError, "open the page again and send it from there"),
     (InvalidRequestError, "begin again: this address is old, or was changed"),
 )
-_OF_TASK = re.compile(r"(/ui/tasks/[^/]+)/(?:cancel|again)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +83,9 @@ def way_on(method: str, path: str, query: str, *, status: int, is_signed_in: boo
         status: The refusal's.
         is_signed_in: Whether it is known who asked.
     """
-    act = _OF_TASK.fullmatch(path)
+    act = ACT.fullmatch(path)
     if act and status != 404:
-        return WayOn(act[1], "Back to the task")
+        return WayOn(act["page"], "Back to the task")
     if method == "POST" and path.startswith((SIGN_IN, "/start/")):
         return WayOn(path, "Back to the form")
     if method == "POST" and path.startswith(FORMS):

@@ -24,8 +24,9 @@ HOME = "/ui/tasks"
 FORMS = "/ui/submit/"
 # What a task's page is asked to tell: the act that was not done.
 NOT_DONE = "not_done"
+# Where the buttons of a task's page lead.
+ACT = re.compile(r"(?P<page>/ui/tasks/[^/]+)/(?P<act>cancel|again)")
 
-_ACT = re.compile(r"(?P<page>/ui/tasks/[^/]+)/(?P<act>cancel|again)")
 _WAS_SIGNED_OUT = (
     "You were signed out, and nothing was submitted. Sign in, and what you typed is there again."
 )
@@ -39,7 +40,7 @@ async def answer_signed_out(request: Request) -> Response:
     """Return the sign-in page, or the way to it, with what is to be kept of a request."""
     path = request.url.path
     if request.method == "POST" and not is_from_elsewhere(request):
-        act = _ACT.fullmatch(path)
+        act = ACT.fullmatch(path)
         if act:
             wanted = f"{quote(act['page'])}?{NOT_DONE}={act['act']}"
             return sign_in_page(request, problem=_ACTS[act["act"]], status=401, wanted=wanted)
