@@ -242,7 +242,6 @@ class _Web:
         self._host = around.settings.host
         self._port = port
         self._project = around.project
-        self._level = around.settings.log_level
         self._end_waits: Callable[[], None] | None = None
         self._server: uvicorn.Server
         self._thread: threading.Thread
