@@ -188,7 +188,7 @@ class Reloader:
             return
         self._told.clear()
         if self._is_part_of(found):
-            self._say(new_code_line(self._changed_names(), found.tasks - self._running.tasks))
+            self._tell(before=self._running, now=found)
             self._running = found
             self._restart()
 
@@ -204,8 +204,16 @@ class Reloader:
             for path in self._asked
         )
 
-    def _changed_names(self) -> list[str]:
-        return sorted(path.name for path in self._asked)
+    def _tell(self, *, before: Code, now: Code) -> None:
+        deleted = {path for path in self._asked if not path.exists()}
+        self._say(
+            new_code_line(
+                changed=sorted(path.name for path in self._asked - deleted),
+                deleted=sorted(path.name for path in deleted),
+                new=now.tasks - before.tasks,
+                gone=before.tasks - now.tasks,
+            )
+        )
 
     def _last_words(self) -> str:
         said = tail(self._log, lines=1)

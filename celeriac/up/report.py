@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
+from celeriac.samples import NAMES as SAMPLES
+
 STOPPING = "  stopping: running tasks may finish; Ctrl-C again hurries them"
 # The widths of the name and of what is told of it.
 _NAME = 10
@@ -124,19 +126,39 @@ def ended_line(name: str, *, code: int, lived: timedelta, pause: timedelta, log:
     )
 
 
-def new_code_line(changed: Sequence[str], new_tasks: Collection[str]) -> str:
+def new_code_line(
+    *,
+    changed: Sequence[str] = (),
+    deleted: Sequence[str] = (),
+    new: Collection[str] = (),
+    gone: Collection[str] = (),
+) -> str:
     """Return the line that says that programs start again, and why.
 
     Args:
-        changed: The files, by their names.
-        new_tasks: Tasks that were not there before.
+        changed: Files that were written, by their names.
+        deleted: Files that are not there any more.
+        new: Tasks that were not there before.
+        gone: Tasks that were.
     """
-    files = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
-    line = f"{files} changed: worker and web start again with it"
-    if new_tasks:
-        count = "1 new task" if len(new_tasks) == 1 else f"{len(new_tasks)} new tasks"
-        line += f"; {count}: {', '.join(sorted(new_tasks))}"
-    return note_line("reload", line)
+    told = []
+    if new:
+        count = "1 new task" if len(new) == 1 else f"{len(new)} new tasks"
+        told.append(f"{count}: {_some(sorted(new), most=5)}")
+    if changed:
+        told.append(f"{_some(changed, most=3)} changed")
+    if deleted:
+        were = "was" if len(deleted) == 1 else "were"
+        told.append(f"{_some(deleted, most=3)} {were} deleted")
+    if gone:
+        count = "1 task is gone" if len(gone) == 1 else f"{len(gone)} tasks are gone"
+        told.append(f"{count}: {_some(sorted(gone), most=5)}")
+    return note_line("reload", "; ".join([*told, "worker and web start again"]))
+
+
+def _some(names: Sequence[str], *, most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def kept_code_lines(problem: str) -> tuple[str, str]:
@@ -163,9 +185,9 @@ def unloaded_lines(problems: Sequence[str], *, has_reload: bool) -> tuple[str, .
 
 
 def tasks_line(names: Sequence[str]) -> str:
-    """Return the line about what can be submitted."""
+    """Return the line about what can be submitted: one's own tasks, and then the samples."""
     shown = ""
-    for position, name in enumerate(names):
+    for position, name in enumerate(sorted(names, key=lambda each: (each in SAMPLES, each))):
         left = f" and {len(names) - position} more"
         if len(f"{shown} {name}{left}") > _TASKS:
             shown += left

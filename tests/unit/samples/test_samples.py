@@ -8,13 +8,24 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celeriac.engine.app import create_celery
+from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.contract import Contract
 from celeriac.errors import InvalidArgumentsError
+from celeriac.samples import MODULES, NAMES
 from celeriac.samples.flaky import flaky
 from celeriac.samples.numbers import SEGMENT, primes, statistics
 from celeriac.samples.text import CommonWord, process, wordcount
+from celeriac.settings import Settings
 
 app = Celery("samples", broker="memory://", backend="cache+memory://")
+
+
+def test_the_samples_can_be_told_from_ones_own_tasks() -> None:
+    registered = create_celery(Settings(broker_url="memory://"), include=MODULES)
+    registered.loader.import_default_modules()
+
+    assert set(Catalogue(registered).names()) == NAMES
 
 
 def test_process_gives_back_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

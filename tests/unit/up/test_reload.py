@@ -115,8 +115,15 @@ def test_changed_code_is_taken_and_what_is_new_is_told(stage: Stage) -> None:
     stage.look(code(stage, "two"))
 
     assert stage.restarts == 1
-    assert "tasks.py changed" in stage.said[-1]
-    assert stage.said[-1].endswith("1 new task: two")
+    assert "1 new task: two; tasks.py changed;" in stage.said[-1]
+
+
+def test_a_file_that_is_gone_is_told_as_deleted_with_what_went_with_it(stage: Stage) -> None:
+    stage.file.unlink()
+    stage.look(replace(code(stage), tasks=frozenset()))
+
+    assert stage.restarts == 1
+    assert "tasks.py was deleted; 1 task is gone: one;" in stage.said[-1]
 
 
 def test_a_change_while_the_probe_runs_is_probed_anew_together_with_the_one_before(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,14 @@ def test_an_ended_program_is_told_with_how_it_ended(code: int, words: str) -> No
     assert "starting again in 2 s" in line
 
 
+def test_the_tasks_of_ones_own_are_told_before_the_samples() -> None:
+    names = ["flaky", "hello.greet", "process", "text.shout", "text.wordcount"]
+
+    assert (
+        tasks_line(names) == "✓ tasks      5: hello.greet text.shout flaky process text.wordcount"
+    )
+
+
 def test_tasks_are_told_as_far_as_there_is_room() -> None:
     names = [f"shop.task_number_{number}" for number in range(20)]
 
@@ -109,12 +118,23 @@ def test_a_command_that_works_is_there_to_try(names: list[str], words: str) -> N
     assert try_words(names) == words
 
 
-def test_new_code_is_told_with_the_files_and_the_new_tasks() -> None:
-    line = new_code_line(["a.py", "b.py", "c.py", "d.py", "e.py"], {"x", "y"})
-
-    assert "a.py, b.py, c.py and 2 more changed" in line
-    assert line.endswith("; 2 new tasks: x, y")
-    assert new_code_line(["a.py"], set()).endswith("start again with it")
+@pytest.mark.parametrize(
+    ("news", "said"),
+    [
+        ({"changed": ["a.py"]}, "a.py changed"),
+        ({"changed": ["a.py"], "new": {"y", "x"}}, "2 new tasks: x, y; a.py changed"),
+        ({"changed": [*"abcde"], "new": {"x"}}, "1 new task: x; a, b, c and 2 more changed"),
+        ({"deleted": ["a.py"], "gone": {"x"}}, "a.py was deleted; 1 task is gone: x"),
+        (
+            {"changed": ["b.py"], "deleted": ["a.py", "c.py"], "gone": {*"tuvwxyz"}},
+            "b.py changed; a.py, c.py were deleted; 7 tasks are gone: t, u, v, w, x and 2 more",
+        ),
+    ],
+)
+def test_new_code_is_told_with_what_came_the_files_and_what_went(
+    news: dict[str, Any], said: str
+) -> None:
+    assert new_code_line(**news) == f"✓ reload     {said}; worker and web start again"
 
 
 def test_the_start_link_stands_in_place_of_the_url_until_there_is_an_admin() -> None:
