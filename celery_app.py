@@ -6,9 +6,9 @@ Add your own tasks below, or write them into a `tasks.py` beside this file (`cel
 import sys
 from pathlib import Path
 
-from celeriac import create_celery
+from celeriac import Settings, create_celery
 from celeriac.errors import SettingsError
-from celeriac.samples import MODULES
+from celeriac.samples import modules_for
 
 HERE = Path(__file__).resolve().parent
 # The command `celery` looks in here for this file alone, and not for what it imports later.
@@ -17,7 +17,7 @@ if str(HERE) not in sys.path:
 OWN = ["tasks"] if (HERE / "tasks.py").exists() else []
 
 try:
-    app = create_celery(include=[*MODULES, *OWN])
+    app = create_celery(include=[*modules_for(Settings.from_environment()), *OWN])
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(2) from None

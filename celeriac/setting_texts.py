@@ -54,6 +54,12 @@ def one_of(*words: str) -> Parse:
     return parse
 
 
+def switch(text: str) -> bool:
+    """Return whether something is on."""
+    word: str = one_of("on", "off")(text)
+    return word == "on"
+
+
 def url(*schemes: str) -> Parse:
     """Return what takes a URL of one of some schemes."""
 

@@ -248,6 +248,10 @@ class Settings:
         parse=texts.seconds,
         allowed="seconds, 0 or more",
     )
+    # Whether the sample tasks are there.
+    samples: bool = setting(
+        "CELERIAC_SAMPLES", default=True, parse=texts.switch, allowed="on or off"
+    )
     log_level: str = setting(
         "CELERIAC_LOG_LEVEL",
         "info",

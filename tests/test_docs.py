@@ -52,6 +52,8 @@ def shown(default: Any) -> str:
     """Return a default as one would write it into the environment."""
     if isinstance(default, timedelta):
         return f"{default.total_seconds():g}"
+    if isinstance(default, bool):
+        return "on" if default else "off"
     if isinstance(default, tuple):
         return ",".join(default)
     return "" if default is None else str(default)

@@ -7,11 +7,12 @@ import sys
 from celeriac.engine.apps import find_app, serve_own_queues
 from celeriac.engine.local_broker import with_local_broker
 from celeriac.errors import SettingsError
-from celeriac.samples import MODULES
+from celeriac.samples import modules_for
 from celeriac.settings import Settings
 
 try:
-    app = find_app(with_local_broker(Settings.from_environment()), samples=MODULES)
+    settings = with_local_broker(Settings.from_environment())
+    app = find_app(settings, samples=modules_for(settings))
 except SettingsError as error:
     sys.stderr.write(f"{error}\n")
     raise SystemExit(2) from None

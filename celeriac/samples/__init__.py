@@ -1,6 +1,9 @@
 """Sample tasks, written as a user would write them."""
 
-# What `include` takes.
+from __future__ import annotations
+
+from celeriac.settings import Settings
+
 MODULES = (
     "celeriac.samples.text",
     "celeriac.samples.numbers",
@@ -20,3 +23,8 @@ NAMES = frozenset(
         "text.wordcount",
     }
 )
+
+
+def modules_for(settings: Settings) -> tuple[str, ...]:
+    """Return what `include` takes: the modules of the samples, none where they are off."""
+    return MODULES if settings.samples else ()

@@ -203,6 +203,8 @@ class Offer:
     names: tuple[str, ...] = ()
     # Which task modules it could not import, a sentence for each.
     unloaded: tuple[str, ...] = ()
+    # Whether it said anything at all.
+    is_told: bool = False
 
 
 def ask_offer(url: str, *, key: str) -> Offer:
@@ -215,6 +217,7 @@ def ask_offer(url: str, *, key: str) -> Offer:
         return Offer(
             names=tuple(str(each["name"]) for each in found.get("task_types", ())),
             unloaded=tuple(map(str, found.get("unloaded", ()))),
+            is_told="task_types" in found,
         )
     except (OSError, http.client.HTTPException, ValueError, KeyError):
         return Offer()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from celeriac.samples import NAMES as SAMPLES
+from celeriac.wording import as_typed_here
 
 STOPPING = "  stopping: running tasks may finish; Ctrl-C again hurries them"
 # The widths of the name and of what is told of it.
@@ -186,6 +187,8 @@ def unloaded_lines(problems: Sequence[str], *, has_reload: bool) -> tuple[str, .
 
 def tasks_line(names: Sequence[str]) -> str:
     """Return the line about what can be submitted: one's own tasks, and then the samples."""
+    if not names:
+        return note_line("tasks", as_typed_here("none yet: celeriac init writes a file with one"))
     shown = ""
     for position, name in enumerate(sorted(names, key=lambda each: (each in SAMPLES, each))):
         left = f" and {len(names) - position} more"
@@ -197,10 +200,10 @@ def tasks_line(names: Sequence[str]) -> str:
 
 
 def try_words(names: Sequence[str]) -> str:
-    """Return the words of a command that is worth a try, empty when there is no task."""
+    """Return the words of a command that is worth a try."""
     if _FIRST_TASK in names:
         return f'submit {_FIRST_TASK} text="hello world" --watch'
-    return f"tasks describe {names[0]}" if names else ""
+    return f"tasks describe {names[0]}" if names else "init"
 
 
 def closing_lines(

@@ -114,8 +114,9 @@ def tell_ready(
     link = ledger.make_start_link()
     profile = read_profile(local_profile(data_dir))
     offer = Offer() if profile is None else ask_offer(url, key=profile.key)
-    words = try_words(offer.names)
-    if offer.names:
+    # Where a module cannot be imported it is known already what is missing.
+    is_known = offer.is_told and bool(offer.names or not offer.unloaded)
+    if is_known:
         printer.say(tasks_line(offer.names))
     printer.say(
         *closing_lines(
@@ -125,7 +126,7 @@ def tell_ready(
             logs=around.folder,
             grace=WORKER_GRACE,
             start_link="" if link is None else f"{url}/start/{link}",
-            to_try=f"{command_word()} {words}" if words else "",
+            to_try=f"{command_word()} {try_words(offer.names)}" if is_known else "",
         ),
     )
     # Here it is read: what is above the block is scrolled away.

@@ -213,3 +213,15 @@ def test_a_broker_outside_is_refused(tmp_path: Path) -> None:
 
     assert refused.returncode == 2
     assert "--single-process, which has its broker inside" in refused.stderr
+
+
+def test_without_samples_and_without_a_task_of_ones_own_it_says_how_to_begin(
+    tmp_path: Path,
+) -> None:
+    with UpProcess(tmp_path, command=SINGLE, environment={"CELERIAC_SAMPLES": "off"}) as machine:
+        machine.wait_for_log("Ctrl-C", seconds=60)
+        listed = run(machine, "task-types", "--json")
+
+    assert "✓ tasks      none yet: python run.py init writes a file with one" in machine.log_text()
+    assert "Try    python run.py init" in machine.log_text()
+    assert json.loads(listed.stdout) == []

@@ -77,6 +77,7 @@ def test_a_queue_of_the_settings_is_called_as_one_of_a_submission() -> None:
     ("variable", "text"),
     [
         ("CELERIAC_LOG_LEVEL", "loud"),
+        ("CELERIAC_SAMPLES", "no"),
         ("CELERIAC_PORT", "65536"),
         ("CELERIAC_PORT", "http"),
         ("CELERIAC_LEASE_SECONDS", "0.5"),

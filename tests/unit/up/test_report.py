@@ -98,6 +98,7 @@ def test_the_tasks_of_ones_own_are_told_before_the_samples() -> None:
 def test_tasks_are_told_as_far_as_there_is_room() -> None:
     names = [f"shop.task_number_{number}" for number in range(20)]
 
+    assert tasks_line([]).endswith("init writes a file with one")
     assert tasks_line(["a", "b"]) == "✓ tasks      2: a b"
     line = tasks_line(names)
     assert line.startswith("✓ tasks      20: shop.task_number_0 ")
@@ -111,7 +112,8 @@ def test_tasks_are_told_as_far_as_there_is_room() -> None:
         (["a", "text.wordcount"], 'submit text.wordcount text="hello world" --watch'),
         # What it takes is for its author to say.
         (["shop.pack"], "tasks describe shop.pack"),
-        ([], ""),
+        # Not a single one, not even a sample.
+        ([], "init"),
     ],
 )
 def test_a_command_that_works_is_there_to_try(names: list[str], words: str) -> None:
