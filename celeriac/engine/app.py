@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from celery import Celery, concurrency
 
-from celeriac.engine import context_stack, lots, worker_options
+from celeriac.engine import context_stack, lots, prints, worker_options
 from celeriac.engine.broker_options import celery_options
 from celeriac.engine.canvas import register as register_canvas
 from celeriac.engine.doorbell import CONTENT_TYPE, register_content_type
@@ -90,6 +90,7 @@ def install(app: Celery, settings: Settings | None = None, *, adopt: bool = Fals
     transport.install()
     context_stack.install()
     lots.install()
+    prints.install()
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"

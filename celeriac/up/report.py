@@ -30,6 +30,8 @@ _OF_A_TASK = re.compile(
     r"Task \S+\[[^\]]+\] raised unexpected: |a child died while it ran a task"
     r"|a task tried to end its thread|a task ran out of memory"
 )
+# What a task itself prints or logs: its name and its id stand before it.
+_BY_A_TASK = re.compile(r"((?:ERROR |CRITICAL )?)(\S+)\[[0-9a-f-]+\]: ")
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 400
@@ -243,10 +245,18 @@ def closing_lines(
 def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[str]:
     """Return those of a program's log lines that a person should see, at most so many."""
     loud = [words for line in said if (words := loud_words(line))]
-    shown = [warning_line(name, line[:_LONGEST]) for line in loud[:most]]
+    shown = [_loud_line(name, words[:_LONGEST]) for words in loud[:most]]
     if len(loud) > most:
         shown.append(warning_line(name, f"and {len(loud) - most} more lines like these in {log}"))
     return shown
+
+
+def _loud_line(name: str, words: str) -> str:
+    by_task = _BY_A_TASK.match(words)
+    if by_task is None:
+        return warning_line(name, words)
+    level, task = by_task.groups()
+    return warning_line("task", f"{level}{task}: {words[by_task.end() :]}")
 
 
 def loud_words(line: str) -> str:

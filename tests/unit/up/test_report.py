@@ -205,6 +205,8 @@ def test_only_lines_that_somebody_should_see_are_shown() -> None:
         "[2026-11-22 15:00:00,000: INFO/MainProcess] Task process[1] succeeded: 'ERROR'",
         "[2026-11-22 15:00:00,000: ERROR/MainProcess] consumer: Cannot connect",
         "[2026-11-22 15:00:00,000: WARNING/ForkPoolWorker-1] printed by a task",
+        "[2026-11-22 15:00:00,000: WARNING/ForkPoolWorker-1] text.shout[01a2-7b]: 0",
+        "[2026-11-22 15:00:00,000: ERROR/ForkPoolWorker-1] text.shout[01a2-7b]: [1]: odd",
         # Of these somebody tells who knows what became of the task.
         "[2026-11-22 15:00:00,000: ERROR/ForkPoolWorker-1] Task a.b[1-2] raised unexpected: X()",
         "[2026-11-22 15:00:00,000: ERROR/MainProcess] a child died while it ran a task",
@@ -212,12 +214,14 @@ def test_only_lines_that_somebody_should_see_are_shown() -> None:
         "INFO:     Application startup complete.",
     ]
 
-    shown = loud_lines("worker", said, most=5, log=Path("worker.log"))
+    shown = loud_lines("worker", said, most=6, log=Path("worker.log"))
 
-    assert [line.split(maxsplit=2)[2] for line in shown] == [
-        "ERROR consumer: Cannot connect",
-        "printed by a task",
-        "WARNING:  something odd",
+    assert [line.split(maxsplit=2)[1:] for line in shown] == [
+        ["worker", "ERROR consumer: Cannot connect"],
+        ["worker", "printed by a task"],
+        ["task", "text.shout: 0"],
+        ["task", "ERROR text.shout: [1]: odd"],
+        ["worker", "WARNING:  something odd"],
     ]
 
 
