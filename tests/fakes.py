@@ -120,7 +120,7 @@ class FunctionCatalogue:
         """Return one of them."""
         if name not in self._contracts:
             raise TaskNameNotFoundError(name)
-        return TaskType(name=name, title=name, schema=self._contracts[name].schema)
+        return TaskType(name=name, schema=self._contracts[name].schema)
 
     def validate(
         self, name: str, kwargs: dict[str, Json], *, files: frozenset[FileId] = frozenset()

@@ -34,7 +34,7 @@ def task_type_table(task_types: Sequence[TaskType], *, is_for_people: bool) -> l
 
 def task_type_lines(task_type: TaskType) -> list[str]:
     """Return one task type: what it does and what each argument is."""
-    lines = [f"{task_type.name}  {task_type.title}"]
+    lines = [f"{task_type.name}  {task_type.title}".rstrip()]
     lines += [f"  {line}".rstrip() for line in task_type.description.splitlines()]
     lines += ["", f"  queue {task_type.queue}"]
     required = task_type.schema.get("required", ())

@@ -23,8 +23,8 @@ class TaskType:
     """What is known of every task of one name before any is submitted."""
 
     name: str
-    # One line for people; the name itself when its author wrote none.
-    title: str
+    # One line for people; empty when its author wrote none.
+    title: str = ""
     # The rest of what its author wrote, or empty.
     description: str = ""
     # A JSON Schema (2020-12) of its named arguments, as one object.

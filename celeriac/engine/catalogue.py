@@ -125,7 +125,7 @@ class Catalogue:
         title, _, description = inspect.cleandoc(task.__doc__ or "").partition("\n")
         return TaskType(
             name=name,
-            title=title.strip().removesuffix(".") or name,
+            title=title.strip().removesuffix("."),
             description=description.strip(),
             schema=self._contract(task).schema,
             queue=self._queue(task),

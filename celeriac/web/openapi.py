@@ -146,7 +146,7 @@ def _operation(
 ) -> dict[str, Json]:
     own = copy.deepcopy(generic)
     own["operationId"] = f"submit_{re.sub(r'[^A-Za-z0-9]+', '_', task_type.name)}"
-    own["summary"] = task_type.title
+    own["summary"] = task_type.title or task_type.name
     own["description"] = task_type.description or f"Submit the task {task_type.name}."
     own["parameters"] = [each for each in own["parameters"] if each["in"] != "path"]
     own.update(body_of(_bodies(schema)))

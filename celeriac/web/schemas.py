@@ -151,7 +151,7 @@ class TaskTypeOut(BaseModel):
     """What can be submitted under one task name."""
 
     name: str
-    title: str
+    title: Annotated[str, Field(description="One line for people; empty when there is none.")]
     description: str
     # `schema` is a method of every pydantic model, so the field has another name in Python.
     arguments: Annotated[

@@ -219,6 +219,20 @@ def test_an_unknown_task_is_not_found(ada: Browser) -> None:
     assert "GET /" not in page.text
 
 
+def test_a_task_without_a_title_shows_its_name_once(tmp_path: Path, server: Server) -> None:
+    catalogue = ListedCatalogue(process_type(), process_type(name="divide", title=""))
+    with Service(tmp_path, server, catalogue=catalogue) as service:
+        ada = browser_of(service, "ada")
+
+        choose, form = ada.get("/ui/submit"), ada.get("/ui/submit/divide")
+
+    assert choose.text.count(">divide<") == form.text.count(">divide<") == 1
+    assert '<span class="choice-title">divide</span>' in choose.text
+    assert "<h1>divide</h1>" in form.text
+    assert_outline(form, "form")
+    assert "Process some text" in choose.text
+
+
 def test_a_result_is_shown_and_downloaded_as_a_file(service: Service, ada: Browser) -> None:
     path = submit(ada)
     finish(service, path, result=json.dumps({"html": HOSTILE}))

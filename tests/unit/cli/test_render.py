@@ -174,6 +174,15 @@ def test_a_task_type_shows_what_each_argument_is() -> None:
     assert lines[-1] == "  celeriac submit process n=… --watch"
 
 
+def test_a_task_type_without_a_title_shows_its_name_once() -> None:
+    bare = process_type(title="")
+
+    (_, row), (first, *_) = task_type_table([bare], is_for_people=False), task_type_lines(bare)
+
+    assert row == "process\tdefault\tdata\t"
+    assert first == "process"
+
+
 def test_a_file_is_described_as_one() -> None:
     image = {"type": "string", "format": "binary", "contentMediaType": "image/*"}
     any_file = {**image, "contentMediaType": "application/octet-stream"}

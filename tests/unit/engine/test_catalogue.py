@@ -102,7 +102,7 @@ def test_a_plain_celery_task_is_described_from_its_hints(catalogue: Catalogue) -
     described = catalogue.describe("catalogue.plain")
 
     assert list(described.schema["properties"]) == ["x", "y"]
-    assert described.title == "catalogue.plain"
+    assert described.title == ""
     assert (described.queue, described.max_attempts) == ("default", 4)
     assert described.timeout_seconds == 7
 
