@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import secrets
 import shutil
 import socket
@@ -28,6 +29,12 @@ _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 1.0
 # As `platform.machine` and the package name the same processor.
 _MACHINES = {"amd64": "x86_64"}
+# Which lines of its log say why it ended: warnings, but for those of its start and of the state in
+# which it crashed; the signal that it got; what is wrong with its configuration.
+_TELLS_WHY = re.compile(
+    r"^\d+:\w .* # (?!$|WARNING Memory|Crashed running|Bio worker|dump of|.* bye bye)"
+    r"|^\d+:signal-handler |^\*\*\* FATAL |^>>> |^Bad directive"
+)
 _INSTALL = {
     "linux": "sudo apt install redis-server",
     "darwin": "brew install valkey",
@@ -73,6 +80,7 @@ class EmbeddedBroker:
             prepare=self._prepare,
             find_ready=self._find_ready,
             grace=timedelta(seconds=2),
+            is_telling=lambda line: _TELLS_WHY.search(line) is not None,
             # It warns of what matters to a server that keeps something.
             has_news=False,
         )

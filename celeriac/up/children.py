@@ -46,6 +46,8 @@ class Program:
     find_ready: Callable[[int], str | None]
     # Called before every start.
     prepare: Callable[[], None] = field(default=lambda: None)
+    # Whether a line of its log may say why it ended.
+    is_telling: Callable[[str], bool] = field(default=lambda _line: True)
     # Whether warnings in its log are for the person at the terminal.
     has_news: bool = True
     # How long it may finish what it runs when it is asked to end.

@@ -167,7 +167,10 @@ class Member:
         self._endings = 1 if lived > _LONG_LIFE else self._endings + 1
         name, log = self.program.name, self.program.log
         # Whoever is killed had no time to say why.
-        last_words = [] if code == _KILLED else tail(log, since_bytes=self._log_start)
+        is_telling = self.program.is_telling
+        last_words = (
+            [] if code == _KILLED else tail(log, since_bytes=self._log_start, is_telling=is_telling)
+        )
         # Started again, it mostly ends with the same words.
         for line in last_words if last_words != self._last_words else ():
             self._say(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +35,8 @@ _BY_A_TASK = re.compile(r"((?:ERROR |CRITICAL )?)(\S+)\[[0-9a-f-]+\]: ")
 # The inside of Python's import, the lines under a line of code, and nothing at all.
 _TELLS_NOTHING = re.compile(r"<frozen |_bootstrap\._gcd_import\(|/importlib/__init__|^[\s^~]*$")
 _LONGEST = 400
+# Valkey's report of a crash has 15 KB, and what happened stands at its beginning.
+_TAIL_BYTES = 65_536
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -275,19 +277,28 @@ def is_of_task(line: str) -> bool:
     return _OF_A_TASK.search(line) is not None
 
 
-def tail(log: Path, *, since_bytes: int = 0, lines: int = 8) -> list[str]:
+def tail(
+    log: Path,
+    *,
+    since_bytes: int = 0,
+    lines: int = 8,
+    is_telling: Callable[[str], bool] = lambda _line: True,
+) -> list[str]:
     """Return the last lines of a log that tell something, indented.
 
     Args:
         log: The file.
         since_bytes: Where the words begin that count.
         lines: At most so many.
+        is_telling: Whether a line of this program tells something.
     """
     try:
         with log.open("rb") as file:
-            file.seek(max(since_bytes, log.stat().st_size - 16_384))
+            file.seek(max(since_bytes, log.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    telling = [line for line in text.splitlines() if not _TELLS_NOTHING.search(line)]
+    telling = [
+        line for line in text.splitlines() if not _TELLS_NOTHING.search(line) and is_telling(line)
+    ]
     return [f"    {line[:_LONGEST]}" for line in telling[-lines:]]

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ import redis
 from celeriac.engine.broker_facts import ask_broker
 from celeriac.errors import BrokerUnavailableError
 from celeriac.up.broker import EmbeddedBroker
+from celeriac.up.children import Guardian
+from celeriac.up.member import Member
 from celeriac.up.start import broker_line
 from celeriac.up.supervisor import Supervisor
+from tests.servers.processes import wait_until
 
 
 @pytest.fixture
@@ -48,6 +52,51 @@ def test_a_broker_that_lets_nobody_in_is_not_called_ready(broker: EmbeddedBroker
     assert line.startswith("! broker")
     assert "password in CELERIAC_BROKER_URL" in line
     assert "canary" not in line
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (signal.SIGTERM, ["Received SIGTERM scheduling shutdown..."]),
+        (signal.SIGABRT, ["crashed by signal: 6, si_code: 0", "Killed by PID"]),
+    ],
+)
+def test_of_a_broker_that_ended_only_that_is_told_which_says_why(
+    tmp_path: Path, number: signal.Signals, why: list[str]
+) -> None:
+    said: list[str] = []
+    guardian = Guardian()
+    member = Member(
+        EmbeddedBroker(tmp_path, environment=os.environ).program(), guardian, said.append
+    )
+    look_until(member, lambda: member.is_ready)
+    ready = len(said)
+
+    os.kill(server_pid(tmp_path), number)
+    look_until(member, lambda: not member.is_ready)
+    member.kill()
+    guardian.close()
+
+    *last_words, ended = said[ready:]
+    assert "✗ broker     ended with" in ended
+    assert len(last_words) == len(why), last_words
+    assert all(words in line for words, line in zip(why, last_words, strict=True))
+
+
+def look_until(member: Member, condition: Callable[[], bool]) -> None:
+    """Have a program looked after until something is true."""
+
+    def look() -> bool:
+        member.look()
+        return condition()
+
+    wait_until(look, "the condition")
+
+
+def server_pid(folder: Path) -> int:
+    """Return the id of the server's process, as it says itself."""
+    with redis.Redis.from_url((folder / "broker.url").read_text().strip()) as client:
+        return int(client.info("server")["process_id"])
 
 
 def test_a_broker_refuses_whoever_does_not_know_its_password(broker: EmbeddedBroker) -> None:
