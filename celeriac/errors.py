@@ -380,6 +380,7 @@ class ServiceUnreachableError(UnavailableError):
     """The HTTP service gave no answer, or one that is none of ours."""
 
     code = "service_unreachable"
+    fix = "see that it runs there and that this is its address; `celeriac up` starts one here"
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(f"there is no answer from {url}: {reason}")

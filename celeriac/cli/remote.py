@@ -98,7 +98,8 @@ def client_of(options: Options) -> Iterator[Client]:
         try:
             yield client
         except ServiceUnreachableError as error:
-            error.fix = error.fix or fix_of_silence(is_local=is_local, data_dir=data_dir)
+            # Here more is known than in a script.
+            error.fix = fix_of_silence(is_local=is_local, data_dir=data_dir)
             raise
 
 

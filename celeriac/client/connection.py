@@ -18,8 +18,9 @@ import httpx
 
 from celeriac.client.attachments import open_parts
 from celeriac.client.calls import Call
-from celeriac.client.problems import error_from_answer
+from celeriac.client.problems import error_from_answer, with_note
 from celeriac.errors import CeleriacError, CommitInDoubtError, ServiceUnreachableError
+from celeriac.wording import as_typed_here
 
 Answer = TypeVar("Answer")
 
@@ -153,7 +154,8 @@ class Connection:
                     raise _error(response, call.facts)
                 return response.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from error
+            # Its own chain is ninety lines long, and ends with the words that we take over.
+            raise self._unreachable(str(error) or type(error).__name__) from None
 
     def _request(self, call: Call[Answer], token: str | None) -> httpx.Response:
         headers = {"Accept": "application/json"}
@@ -196,12 +198,13 @@ class Connection:
         try:
             return self._http.request(method, self._url + path, **options)  # type: ignore[arg-type]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from error
+            # Its own chain is ninety lines long, and ends with the words that we take over.
+            raise self._unreachable(str(error) or type(error).__name__) from None
 
-    def _unreachable(self, error: Exception) -> ServiceUnreachableError:
-        return ServiceUnreachableError(
-            self._url, _ERRNO.sub("", str(error)) or type(error).__name__
-        )
+    def _unreachable(self, reason: str) -> CeleriacError:
+        error = ServiceUnreachableError(self._url, _ERRNO.sub("", reason))
+        error.fix = as_typed_here(error.fix)
+        return with_note(error)
 
     def _read(self, call: Call[Answer], response: httpx.Response) -> Answer:
         if not response.is_success:
@@ -209,8 +212,7 @@ class Connection:
         try:
             return call.read(response.json())
         except (ValueError, KeyError, TypeError) as error:
-            reason = "what answers there is not Celeriac"
-            raise ServiceUnreachableError(self._url, reason) from error
+            raise self._unreachable("what answers there is not Celeriac") from error
 
     def _current_token(self) -> str | None:
         if self._credentials.user is None or self._monotonic() < self._good_until:
@@ -234,7 +236,7 @@ class Connection:
             self._token = str(body["access_token"])
             lifetime = float(body["expires_in"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ServiceUnreachableError(self._url, "it gives no token") from error
+            raise self._unreachable("it gives no token") from error
         self._good_until = self._monotonic() + max(lifetime - _MARGIN_SECONDS, lifetime / 2)
 
 

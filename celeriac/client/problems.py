@@ -72,6 +72,13 @@ def error_from_answer(
     if isinstance(error, RateLimitedError) or pause is not None:
         known["retry_after"] = pause or timedelta(seconds=1)
     error.__dict__.update(known)
+    return with_note(error)
+
+
+def with_note(error: CeleriacError) -> CeleriacError:
+    """Return an error that shows what helps against it, too, where nobody catches it."""
+    if error.fix:
+        error.add_note(f"fix: {error.fix}")
     return error
 
 

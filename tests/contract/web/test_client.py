@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -181,12 +183,24 @@ def test_a_right_that_is_missing_is_named(service: Service) -> None:
     assert caught.value.scope == "submit"
 
 
-def test_a_service_that_is_not_there_is_unreachable() -> None:
-    with (
-        Client(f"http://127.0.0.1:{free_port()}", "key") as client,
-        pytest.raises(ServiceUnreachableError),
-    ):
-        client.list()
+@pytest.mark.parametrize("call", [lambda c: c.list(), lambda c: c.download("one", io.BytesIO())])
+def test_a_service_that_is_not_there_is_told_in_a_few_lines_with_what_helps(
+    call: Callable[[Client], object],
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    with Client(url, "key") as client, pytest.raises(ServiceUnreachableError) as caught:
+        call(client)
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert f"there is no answer from {url}: Connection refused" in shown
+    assert shown.splitlines()[-1] == (
+        "fix: see that it runs there and that this is its address; "
+        "`python run.py up` starts one here"
+    )
+    # Whose call it was, and not the inside of the libraries under it.
+    assert "httpcore" not in shown
+    assert shown.count("Traceback") == 1
 
 
 def test_a_ledger_that_is_away_is_told_and_waited_for(service: Service, client: Client) -> None:

@@ -34,6 +34,8 @@ def test_a_problem_becomes_the_class_of_its_code_with_the_services_sentence() ->
 
     assert isinstance(error, TaskNotFoundError)
     assert (str(error), error.fix, error.task_id) == ("so it is", "look again", "t1")
+    # Whoever lets it end the script reads it under the traceback.
+    assert error.__notes__ == ["fix: look again"]
 
 
 def test_the_problems_of_single_fields_are_kept() -> None:
