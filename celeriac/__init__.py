@@ -6,6 +6,7 @@ service never imports Celery.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -55,4 +56,17 @@ def __getattr__(name: str) -> Any:
     """Import a public name from the room where it lives."""
     if name not in _HOMES:
         raise AttributeError(f"module 'celeriac' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        from celeriac.wording import checkout_python
+
+        own = checkout_python()
+        if own is None:
+            raise
+        # A chain through the inside of our package would say no more.
+        raise ModuleNotFoundError(
+            f"celeriac needs {error.name}, which {sys.executable} does not have; "
+            f"run it with {own} (`python run.py` makes it)",
+            name=error.name,
+        ) from None

@@ -33,6 +33,15 @@ def command_word() -> str:
     return os.environ.get(WORD_VARIABLE) or "python run.py"
 
 
+def checkout_python() -> Path | None:
+    """Return the Python that `run.py` made for our checkout; None without one, or where it runs."""
+    checkout = own_checkout()
+    if checkout is None or Path(sys.prefix) == checkout / ".venv":
+        return None
+    place = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    return checkout.joinpath(".venv", *place)
+
+
 def own_checkout() -> Path | None:
     """Return the checkout our package lies in, None when it is installed."""
     folder = Path(__file__).resolve().parents[1]
