@@ -10,6 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from celeriac.core.page import TaskFilter
+from celeriac.core.task import Task
+from celeriac.ledger.open import open_ledger
 from tests.servers.ports import free_port
 from tests.servers.processes import PROJECT, Process, clean_environment, is_alive, wait_until
 
@@ -58,6 +61,14 @@ class UpProcess(Process):
     def everyone(self) -> list[int]:
         """Return the ids of the process and of all that it started."""
         return [self.pid, *self.descendants()]
+
+    def kept_tasks(self) -> Sequence[Task]:
+        """Return its tasks as the ledger has them, a page at most, whether it runs or not."""
+        ledger = open_ledger(f"sqlite:///{self.data / 'ledger.db'}")
+        try:
+            return ledger.tasks.list(TaskFilter(), after=None, limit=200).items
+        finally:
+            ledger.close()
 
     def flower_password(self) -> str:
         """Return the password that was made for Flower."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from celeriac.core.state import TaskState
 from celeriac.up.ports import inodes_in
 from tests.acceptance.machine import UpProcess, add_user1, wait_until_ended, walk_through
 from tests.servers.processes import PROJECT, Process, clean_environment, is_alive, wait_until
@@ -206,7 +207,7 @@ def test_nobody_but_up_and_its_service_has_the_port_open(machine: UpProcess) -> 
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_end_ends_everything_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -237,24 +238,26 @@ def test_a_terminal_that_is_closed_ends_everything_and_leaves_nothing(tmp_path: 
     wait_until(lambda: not (machine.data / "up" / "broker.url").exists(), "it was put away")
 
 
-def test_a_running_task_may_finish_after_ctrl_c(tmp_path: Path) -> None:
+def test_ctrl_c_lets_a_running_task_finish_ends_everything_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     machine = UpProcess(tmp_path, environment={"CELERIAC_PROCESS_SECONDS": "2"})
     machine.start_ready()
-    add_user1(machine.settings)
-    form = {"username": "user1", "password": "password1"}
-    token = httpx.post(f"{machine.url}/token", data=form).json()["access_token"]
-    bearer = {"Authorization": f"Bearer {token}"}
+    everyone = machine.everyone()
+    key = json.loads((machine.data / "profile.json").read_text())["key"]
+    bearer = {"Authorization": f"Bearer {key}"}
     task = httpx.post(f"{machine.url}/tasks/process", json={"data": "x"}, headers=bearer).json()
     where = f"{machine.url}/tasks/{task['task_id']}"
     wait_until(lambda: httpx.get(where, headers=bearer).json().get("state") == "running", "it runs")
 
     machine.interrupt()
-    machine.wait(seconds=20)
-    machine.start_ready()
 
-    ended = httpx.get(where, headers=bearer).json()
-    assert (ended["status"], ended["attempt"]) == ("completed", 1)
-    machine.stop()
+    assert machine.wait(seconds=20) == 0, machine.log_text()
+    wait_until_ended(everyone)
+    assert "Traceback" not in machine.log_text()
+    assert not (machine.data / "up" / "broker.url").exists()
+    (kept,) = machine.kept_tasks()
+    assert (kept.state, kept.attempt) == (TaskState.COMPLETED, 1)
 
 
 def test_a_worker_beside_finds_the_broker_of_the_next_start(
@@ -281,15 +284,24 @@ def test_a_worker_beside_finds_the_broker_of_the_next_start(
         assert beside.log_text().count("this worker waits") == 1
 
 
-def test_kill_9_leaves_no_process_of_ours(fresh: UpProcess) -> None:
+def test_kill_9_leaves_no_process_of_ours_and_the_next_start_works_on_what_is_there(
+    fresh: UpProcess,
+) -> None:
+    add_user1(fresh.settings)
     everyone = fresh.everyone()
     assert len(everyone) > 5
 
-    os.kill(fresh.pid, signal.SIGKILL)
+    fresh.kill()
 
     wait_until_ended(everyone)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{fresh.url}/healthz")
+
+    fresh.start_ready()
+
+    walk_through(fresh.url)
+    assert "(new)" not in fresh.log_text()
+    assert "/start/" in fresh.log_text()
 
 
 @pytest.mark.parametrize("is_ledger_alone", [False, True])
@@ -309,17 +321,6 @@ def test_a_data_folder_that_is_deleted_ends_everything_and_says_so(
     assert f"why   the {lost} was deleted, moved or replaced" in fresh.log_text()
     assert "fix   start again" in fresh.log_text()
     assert "mistake of ours" not in fresh.log_text()
-
-
-def test_after_kill_9_the_next_start_works_on_what_is_there(fresh: UpProcess) -> None:
-    add_user1(fresh.settings)
-    fresh.kill()
-
-    fresh.start_ready()
-
-    walk_through(fresh.url)
-    assert "(new)" not in fresh.log_text()
-    assert "/start/" in fresh.log_text()
 
 
 def test_a_taken_port_is_told_with_its_holder_and_the_next_free_one_is_taken(

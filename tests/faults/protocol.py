@@ -194,8 +194,13 @@ def broken_promise(at: State) -> str:
     return ""
 
 
-def explore(guards: Guards) -> tuple[int, set[str]]:
-    """Return how many states can be reached and every promise that is broken in one of them."""
+def explore(guards: Guards, *, until: str = "") -> tuple[int, set[str]]:
+    """Return how many states can be reached and every promise that is broken in one of them.
+
+    Args:
+        guards: What the protocol checks.
+        until: The promise that is asked about: once it is broken nothing more is looked at.
+    """
     start = State()
     seen = {start}
     ahead = deque([start])
@@ -207,6 +212,8 @@ def explore(guards: Guards) -> tuple[int, set[str]]:
         if promise:
             # What follows from a broken state says nothing new.
             broken.add(promise)
+            if promise == until:
+                break
             continue
         own = list(steps(state, guards))
         for following in own:
@@ -215,7 +222,7 @@ def explore(guards: Guards) -> tuple[int, set[str]]:
             if following not in seen:
                 seen.add(following)
                 ahead.append(following)
-    if _stuck(seen, before):
+    if until not in broken and _stuck(seen, before):
         broken.add("accepted, then stuck for ever")
     return len(seen), broken
 

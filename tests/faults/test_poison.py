@@ -95,8 +95,8 @@ def test_task_that_ends_its_worker_is_given_up_and_its_neighbours_are_acquitted(
         client: Any = stage.client
         stage.worker.start_ready()
         # Longer than the poison waits before it kills, so that they run whenever it does.
-        beside = [client.linger.delay(f"{key}:{each}", 3.0).id for each in range(2)]
-        beside += [client.waiting.linger.delay(f"{key}:{each}", 3.0).id for each in range(2, 5)]
+        beside = [client.linger.delay(f"{key}:{each}", 2.0).id for each in range(2)]
+        beside += [client.waiting.linger.delay(f"{key}:{each}", 2.0).id for each in range(2, 4)]
         poison = client.harmful.kill_worker.delay(key, 1.0)
 
         restart_until_ended(stage, poison.id, seconds=90)
