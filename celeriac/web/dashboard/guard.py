@@ -21,7 +21,7 @@ from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
 from celeriac.web.dashboard.fixes import NOWHERE, page_detail, page_fix, way_on
 from celeriac.web.dashboard.rendering import render
-from celeriac.web.dashboard.signing_in import answer_signed_out, to_sign_in
+from celeriac.web.dashboard.signing_in import answer_signed_out, to_page, to_sign_in
 from celeriac.web.dashboard.visits import (
     FORM_TOKEN,
     SESSION_COOKIE,
@@ -74,14 +74,28 @@ def page_of(request: Request, error: CeleriacError | HTTPException) -> Response:
     Raises:
         CeleriacError: It is none that a caller may cause.
     """
-    if isinstance(error, HTTPException):
-        return problem_page(request, error.status_code, str(error.detail))
     if isinstance(error, NotAuthenticatedError):
         return to_sign_in(request)
-    status = status_of(error)
+    status = error.status_code if isinstance(error, HTTPException) else status_of(error)
+    elsewhere = without_slash(request) if status == 404 else ""
+    if elsewhere:
+        return to_page(elsewhere, status=308)
+    if isinstance(error, HTTPException):
+        return problem_page(request, status, str(error.detail))
     if status == 500:
         raise error
     return problem_page(request, status, page_detail(error), error=error)
+
+
+def without_slash(request: Request) -> str:
+    """Return where a page may be that was asked for with a slash behind it; empty when none was."""
+    path: str = request.scope["path"]
+    is_asked = request.method in ("GET", "HEAD") and path.endswith("/")
+    # What begins so is ours whatever follows: `//host` alone would be another site.
+    if not is_asked or not path.startswith(("/ui/", "/start/")):
+        return ""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return quote(path.rstrip("/")) + query
 
 
 def problem_page(
@@ -125,6 +139,9 @@ async def nowhere(request: Request, error: Exception) -> Response:
         if answer is None:
             raise error
         return answer
+    elsewhere = without_slash(request)
+    if elsewhere:
+        return to_page(elsewhere, status=308)
     with suppress(CeleriacError):
         await signed_in(request, await visiting(request))
     return problem_page(request, 404, "No page has this address")

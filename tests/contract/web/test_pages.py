@@ -462,6 +462,40 @@ def test_an_address_that_leads_nowhere_is_a_page_for_a_browser_and_a_problem_for
     assert ada.client.get("/nothing").headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("asked", "led"),
+    [
+        ("/ui/tasks/", "/ui/tasks"),
+        ("/ui/tasks/?state=failed&name=a%2Fb", "/ui/tasks?state=failed&name=a%2Fb"),
+        ("/ui/", "/ui"),
+        ("/ui/submit/process//", "/ui/submit/process"),
+        ("/ui/tasks/none/", "/ui/tasks/none"),
+        ("/start/secret/", "/start/secret"),
+        # to a browser `//host` and `/\\host` are other sites
+        ("/ui//elsewhere.example/", "/ui//elsewhere.example"),
+        ("/ui/%5C%5Celsewhere.example/", "/ui/%5C%5Celsewhere.example"),
+        ("//elsewhere.example/", None),
+        ("/ui%2F%2Felsewhere.example/", "/ui//elsewhere.example"),
+        ("/%5Celsewhere.example/", None),
+        ("/ui/nothing", None),
+        ("/tasks/", None),
+    ],
+)
+def test_a_page_is_found_with_a_slash_behind_its_address(
+    ada: Browser, asked: str, led: str | None
+) -> None:
+    url = httpx.URL(ada.client.base_url.copy_with(raw_path=asked.encode()))
+
+    answer = ada.client.get(url, headers={"Accept": "text/html"}, follow_redirects=False)
+
+    assert answer.headers.get("location") == led
+    assert answer.status_code == (404 if led is None else 308)
+
+
+def test_a_form_sent_to_an_address_with_a_slash_is_not_led_on(ada: Browser) -> None:
+    assert ada.client.post("/ui/tasks/x/").status_code == 404
+
+
 def test_a_failure_of_ours_is_told_as_a_page_that_tells_nothing(
     service: Service, ada: Browser
 ) -> None:
