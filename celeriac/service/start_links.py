@@ -71,9 +71,13 @@ class StartLinks:
         self._ledger = ledger
         self._now = now
 
+    def has_admin(self) -> bool:
+        """Return whether there is an admin: then no link makes one any more."""
+        return any(user.role is Role.ADMIN for user in self._ledger.users.list())
+
     def make(self) -> str | None:
         """Return the secret of a new link, None when there is an admin; an older one is void."""
-        if self._has_admin():
+        if self.has_admin():
             return None
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         ends_at = (self._now() + LIFETIME).timestamp()
@@ -91,7 +95,7 @@ class StartLinks:
         kept: Json = json.loads(text) if text else {"hash": ""}
         if not hmac.compare_digest(kept["hash"], _hash(secret)):
             raise StartLinkNotFoundError
-        if kept["is_used"] or self._has_admin():
+        if kept["is_used"] or self.has_admin():
             raise StartLinkUsedError
         if kept["ends_at"] <= self._now().timestamp():
             raise StartLinkNotFoundError
@@ -120,9 +124,6 @@ class StartLinks:
         self._put({"hash": _hash(secret), "ends_at": 0, "is_used": True})
         logger.info("the first admin was made", extra={"user": admin.name})
         return admin
-
-    def _has_admin(self) -> bool:
-        return any(user.role is Role.ADMIN for user in self._ledger.users.list())
 
     def _put(self, value: Json) -> None:
         self._ledger.settings.put(_SETTING, json.dumps(value))

@@ -57,7 +57,7 @@ async def get_asset(name: str) -> Response:
 @router.get("/ui/sign-in")
 async def show_sign_in(request: Request, _: Visiting) -> Response:
     """Show the sign-in page."""
-    return sign_in_page(request, wanted=local_path(request.query_params.get("next", "")))
+    return await sign_in_page(request, wanted=local_path(request.query_params.get("next", "")))
 
 
 @router.post("/ui/sign-in")
@@ -72,7 +72,7 @@ async def sign_in(request: Request, visit: Visiting, form: SentForm) -> Response
         user = await _recognize(parts, name, text_of(form, "password"))
     except NotAuthenticatedError:
         problem = "The name or the password is wrong."
-        return sign_in_page(
+        return await sign_in_page(
             request, problem=problem, status=401, name=name, wanted=wanted, kept=kept
         )
     visit.sign_in(parts.sessions.begin(user))

@@ -11,13 +11,15 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from celeriac.errors import CeleriacError
+from celeriac.errors import CeleriacError, UnavailableError
 from celeriac.web.dashboard.chosen_files import read_typed
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.visits import FORM_TOKEN, Visit, is_from_elsewhere
+from celeriac.web.parts import parts_of
 
 SIGN_IN = "/ui/sign-in"
 HOME = "/ui/tasks"
@@ -43,10 +45,10 @@ async def answer_signed_out(request: Request) -> Response:
         act = ACT.fullmatch(path)
         if act:
             wanted = f"{quote(act['page'])}?{NOT_DONE}={act['act']}"
-            return sign_in_page(request, problem=_ACTS[act["act"]], status=401, wanted=wanted)
+            return await sign_in_page(request, problem=_ACTS[act["act"]], status=401, wanted=wanted)
         typed = await _typed(request) if path.startswith(FORMS) else {}
         if typed:
-            return sign_in_page(
+            return await sign_in_page(
                 request,
                 problem=_WAS_SIGNED_OUT,
                 status=401,
@@ -77,7 +79,7 @@ def to_sign_in(request: Request) -> Response:
     return to_page(url)
 
 
-def sign_in_page(
+async def sign_in_page(
     request: Request,
     *,
     problem: str = "",
@@ -106,7 +108,15 @@ def sign_in_page(
         wanted=wanted,
         problem=problem,
         kept=kept or {},
+        is_first_start=await run_in_threadpool(_is_first_start, request),
     )
+
+
+def _is_first_start(request: Request) -> bool:
+    try:
+        return not parts_of(request).start_links.has_admin()
+    except UnavailableError:
+        return False
 
 
 def to_page(url: str, visit: Visit | None = None, *, status: int = 303) -> Response:

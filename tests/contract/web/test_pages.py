@@ -462,6 +462,30 @@ def test_an_address_that_leads_nowhere_is_a_page_for_a_browser_and_a_problem_for
     assert ada.client.get("/nothing").headers["content-type"] == "application/problem+json"
 
 
+def test_whoever_comes_before_the_first_admin_is_told_of_the_link_that_makes_one(
+    service: Service,
+) -> None:
+    first = Browser(service).get("/")
+    browser_of(service, "olga", Role.ADMIN)
+
+    later = Browser(service).get("/")
+
+    assert "the line <code>Open</code>" in first.text
+    assert "user add NAME --role admin" in first.text
+    assert "No account yet?" not in first.text
+    assert "<code>Open</code>" not in later.text
+    assert "user add NAME</code>" in later.text
+
+
+def test_the_sign_in_page_is_there_while_the_ledger_is_away(service: Service) -> None:
+    service.switched.error = LedgerUnavailableError("db.internal refused")
+
+    page = Browser(service).get("/ui/sign-in")
+
+    assert page.status == 200
+    assert "No account yet?" in page.text
+
+
 @pytest.mark.parametrize(
     ("asked", "led"),
     [

@@ -55,7 +55,7 @@ def test_the_pages_name_commands_as_they_are_typed_where_the_service_was_started
     lost = browser.get("/start/nothing").text
     wrong = service.client().post("/token", data={"username": "ada", "password": "x"})
 
-    assert "<code>python3 run.py user add NAME</code>" in sign_in
+    assert "<code>python3 run.py user add NAME --role admin</code>" in sign_in
     assert "<code>python3 run.py up</code>" in lost
     assert "`python3 run.py user set-password NAME`" in wrong.json()["fix"]
 
