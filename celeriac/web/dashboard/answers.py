@@ -12,12 +12,14 @@ from typing import Any
 
 from celeriac.errors import FieldProblem
 from celeriac.files.file import A_FILE
-from celeriac.web.dashboard.forms import REST, Field, Kind
+from celeriac.web.dashboard.forms import MAY_BE_EMPTY, REST, Field, Kind
 from celeriac.web.refusals import BrokenBodyError, InvalidBodyError
 from celeriac.web.strict_json import parse_strict
 
 Json = Any
 
+# What is said of a field that must be given, and was left empty.
+FORGOTTEN = "must be filled in"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
@@ -30,13 +32,21 @@ def refill(
     for problem in problems:
         wrong.setdefault(first_step(problem.pointer), []).append(told(problem))
     return tuple(
-        replace(
-            field,
-            # Nobody may put a file into somebody's form; it must be chosen again.
-            value=field.value if field.kind is Kind.FILE else "\n".join(sent.get(field.key, ())),
-            problem="; ".join(wrong.get(field.name, ())),
-        )
-        for field in fields
+        _refilled(field, sent, problem="; ".join(wrong.get(field.name, ()))) for field in fields
+    )
+
+
+def _refilled(field: Field, sent: Mapping[str, Sequence[str]], *, problem: str) -> Field:
+    if field.kind is Kind.FILE:
+        # Nobody may put a file into somebody's form; it must be chosen again.
+        return replace(field, problem=problem)
+    text = "\n".join(sent.get(field.key, ()))
+    return replace(
+        field,
+        value=text,
+        problem=problem,
+        is_empty_offered=field.may_be_empty and not text.strip(),
+        is_empty_meant=field.empty_key in sent,
     )
 
 
@@ -71,8 +81,9 @@ def arguments_from(
 ) -> tuple[dict[str, Json], tuple[FieldProblem, ...]]:
     """Return the arguments a form says, and the fields that cannot be read.
 
-    What was left empty is left out, unless it must be given: then a text is the empty text. Files
-    are left out, too: they are no texts.
+    What was left empty is left out, unless it must be given. Then it was forgotten, most often: an
+    empty text, or a list without a line, is sent where that is ticked, too. Files are left out:
+    they are no texts.
     """
     kwargs: dict[str, Json] = {}
     problems = []
@@ -81,6 +92,9 @@ def arguments_from(
             continue
         text = "\n".join(sent.get(field.key, ())).replace("\r\n", "\n")
         if _is_left_out(field, text):
+            continue
+        if _is_forgotten(field, text) and field.empty_key not in sent:
+            problems.append(FieldProblem(pointer=_pointer(field.name), detail=FORGOTTEN))
             continue
         try:
             value = _read(field.kind, text, line_kind=field.line_kind)
@@ -99,8 +113,14 @@ def arguments_from(
 def _is_left_out(field: Field, text: str) -> bool:
     if text.strip() or field.kind is Kind.SWITCH:
         return False
-    # The schema decides whether an empty text, or no line at all, is good enough.
-    return not field.is_required or field.kind not in (Kind.TEXT, Kind.LONG_TEXT, Kind.LINES)
+    return not field.is_required or field.kind not in MAY_BE_EMPTY
+
+
+def _is_forgotten(field: Field, text: str) -> bool:
+    if not field.is_required or field.kind not in MAY_BE_EMPTY:
+        return False
+    # Blanks are a text; to a list they are no line.
+    return not (text.strip() if field.kind is Kind.LINES else text)
 
 
 def _read(kind: Kind, text: str, *, line_kind: Kind) -> Json:

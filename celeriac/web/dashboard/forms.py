@@ -20,6 +20,8 @@ Json = Any
 
 # Before every argument's name, so that none is taken for a field of the form's own.
 ARGUMENT = "arg."
+# The tick that says that an argument is meant to be empty.
+EMPTY = "empty."
 # Where a task takes arguments that its schema does not name.
 REST = "more."
 # A text that may be as long as this gets more than one line.
@@ -49,6 +51,8 @@ class Kind(StrEnum):
 _FORMATS = {"date-time": Kind.MOMENT, "date": Kind.DATE, "time": Kind.TIME}
 _TYPES = {"string": Kind.TEXT, "integer": Kind.WHOLE, "number": Kind.NUMBER, "boolean": Kind.SWITCH}
 _YES_OR_NO = (("true", "yes"), ("false", "no"))
+# What may be given as nothing: no text, no lines.
+MAY_BE_EMPTY = (Kind.TEXT, Kind.LONG_TEXT, Kind.LINES)
 _SIMPLE = {Kind.TEXT, Kind.LONG_TEXT, Kind.WHOLE, Kind.NUMBER}
 
 
@@ -76,11 +80,24 @@ class Field:
     accept: str = ""
     is_many: bool = False
     problem: str = ""
+    # Whether one may tick that it is meant to be empty, and whether that is ticked.
+    is_empty_offered: bool = False
+    is_empty_meant: bool = False
 
     @property
     def key(self) -> str:
         """Its name in the form."""
         return ARGUMENT + self.name
+
+    @property
+    def empty_key(self) -> str:
+        """What the tick that it is meant to be empty is called in the form."""
+        return EMPTY + self.name
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether it must be given and may be given as nothing: no text, no lines."""
+        return self.is_required and self.kind in MAY_BE_EMPTY and not self.least_characters
 
     @property
     def html_id(self) -> str:
@@ -110,8 +127,17 @@ def fill(fields: Sequence[Field], kwargs: Mapping[str, Json]) -> tuple[Field, ..
     rest = {name: value for name, value in kwargs.items() if name not in named}
     given = {**kwargs, **({REST: rest} if rest else {})}
     return tuple(
-        replace(field, value=_shown(field, given[field.name])) if field.name in given else field
-        for field in fields
+        _filled(field, given[field.name]) if field.name in given else field for field in fields
+    )
+
+
+def _filled(field: Field, value: Json) -> Field:
+    is_empty = field.may_be_empty and value in ("", [])
+    return replace(
+        field,
+        value=_shown(field, value),
+        is_empty_offered=is_empty,
+        is_empty_meant=is_empty,
     )
 
 

@@ -194,6 +194,24 @@ def test_a_wrong_form_keeps_what_was_typed_and_says_what_is_wrong(
     assert service.publisher.rung == []
 
 
+def test_a_text_left_empty_is_told_beside_it_and_sent_once_that_is_meant(
+    service: Service, ada: Browser
+) -> None:
+    forgotten = ada.send("/ui/submit/process", "/ui/submit/process", **{"arg.data": ""})
+    page = Page(forgotten)
+
+    meant = ada.send(page, "/ui/submit/process", **{"arg.data": "", "empty.data": "on"})
+
+    assert forgotten.status_code == 422
+    assert 'id="field-data-problem">must be filled in</p>' in page.text
+    assert_labels(page, "forgotten")
+    assert meant.status_code == 303
+    task_id = TaskId(meant.headers["location"].rpartition("/")[2])
+    assert service.ledger.tasks.get(task_id).arguments.text == '[[], {"data": ""}]'
+    again = ada.get(f"/ui/submit/process?from={task_id}")
+    assert [each for each in again.all("input") if each.get("name") == "empty.data"] != []
+
+
 def test_an_option_out_of_bounds_is_told_beside_it(ada: Browser) -> None:
     response = ada.send(
         "/ui/submit/process", "/ui/submit/process", **{"arg.data": "x", "queue": "a b"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from celeriac.errors import FieldProblem
-from celeriac.web.dashboard.answers import arguments_from, refill, with_others
+from celeriac.web.dashboard.answers import FORGOTTEN, arguments_from, refill, with_others
 from celeriac.web.dashboard.forms import REST, Field, Kind, fields_of, fill
 
 Json = Any
@@ -159,18 +159,44 @@ def test_what_is_typed_becomes_an_argument(schema: Json, text: str, value: Json)
 
 
 @pytest.mark.parametrize(
-    ("schema", "value"),
+    ("schema", "text", "value"),
     [
-        ({"type": "string"}, ""),
-        ({"type": "array", "items": {"type": "string"}}, []),
+        ({"type": "string"}, "", FORGOTTEN),
+        ({"type": "string", "minLength": 3}, "", FORGOTTEN),
+        ({"type": "array", "items": {"type": "string"}}, " \n", FORGOTTEN),
+        # blanks are a text that somebody typed
+        ({"type": "string"}, " ", " "),
         # the schema says that it is missing
-        ({"type": "integer"}, "left out"),
+        ({"type": "integer"}, "", "left out"),
     ],
 )
-def test_what_must_be_given_may_be_empty_where_empty_is_something(
-    schema: Json, value: Json
+def test_what_must_be_given_is_not_left_empty_by_mistake(
+    schema: Json, text: str, value: Json
 ) -> None:
-    assert read(schema, "", required=["x"]) == value
+    assert read(schema, text, required=["x"]) == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [({"type": "string"}, ""), ({"type": "array", "items": {"type": "string"}}, [])],
+)
+def test_what_must_be_given_may_be_empty_where_that_is_meant(schema: Json, value: Json) -> None:
+    fields = fields_of(schema_of({"x": schema}, required=["x"]))
+    sent = {"arg.x": [""], "empty.x": ["on"]}
+
+    again = fill(fields, {"x": value})
+
+    assert arguments_from(fields, sent) == ({"x": value}, ())
+    assert [each.is_empty_meant for each in (*fields, *again)] == [False, True]
+    assert refill(fields, sent, [])[0].is_empty_meant
+    assert refill(fields, {"arg.x": [""]}, [])[0].is_empty_offered
+    assert not refill(fields, {"arg.x": ["a"]}, [])[0].is_empty_offered
+
+
+def test_empty_is_not_offered_where_it_never_fits() -> None:
+    schema = schema_of({"x": {"type": "string", "minLength": 1}}, required=["x"])
+
+    assert not refill(fields_of(schema), {"arg.x": [""]}, [])[0].is_empty_offered
 
 
 def test_arguments_without_a_name_in_the_schema_are_given_as_json() -> None:
