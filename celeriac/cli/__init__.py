@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _INTERRUPTED
     except NoArgsIsHelpError as error:
-        # Nothing went wrong: the help is what was wanted.
-        error.show()
-        return error.exit_code
+        # A group alone: nothing went wrong, the help is what was wanted.
+        sys.stdout.write(f"{error.message}\n")
+        return 0
     except click.UsageError as error:
         return _complain(complaint_about_misuse(reason_of(error), fix_of(error)))
     except click.ClickException as error:

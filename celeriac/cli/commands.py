@@ -10,7 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from celeriac import __version__
-from celeriac.core.nearest import did_you_mean, nearest
+from celeriac.cli.synonyms import meant_by
+from celeriac.core.nearest import did_you_mean
 
 # Set by the shell's script when it asks what to fill in.
 COMPLETION_VARIABLE = "_CELERIAC_COMPLETE"
@@ -48,7 +49,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.NoSuchCommand as error:
             # Its own question knows those commands alone that are imported already.
-            question = did_you_mean(nearest(error.command_name, self.list_commands(ctx)))
+            question = did_you_mean(meant_by(error.command_name, self.list_commands(ctx)))
             message = f"there is no command {error.command_name!r}"
             told = f"{message}; {question}" if question else message
             raise click.NoSuchCommand(error.command_name, told, ctx=ctx) from None

@@ -122,6 +122,44 @@ def test_a_command_that_was_misspelled_is_told_with_what_was_meant(
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (["tasks", "show", "t1"], "did you mean get?"),
+        (["tasks", "info", "t1"], "did you mean get?"),
+        (["tasks", "ls"], "did you mean list?"),
+        (["tasks", "rerun", "t1"], "did you mean retry?"),
+        (["user", "show"], "did you mean list?"),
+        (["key", "delete", "k1"], "did you mean revoke?"),
+        (["users"], "did you mean user?"),
+        (["enqueue", "x"], "did you mean submit?"),
+        # A slip of the finger, and a word that means nothing.
+        (["tasks", "lis"], "did you mean list?"),
+        (["tasks", "frobnicate"], ""),
+    ],
+)
+def test_another_programs_word_for_a_command_is_answered_with_ours(
+    arguments: list[str], question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(arguments)
+
+    why = capsys.readouterr().err.splitlines()[1]
+    assert code == 2
+    assert why.partition("; ")[2] == question
+
+
+@pytest.mark.parametrize("words", [[], ["user"], ["queues"], ["tasks"], ["key"]])
+def test_a_group_alone_shows_its_commands_and_is_no_error(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(words)
+    alone = capsys.readouterr()
+    main([*words, "--help"])
+
+    assert (code, alone.err) == (0, "")
+    assert alone.out == capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["user", "--help"], ["version"]])
 def test_help_imports_no_library_of_the_service(arguments: list[str]) -> None:
     program = (
