@@ -31,7 +31,7 @@ from celeriac.core.queue import Queue
 def list_queues(*, is_quiet: bool, as_json: bool, **options: str | None) -> None:
     """List every queue with what waits in it.
 
-    In a pipe the columns have tabs between them, and OLDEST is a number of seconds.
+    In a pipe the columns have tabs between them, and OLDEST is in seconds: 90s.
     """
     with client_of(options) as client:
         found = client.queues()

@@ -203,8 +203,8 @@ def age_text(age: timedelta) -> str:
 
 
 def seconds_text(age: timedelta) -> str:
-    """Return a duration for a program: seconds, to the millisecond, and nothing else."""
-    return f"{max(age.total_seconds(), 0.0):.3f}"
+    """Return a duration for a program: whole seconds, as `--since` and `--timeout` take them."""
+    return f"{max(age.total_seconds(), 0.0):.0f}s"
 
 
 def number_text(number: float) -> str:

@@ -152,7 +152,7 @@ def list_tasks(
 ) -> None:
     """List tasks, newest first.
 
-    In a pipe the columns have tabs between them, and AGE is a number of seconds; --json has the
+    In a pipe the columns have tabs between them, and AGE is in seconds: 278s; --json has the
     times themselves.
     """
     now = datetime.now(UTC)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.cli.durations import DURATION
 from celeriac.cli.key_texts import key_facts, key_state, key_table
 from celeriac.cli.render import (
     age_text,
@@ -56,7 +57,8 @@ def test_a_list_is_whole_and_with_tabs_for_a_program() -> None:
     assert heads == "ID\tTASK\tSTATE\tQUEUE\tATTEMPT\tAGE\tERROR"
     cells = row.split("\t")
     assert cells[:5] == ["t1", "process", "failed", "default", "1/3"]
-    assert float(cells[5]) == (NOW - NOON).total_seconds()
+    assert cells[5] == "90s"
+    assert DURATION.convert(cells[5], None, None) == NOW - NOON
     assert cells[6].endswith("x" * 99)
 
 
