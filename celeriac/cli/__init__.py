@@ -10,10 +10,14 @@ import os
 import sys
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celeriac.cli.complaints import Complaint, complaint_about, complaint_about_misuse
 from celeriac.up.report import printable
 from celeriac.wording import as_typed_here, command_word
+
+if TYPE_CHECKING:
+    import click
 
 _INTERRUPTED = 130
 _NO_COLOUR = "--no-color"
@@ -25,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from click.exceptions import NoArgsIsHelpError
 
     from celeriac.cli.commands import COMPLETION_VARIABLE, celeriac
-    from celeriac.cli.misuse import fix_of, reason_of
 
     open_what_is_closed()
     words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{error.message}\n")
         return 0
     except click.UsageError as error:
-        return _complain(complaint_about_misuse(reason_of(error), fix_of(error)))
+        return complain_of_misuse(error)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -58,6 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(complaint_about(error))
     # Click gives back the code of a command that ended by itself, and None of any other.
     return ending if isinstance(ending, int) else 0
+
+
+def complain_of_misuse(error: click.UsageError, *, fix: str = "") -> int:
+    """Tell of a command that cannot be done as it was typed, and return the exit code.
+
+    Args:
+        error: Why not.
+        fix: What helps; empty leaves it to the error.
+    """
+    from celeriac.cli.misuse import fix_of, reason_of
+
+    return _complain(complaint_about_misuse(reason_of(error), fix or fix_of(error)))
 
 
 def open_what_is_closed() -> None:

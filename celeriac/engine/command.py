@@ -24,18 +24,26 @@ def run_worker(
         app: A Celery app on the ledger.
         words: Options as after `celery -A APP worker`.
         when_ready: Called once it takes tasks.
+
+    Raises:
+        UsageError: The words make no sense to Celery.
     """
     # Its pool looks for garbage again, once it has started: most is imported on the way to there.
     gc.disable()
     from celery import signals
     from celery.bin.worker import worker
+    from click import Abort
 
     if when_ready is not None:
         signals.worker_ready.connect(lambda **_: when_ready(), weak=False)
 
     worker.params.extend(app.user_options.get("worker", ()))
+    name = as_typed_here("celeriac worker")
     try:
-        return _run(worker, words, name=as_typed_here("celeriac worker"), obj=_context(app))
+        # Left to itself, click tells in its own words of some that make no sense.
+        return _run(worker, words, name=name, obj=_context(app), standalone_mode=False)
+    except Abort:
+        return 1
     finally:
         gc.enable()
 
@@ -64,7 +72,7 @@ def _context(app: Any) -> Any:
 
 def _run(command: Any, words: Sequence[str], *, name: str, **facts: Any) -> int:
     try:
-        command.main(args=list(words), prog_name=name, **facts)
+        ending = command.main(args=list(words), prog_name=name, **facts)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
-    raise AssertionError("click ends by itself")
+    return ending if isinstance(ending, int) else 0

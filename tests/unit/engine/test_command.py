@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click import UsageError
 
 from celeriac.engine.command import run_flower, run_worker
 from tests.engines import open_app
@@ -46,12 +47,26 @@ def test_flower_takes_its_own_options_alone(
     assert "Web based tool" in capsys.readouterr().out
 
 
-def test_an_option_that_is_none_ends_with_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with open_app(tmp_path) as app:
-        code = run_worker(app, ["--no-such-option"])
+def test_an_option_that_is_none_is_refused(tmp_path: Path) -> None:
+    with open_app(tmp_path) as app, pytest.raises(UsageError, match="--no-such-option"):
+        run_worker(app, ["--no-such-option"])
 
-    assert code == 2
-    assert "--no-such-option" in capsys.readouterr().err
     assert gc.isenabled()
+
+
+def test_a_worker_told_an_option_that_is_none_says_so_as_all_commands_do(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "celeriac", "worker", "--autoscal", "3,1"],
+        cwd=PROJECT,
+        env=clean_environment({"CELERIAC_DATA_DIR": str(tmp_path)}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "error: not done",
+        "  why   there is no option '--autoscal'; did you mean --autoscale?",
+        "  fix   python run.py worker -- --help says what Celery takes",
+    ]
