@@ -19,6 +19,7 @@ from celeriac.cli.init import TASKS
 from tests.acceptance.clones import make_clone, package_cache
 from tests.acceptance.machine import UpProcess
 from tests.papers import block_with, blocks, dialogues, read
+from tests.servers.ports import free_port
 from tests.servers.processes import clean_environment, wait_until
 
 README = read("README.md")
@@ -160,7 +161,10 @@ def test_a_wrong_password_is_told_where_the_token_is_asked_for(reader: Reader) -
     ask = re.split(r"\n\n", block_with(README, "sh", "TOKEN="))[0]
 
     typed = reader.type(ask.replace("YOUR-PASSWORD", "not-my-password"))
+    away = reader.type(ask.replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}"))
 
+    assert (typed.returncode, away.returncode) == (1, 1)
+    assert re.fullmatch(r"curl: .*\n", away.stderr)
     assert "password" in typed.stderr
     assert typed.stdout == ""
     assert "Traceback" not in typed.stderr
