@@ -49,6 +49,8 @@ class Publisher:
         self._producer: Any = None
         self._is_redis = is_redis(app)
         self._ringing: Ringing | None = None
+        # Queues that were declared over this connection.
+        self._declared: set[str] = set()
         self._away_until = 0.0
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
@@ -118,8 +120,11 @@ class Publisher:
         channel = self._connection.default_channel
         if self._ringing is None:
             self._ringing = Ringing(channel, origin=self._origin)
-        for queue in {doorbell.queue for doorbell in doorbells}:
+            self._declared = set()
+        # Kombu would remember it too, but makes three copies of a queue to find that it does.
+        for queue in {doorbell.queue for doorbell in doorbells} - self._declared:
             maybe_declare(self._app.amqp.queues[queue], channel)
+            self._declared.add(queue)
         self._ringing.ring(
             [
                 (

@@ -38,6 +38,9 @@ class Ringing:
 
     def __init__(self, channel: Any, *, origin: str) -> None:
         self._channel = channel
+        # Kept: kombu makes a new one for each message, which takes longer than to write it.
+        with channel.conn_or_acquire() as client:
+            self._client = client
         self._origin = origin
         self._nonce = secrets.token_hex(8)
         self._numbers = itertools.count()
@@ -59,16 +62,15 @@ class Ringing:
             for key, texts in lists.items()
             for start in range(0, len(texts), _MOST_AT_ONCE)
         ]
-        with self._channel.conn_or_acquire() as client:
-            if len(commands) == 1:
-                # To make a pipeline takes longer than to write thirty messages.
-                ((key, texts),) = commands
-                client.lpush(key, *texts)
-                return
-            pipeline = client.pipeline(transaction=False)
-            for key, texts in commands:
-                pipeline.lpush(key, *texts)
-            pipeline.execute()
+        if len(commands) == 1:
+            # To make a pipeline takes longer than to write thirty messages.
+            ((key, texts),) = commands
+            self._client.lpush(key, *texts)
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for key, texts in commands:
+            pipeline.lpush(key, *texts)
+        pipeline.execute()
 
     def _prepare(self, bell: Bell) -> tuple[str, list[list[str]]]:
         channel = self._channel
