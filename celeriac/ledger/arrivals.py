@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
 
 from sqlalchemy import Connection, select
 
+from celeriac.core.file_reference import MARK
 from celeriac.core.moments import to_micros
 from celeriac.core.outcome import NewChord
 from celeriac.core.state import TaskState
@@ -28,6 +29,7 @@ from celeriac.ledger.insertion import Insertion
 from celeriac.ledger.records import doorbell_of, row_from_new_task
 from celeriac.ledger.statement import Batch, Statement
 from celeriac.ledger.tables import tasks
+from celeriac.ledger.transaction import Shape
 
 # What a twin does not take from the task that it is like.
 _TWINS_OWN = frozenset({"id", "arguments", "root_id"})
@@ -153,16 +155,7 @@ class Arrivals:
 
     def hold_files(self, connection: Connection, tasks: Iterable[NewTask | Twin]) -> None:
         """Have tasks hold on to the files that they were given."""
-        # Links and the rest of a chain stand in the headers with their arguments.
-        texts = (
-            (task.id, text)
-            for task in tasks
-            for text in (
-                task.arguments.text,
-                task.like.headers if isinstance(task, Twin) else task.headers,
-            )
-        )
-        self.files.hold(connection, texts)
+        self.files.hold(connection, _texts_of(tasks))
 
     def put_chords(self, connection: Connection, new: Sequence[NewChord], now: int) -> None:
         """Insert chords; one whose id is known is left alone."""
@@ -184,6 +177,8 @@ class Arrivals:
         """Insert the rows whose id is not known yet, and return these ids."""
         if self._dialect == "postgresql":
             return {row[0] for row in self._insert.rows(connection, rows)}
+        if len(rows) == 1:
+            return {str(row["id"]) for row in rows if self._insert.count(connection, rows)}
         # Nobody can insert between the two: SQLite has one writer, and this is it.
         ids = words(self._dialect, [str(row["id"]) for row in rows])
         known = {row[0] for row in self._taken.rows(connection, ids=ids)}
@@ -191,6 +186,24 @@ class Arrivals:
         if fresh:
             self._insert.count(connection, fresh)
         return {str(row["id"]) for row in fresh}
+
+
+def shape_of(new: Sequence[NewTask | Twin]) -> Shape:
+    """Return what is known of the statements that put tasks in, and no chords with them."""
+    if len(new) != 1:
+        return Shape.BY_ID
+    # A lone task is inserted, or found there and woken. Files are held by one more statement.
+    speaks_of_files = any(MARK in text for _, text in _texts_of(new) if text is not None)
+    return Shape.BY_ID if speaks_of_files else Shape.ALONE
+
+
+def _texts_of(new: Iterable[NewTask | Twin]) -> Iterator[tuple[str, str | None]]:
+    """Give every text of a task that may speak of files, with the task's id."""
+    # Links and the rest of a chain stand in the headers with their arguments.
+    for task in new:
+        headers = task.like.headers if isinstance(task, Twin) else task.headers
+        yield task.id, task.arguments.text
+        yield task.id, headers
 
 
 def _one_of_each_id(new: Iterable[NewTask]) -> tuple[list[NewTask], list[NewTask]]:

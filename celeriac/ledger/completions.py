@@ -69,20 +69,20 @@ class Completions:
         settled: Settled,
     ) -> None:
         """Write outcomes with all that follows from them, as far as their leases are held."""
-        rest = self._finish_plain(connection, outcomes, settled)
+        rest = self.finish(connection, outcomes, settled)
         if rest:
             self._complete_held(connection, rest, timing, settled)
 
     # ---- what completes and has no consequences
 
-    def _finish_plain(
+    def finish(
         self, connection: Connection, outcomes: Sequence[Outcome], settled: Settled
     ) -> Sequence[Outcome]:
-        """Finish what can be finished in one statement; return what is still to be written."""
+        """Finish what can be finished, in one statement; return what is still to be written."""
         plain: list[Outcome] = []
         rest: list[Outcome] = []
         for outcome in outcomes:
-            (plain if _is_plain(outcome) else rest).append(outcome)
+            (plain if is_plain(outcome) else rest).append(outcome)
         if not plain or len({outcome.task_id for outcome in outcomes}) < len(outcomes):
             # The first outcome of a lease counts, of whatever kind it is.
             return outcomes
@@ -167,7 +167,8 @@ _COMPLETED = Ending.COMPLETED.value
 _id_of = attrgetter("task_id")
 
 
-def _is_plain(outcome: Outcome) -> bool:
+def is_plain(outcome: Outcome) -> bool:
+    """Return whether nothing follows from an outcome but its task's end, if it is no part."""
     return (
         outcome.ending is Ending.COMPLETED
         and not outcome.continuations

@@ -16,10 +16,10 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
 from celeriac.ledger.engines import make_engine, read_url
-from celeriac.ledger.file_writer import FileWriter
+from celeriac.ledger.file_access import FileAccess
 from celeriac.ledger.line import LineTooLongError
-from celeriac.ledger.server_writer import ServerWriter
-from celeriac.ledger.transaction import Act, Doubt, T, Writer
+from celeriac.ledger.server_access import ServerAccess
+from celeriac.ledger.transaction import Access, Act, Doubt, Shape, T
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,7 @@ class Database:
         self.dialect = self.url.get_backend_name()
         # The file of a SQLite database; None for a server.
         self.file = Path(self.url.database or "") if self.dialect == "sqlite" else None
-        self._file_writer = None if self.file is None else FileWriter(self.file)
-        self._writer: Writer = self._file_writer or ServerWriter()
+        self._access: Access = ServerAccess() if self.file is None else FileAccess(self.file)
         self._engine = make_engine(self.url)
         _alive.add(self)
 
@@ -56,41 +55,39 @@ class Database:
         """The engine, for statements to be compiled and run by."""
         return self._engine
 
-    def read(self, act: Callable[[Connection], T]) -> T:
+    def read(self, act: Act[T], *, shape: Shape = Shape.ANY) -> T:
         """Run something that only reads, each statement for itself.
+
+        Args:
+            act: What is run.
+            shape: What is known of its statements.
 
         Raises:
             LedgerUnavailableError: The database did not answer.
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
-                if self._file_writer is not None:
-                    self._file_writer.check()
-                with self._engine.connect() as connection:
-                    return act(connection)
+                return self._access.read(self._engine, act, shape=shape)
             except (SQLAlchemyError, OSError) as error:
                 if not (left and _is_worth_another_try(error)):
                     raise self._unavailable(error) from error
         raise AssertionError("the last try returns or raises")
 
-    def write(self, act: Act[T], *, finds_by_id: bool = False) -> T:
+    def write(self, act: Act[T], *, shape: Shape = Shape.ANY) -> T:
         """Run something in one transaction, again if it could not have been committed.
 
         Args:
             act: What is run.
-            finds_by_id: Whether all its statements find rows by their ids: PostgreSQL may plan them
-                at their first run only.
+            shape: What is known of its statements.
 
         Raises:
             CommitInDoubtError: The answer to the COMMIT was lost.
             LedgerUnavailableError: The database did not answer; nothing was written.
             RefusedRowError: A row breaks a rule of the tables; nothing was written.
         """
-        return self._write(
-            lambda doubt: self._writer.write(self._engine, act, doubt, finds_by_id=finds_by_id)
-        )
+        return self._write(lambda doubt: self._access.write(self._engine, act, doubt, shape=shape))
 
-    def write_ahead(self, act: Act[T], seen: Callable[[T], None]) -> T:
+    def write_ahead(self, act: Act[T], seen: Callable[[T], None], *, shape: Shape = Shape.ANY) -> T:
         """Run something in one transaction that others see before it is on the disk.
 
         A power cut may take it back although others have seen it. So it is for what promises
@@ -99,6 +96,7 @@ class Database:
         Args:
             act: What is run.
             seen: Called once when others see what was written.
+            shape: What is known of its statements.
 
         Raises:
             CommitInDoubtError: As `write`; or the disk did not take what others see.
@@ -106,11 +104,11 @@ class Database:
             RefusedRowError: As `write`.
         """
         return self._write(
-            lambda doubt: self._writer.write_ahead(self._engine, act, doubt, seen=seen)
+            lambda doubt: self._access.write_ahead(self._engine, act, doubt, shape=shape, seen=seen)
         )
 
     def write_passing(
-        self, act: Act[T], is_promise: Callable[[T], bool], *, finds_by_id: bool = False
+        self, act: Act[T], is_promise: Callable[[T], bool], *, shape: Shape = Shape.ANY
     ) -> T:
         """Run something in one transaction that means nothing to anybody after a power cut.
 
@@ -118,7 +116,7 @@ class Database:
             act: What is run.
             is_promise: Tells of what was written whether it must be on the disk all the same. If
                 not, it is there by the next write that waits for the disk.
-            finds_by_id: As for `write`.
+            shape: What is known of its statements.
 
         Raises:
             CommitInDoubtError: As `write_ahead`.
@@ -126,8 +124,8 @@ class Database:
             RefusedRowError: As `write`.
         """
         return self._write(
-            lambda doubt: self._writer.write_passing(
-                self._engine, act, doubt, is_promise=is_promise, finds_by_id=finds_by_id
+            lambda doubt: self._access.write_passing(
+                self._engine, act, doubt, shape=shape, is_promise=is_promise
             )
         )
 
@@ -174,8 +172,7 @@ class Database:
         Raises:
             LedgerUnavailableError: There can be no such file.
         """
-        if self._file_writer is not None:
-            self._file_writer.open()
+        self._access.open()
 
     def forget(self) -> None:
         """Start afresh in a forked child, leaving the parent's connections untouched.
@@ -184,15 +181,13 @@ class Database:
         PostgreSQL's would end its sessions; so they are kept for as long as the process lives.
         """
         _immortalise(self._engine)
-        if self._file_writer is not None:
-            self._file_writer.forget()
+        self._access.forget()
         self._engine = make_engine(self.url)
 
     def close(self) -> None:
         """Close every connection; a later call opens new ones."""
         self._engine.dispose()
-        if self._file_writer is not None:
-            self._file_writer.close()
+        self._access.close()
 
     def _unavailable(self, error: BaseException) -> LedgerUnavailableError:
         # A server's name stands in what its driver says; SQLite names no file.

@@ -10,6 +10,7 @@ from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import insert_into
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import leases
+from celeriac.ledger.transaction import Shape
 
 
 class LeaseView(NamedTuple):
@@ -86,6 +87,7 @@ class Leadership:
         count = self._database.write_passing(
             lambda connection: self._keep.count(connection, lease=name, by=holder),
             lambda _: False,
+            shape=Shape.ALONE,
         )
         return bool(count)
 

@@ -17,13 +17,14 @@ from celeriac.core.task import TaskError, TaskId
 from celeriac.errors import CommitInDoubtError, LedgerUnavailableError
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.claims import Claims, Wish
-from celeriac.ledger.completions import Completions
+from celeriac.ledger.completions import Completions, is_plain
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.exchange import Exchange, Settled
 from celeriac.ledger.incoming import is_sound
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks
+from celeriac.ledger.transaction import Shape
 from celeriac.ledger.workers import Workers
 
 logger = logging.getLogger(__name__)
@@ -158,11 +159,11 @@ class Leases(Workers):
                 return self._database.write_passing(
                     lambda connection: self._step(connection, outcomes, wish),
                     lambda settled: settled.is_any_at_most_once,
-                    finds_by_id=True,
+                    shape=Shape.ALONE,
                 )
-            return self._database.write(
-                lambda connection: self._step(connection, outcomes, wish), finds_by_id=True
-            )
+            if not wish.tokens and all(map(is_plain, outcomes)):
+                return self._finish(outcomes, wish)
+            return self._complete(outcomes, wish)
         except RefusedRowError as error:
             if not outcomes:
                 raise LedgerUnavailableError(f"a claim was refused: {error.reason}") from error
@@ -174,18 +175,30 @@ class Leases(Workers):
         settled.add(self._settle(outcomes[middle:], wish))
         return settled
 
+    def _finish(self, outcomes: Sequence[Outcome], wish: Wish) -> Settled:
+        """Write outcomes of which nothing follows; those of which something does, after them."""
+
+        def act(connection: Connection) -> tuple[Settled, Sequence[Outcome]]:
+            settled = Settled()
+            return settled, self._completions.finish(connection, outcomes, settled)
+
+        settled, rest = self._database.write(act, shape=Shape.ALONE)
+        if rest:
+            settled.add(self._complete(rest, wish))
+        return settled
+
+    def _complete(self, outcomes: Sequence[Outcome], wish: Wish) -> Settled:
+        return self._database.write(
+            lambda connection: self._step(connection, outcomes, wish), shape=Shape.BY_ID
+        )
+
     def _settle_as_failure(self, outcome: Outcome, wish: Wish, refusal: RefusedRowError) -> Settled:
         logger.error(
             "the end of a task cannot be recorded as it is; it is recorded as a failure",
             extra={"task_id": outcome.task_id, "reason": refusal.reason},
         )
-        failure = _failure_instead_of(outcome)
-
-        def act(connection: Connection) -> Settled:
-            return self._step(connection, [failure], wish)
-
         try:
-            return self._database.write(act, finds_by_id=True)
+            return self._complete([_failure_instead_of(outcome)], wish)
         except RefusedRowError as error:
             raise LedgerUnavailableError(
                 f"not even a failure was recorded: {error.reason}"

@@ -36,6 +36,7 @@ from celeriac.ledger.records import (
 )
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, chords, tasks
+from celeriac.ledger.transaction import Shape
 
 _UNFINISHED = tuple(state.value for state in TaskState if state not in FINAL_STATES)
 
@@ -69,7 +70,9 @@ class TaskReads:
         """
         if not is_sound(task_id):
             return None
-        row = self._database.read(lambda connection: self._find.first(connection, id=task_id))
+        row = self._database.read(
+            lambda connection: self._find.first(connection, id=task_id), shape=Shape.BY_ID
+        )
         return None if row is None else task_from_row(row)
 
     def get(self, task_id: str) -> Task:
@@ -90,7 +93,9 @@ class TaskReads:
         if not sound:
             return {}
         given = words(self._database.dialect, sound)
-        rows = self._database.read(lambda connection: self._find_many.rows(connection, ids=given))
+        rows = self._database.read(
+            lambda connection: self._find_many.rows(connection, ids=given), shape=Shape.BY_ID
+        )
         return {task.id: task for task in map(task_from_row, rows)}
 
     def queued_doorbells(self, ids: Sequence[TaskId]) -> list[Doorbell]:

@@ -13,6 +13,7 @@ from celeriac.core.acceptance import (
     Submission,
     TaskOutcome,
     Together,
+    WantedTask,
     task_as_accepted,
 )
 from celeriac.core.moments import to_micros
@@ -24,13 +25,14 @@ from celeriac.errors import (
     TaskIdTakenError,
 )
 from celeriac.ledger.acceptance import Acceptance, Group, Put, Refusal, reserved
-from celeriac.ledger.arrivals import Arrivals, Timing
+from celeriac.ledger.arrivals import Arrivals, Timing, shape_of
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.incoming import among, words
 from celeriac.ledger.records import TASK_COLUMNS, task_from_row
 from celeriac.ledger.reservations import Reservations
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks
+from celeriac.ledger.transaction import Shape
 
 
 class _RefusedGroupError(Exception):
@@ -99,11 +101,11 @@ class Submissions:
 
         put_groups = self._put_together
         try:
-            return self._database.write_ahead(act, seen)
+            return self._database.write_ahead(act, seen, shape=_shape_of(submissions))
         except (RefusedRowError, _RefusedGroupError):
             # Nothing was written. Once more, and this time it is found out which of them it is.
             put_groups = self._put_each_group
-            return self._database.write_ahead(act, seen)
+            return self._database.write_ahead(act, seen, shape=Shape.BY_ID)
 
     def forget_reservations(self, limit: int = 5000) -> int:
         """Give up reservations whose time is over, at most so many; return how many there were."""
@@ -213,6 +215,19 @@ class Submissions:
         rows = self._known.rows(connection, ids=ids)
         there = {found.id: found for found in map(task_from_row, rows)}
         return {id(task): _same_or_taken(task, there.get(task.id)) for task in again}
+
+
+def _shape_of(submissions: Sequence[Submission]) -> Shape:
+    """Return what is known of the statements that accept submissions, if none is refused."""
+    if len(submissions) != 1 or next(reserved(submissions), None) is not None:
+        return Shape.BY_ID
+    return shape_of(
+        [
+            each.task if isinstance(each, WantedTask) else each
+            for each in submissions[0].tasks
+            if not isinstance(each, CeleriacError)
+        ]
+    )
 
 
 def _same_or_taken(task: NewTask, there: Task | None) -> TaskOutcome:

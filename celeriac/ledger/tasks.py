@@ -16,13 +16,14 @@ from celeriac.errors import (
     TaskIdTakenError,
     TaskNotFoundError,
 )
-from celeriac.ledger.arrivals import Arrivals, Timing
+from celeriac.ledger.arrivals import Arrivals, Timing, shape_of
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
 from celeriac.ledger.incoming import TEXT, among, by_id, encode, incoming, is_sound, matched, words
 from celeriac.ledger.reads import TaskReads
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks
+from celeriac.ledger.transaction import Shape
 from celeriac.ledger.verdicts import Finish, Held
 
 
@@ -95,7 +96,8 @@ class Tasks(TaskReads):
             ]
 
         try:
-            return self._database.write_ahead(act, seen)
+            shape = Shape.BY_ID if chords else shape_of(tasks)
+            return self._database.write_ahead(act, seen, shape=shape)
         except RefusedRowError as error:
             raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
 
@@ -159,7 +161,8 @@ class Tasks(TaskReads):
             return
         try:
             self._database.write(
-                lambda connection: self._mark.count(connection, id=task_id, progress=progress)
+                lambda connection: self._mark.count(connection, id=task_id, progress=progress),
+                shape=Shape.ALONE,
             )
         except RefusedRowError as error:
             raise InvalidOptionError("state", f"cannot be kept: {error.reason}") from error
@@ -169,7 +172,8 @@ class Tasks(TaskReads):
             text = encode(rows)
             ids = words(self._database.dialect, [row["id"] for row in rows])
             self._database.write(
-                lambda connection: self._progress.count(connection, rows=text, ids=ids)
+                lambda connection: self._progress.count(connection, rows=text, ids=ids),
+                shape=Shape.ALONE,
             )
         except (RefusedRowError, ValueError):
             # What a task tells that cannot be kept is not told; it does not silence the others.

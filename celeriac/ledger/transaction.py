@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from enum import Enum
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -28,14 +29,27 @@ class Doubt:
         self.is_commit_sent = False
 
 
-class Writer(Protocol):
-    """How one kind of database is written to; each call is one try, with a new `Doubt`."""
+class Shape(Enum):
+    """What is known of an act's statements before they run."""
 
-    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, finds_by_id: bool = False) -> T:
+    ANY = "any"
+    # All of them find their rows by ids: PostgreSQL may plan them at their first run only.
+    BY_ID = "by id"
+    # And one of them writes all that the act writes: to PostgreSQL it is a transaction by itself.
+    ALONE = "alone"
+
+
+class Access(Protocol):
+    """How one kind of database is used; each call is one try, with a new `Doubt` if it writes."""
+
+    def read(self, engine: Engine, act: Act[T], *, shape: Shape) -> T:
+        """Read, each statement for itself."""
+
+    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
         """Write what is on the disk before anybody sees it."""
 
     def write_ahead(
-        self, engine: Engine, act: Act[T], doubt: Doubt, *, seen: Callable[[T], None]
+        self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape, seen: Callable[[T], None]
     ) -> T:
         """Write what others see before it is on the disk."""
 
@@ -45,10 +59,19 @@ class Writer(Protocol):
         act: Act[T],
         doubt: Doubt,
         *,
+        shape: Shape,
         is_promise: Callable[[T], bool],
-        finds_by_id: bool = False,
     ) -> T:
         """Write what need not be on the disk unless it turns out to be a promise."""
+
+    def open(self) -> None:
+        """Make what is missing before the first use."""
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, whose parent may be in the middle of something."""
+
+    def close(self) -> None:
+        """Let go of everything; a later call opens it again."""
 
 
 def transact(

@@ -18,6 +18,7 @@ from celeriac.ledger.incoming import insert_into
 from celeriac.ledger.repertoires import Repertoires
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks, workers
+from celeriac.ledger.transaction import Shape
 from celeriac.ledger.verdicts import Held, judge_lost
 
 
@@ -96,6 +97,7 @@ class Workers:
         count = self._database.write_passing(
             lambda connection: self._beat.count(connection, worker=worker_id, now=now),
             lambda _: False,
+            shape=Shape.ALONE,
         )
         return bool(count)
 

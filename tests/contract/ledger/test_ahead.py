@@ -15,8 +15,9 @@ from celeriac.core.outcome import Ending
 from celeriac.core.task import Doorbell
 from celeriac.errors import CommitInDoubtError
 from celeriac.ledger import ahead as ahead_module
+from celeriac.ledger.claims import Claims
+from celeriac.ledger.completions import Completions
 from celeriac.ledger.database import Database
-from celeriac.ledger.leases import Leases
 from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import Desk, new
 from tests.contract.ledger.test_accepting import many, one
@@ -135,13 +136,21 @@ def test_an_end_is_on_the_disk_before_anybody_sees_it(
     desk.put(new("a"), new("b"))
     held = desk.claim_one("a")
     modes: list[int] = []
-    step = Leases._step
+    claim, finish = Claims.claim, Completions.finish
 
-    def look(leases: Leases, connection: Connection, *given: Any) -> Any:
+    def note(connection: Connection) -> None:
         modes.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
-        return step(leases, connection, *given)
 
-    monkeypatch.setattr(Leases, "_step", look)
+    def claim_and_note(claims: Claims, connection: Connection, *given: Any) -> Any:
+        note(connection)
+        return claim(claims, connection, *given)
+
+    def finish_and_note(completions: Completions, connection: Connection, *given: Any) -> Any:
+        note(connection)
+        return finish(completions, connection, *given)
+
+    monkeypatch.setattr(Claims, "claim", claim_and_note)
+    monkeypatch.setattr(Completions, "finish", finish_and_note)
     desk.exchange(wanted=["b"])
     desk.end(held, Ending.COMPLETED, result="3")
 
@@ -162,7 +171,7 @@ def test_the_next_write_on_the_connection_waits_for_the_disk_again(
 def test_where_it_is_not_possible_a_commit_is_on_the_disk_when_it_is_seen(
     ledger: Ledger, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("celeriac.ledger.file_writer.IS_POSSIBLE", False)
+    monkeypatch.setattr("celeriac.ledger.file_access.IS_POSSIBLE", False)
 
     ledger.submissions.accept([one("a")], lambda _: disk.happened.append("seen"))
 

@@ -20,10 +20,11 @@ from sqlalchemy import Connection
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.errors import LedgerUnavailableError
-from celeriac.ledger import file_writer
+from celeriac.ledger import file_access
 from celeriac.ledger.line import LineTooLongError, WritersLine
 from celeriac.ledger.open import Ledger, open_ledger
 from celeriac.ledger.statement import Statement
+from celeriac.ledger.transaction import Shape
 from tests.contract.ledger.desk import Desk, new
 from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PROJECT, clean_environment
@@ -192,7 +193,7 @@ def test_two_that_meet_in_a_deadlock_both_get_through(
 def test_a_writer_that_nobody_lets_write_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_writer, "TURN_SECONDS", 0.2)
+    monkeypatch.setattr(file_access, "TURN_SECONDS", 0.2)
     path = tmp_path / "ledger.db"
     ledger = open_ledger(f"sqlite:///{path}")
     # Somebody who knows nothing of our line.
@@ -285,7 +286,7 @@ def test_claims_and_completions_are_planned_once_and_by_an_index(
         anew = connection.exec_driver_sql(f"{planned_anew} 'WITH due AS%%UPDATE tasks%%'").scalar()
         return anew, [explain(connection, each) for each in statements]
 
-    planned_anew, plans = ledger._database.write(look, finds_by_id=True)
+    planned_anew, plans = ledger._database.write(look, shape=Shape.BY_ID)
 
     assert planned_anew == 0
     for plan in plans:
@@ -309,7 +310,7 @@ def test_what_comes_in_is_found_by_an_index_whatever_the_plan_was_made_for(ledge
             each._compile()
         return {explain(connection, each): index for each, index in statements.items()}
 
-    for plan, index in ledger._database.write(look, finds_by_id=True).items():
+    for plan, index in ledger._database.write(look, shape=Shape.BY_ID).items():
         assert index in plan
         assert "Seq Scan" not in plan
 

@@ -1,4 +1,4 @@
-"""Writing to a SQLite file: one writer at a time on its machine, in a line."""
+"""A SQLite file: anybody reads; one at a time on its machine writes, in a line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from celeriac.errors import LedgerUnavailableError
 from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_file
 from celeriac.ledger.line import WritersLine
-from celeriac.ledger.transaction import Act, Doubt, T, transact
+from celeriac.ledger.transaction import Act, Doubt, Shape, T, transact
 
 _BEGIN = "BEGIN IMMEDIATE"
 
 
-class FileWriter:
-    """Writes to a file whose users all live on its machine, and end with it."""
+class FileAccess:
+    """A file whose users all live on its machine, and end with it.
+
+    SQLite plans a statement once whatever its shape.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,18 +33,21 @@ class FileWriter:
         # Which file the path named when it was opened; None before that.
         self._identity: tuple[int, int] | None = None
 
-    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, finds_by_id: bool = False) -> T:
-        """Run something in a transaction that is on the disk before anybody sees it.
+    def read(self, engine: Engine, act: Act[T], *, shape: Shape) -> T:
+        """Run something that only reads, each statement for itself."""
+        self._check()
+        with engine.connect() as connection:
+            return act(connection)
 
-        SQLite plans a statement once in any case.
-        """
+    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
+        """Run something in a transaction that is on the disk before anybody sees it."""
         with self._turn():
-            self.check()
+            self._check()
             with engine.connect() as connection:
                 return transact(connection, act, doubt, begin=_BEGIN)
 
     def write_ahead(
-        self, engine: Engine, act: Act[T], doubt: Doubt, *, seen: Callable[[T], None]
+        self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape, seen: Callable[[T], None]
     ) -> T:
         """Run something in a transaction that others see before it is on the disk."""
 
@@ -49,7 +55,7 @@ class FileWriter:
             seen(value)
             return True
 
-        return self.write_passing(engine, act, doubt, is_promise=tell)
+        return self.write_passing(engine, act, doubt, shape=shape, is_promise=tell)
 
     def write_passing(
         self,
@@ -57,20 +63,20 @@ class FileWriter:
         act: Act[T],
         doubt: Doubt,
         *,
+        shape: Shape,
         is_promise: Callable[[T], bool],
-        finds_by_id: bool = False,
     ) -> T:
         """Run something in a transaction that is on the disk by the next one that waits for it.
 
         Unless it is found to be a promise when others see it: then this waits.
         """
         if not IS_POSSIBLE:
-            value = self.write(engine, act, doubt)
+            value = self.write(engine, act, doubt, shape=shape)
             is_promise(value)
             return value
         with Ahead(self._name) as ahead:
             with self._turn():
-                self.check()
+                self._check()
                 with engine.connect() as connection, ahead.prepared(connection):
                     value = transact(connection, ahead.opening(act), doubt, begin=_BEGIN)
             # The turn is another one's by now.
@@ -78,7 +84,25 @@ class FileWriter:
                 ahead.sync()
             return value
 
-    def check(self) -> None:
+    def open(self) -> None:
+        """Make the file if it is not there, for nobody else's eyes.
+
+        Raises:
+            LedgerUnavailableError: There can be no such file.
+        """
+        self._opened()
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, whose parent may be in the middle of something."""
+        self._line_lock = threading.Lock()
+        self._leave_line()
+
+    def close(self) -> None:
+        """Let go of the file; a later call opens it, or what stands in its place by then."""
+        self._leave_line()
+        self._identity = None
+
+    def _check(self) -> None:
         """Refuse a path that names another file than the open one, or none.
 
         What is written to a file that was removed is lost when the last process closes it.
@@ -89,12 +113,8 @@ class FileWriter:
             f"{self._path}: it was removed or replaced while it was in use"
         )
 
-    def open(self) -> WritersLine:
-        """Return the line in which this machine's writers of the file stand; make what is missing.
-
-        Raises:
-            LedgerUnavailableError: There can be no such file.
-        """
+    def _opened(self) -> WritersLine:
+        """Return the line of this machine's writers of the file; make what is missing."""
         with self._line_lock:
             if self._line is None:
                 try:
@@ -107,20 +127,10 @@ class FileWriter:
                     raise LedgerUnavailableError(f"{self._path}: {error.strerror}") from error
             return self._line
 
-    def forget(self) -> None:
-        """Start afresh in a forked child, whose parent may be in the middle of something."""
-        self._line_lock = threading.Lock()
-        self._leave_line()
-
-    def close(self) -> None:
-        """Let go of the file; a later call opens it, or what stands in its place by then."""
-        self._leave_line()
-        self._identity = None
-
     def _leave_line(self) -> None:
         if self._line is not None:
             self._line.close()
             self._line = None
 
     def _turn(self) -> AbstractContextManager[None]:
-        return self.open().turn(timeout_seconds=TURN_SECONDS)
+        return self._opened().turn(timeout_seconds=TURN_SECONDS)
