@@ -77,10 +77,10 @@ class Parking:
         self._place = (facts.get("host"), facts.get("port"), facts.get("path"), facts.get("db"))
         mine.parkings[self.key] = (self._place, is_used)
 
-    @property
-    def next_tag(self) -> str:
-        """The tag of what the next `take` parks first, which is the message that was popped."""
-        return f"{self._tag}{self._number}"
+    def reserve(self) -> str:
+        """Return the tag for a message that is delivered first and parked by `park`, if at all."""
+        self._number += 1
+        return f"{self._tag}{self._number - 1}"
 
     def give_back_lost(self) -> None:
         """Give back what other channels of this process lost with their connections."""
@@ -109,21 +109,37 @@ class Parking:
         """
         first = self._number
         self._number += most + 1
-        key, body = popped or ("", b"")
-        found = self._fetch(
-            keys=[self.key, self._registry, *(self._prefix + each for each in lists)],
-            args=[
-                *(most, queues, self._tag, first),
-                *(self._prefix + key if key else "", body, self._owner),
-                # One text: the client would make each of many ready to be sent.
-                " ".join(acknowledged),
-            ],
-        )
+        names = [self._prefix + each for each in lists]
+        found = self._call(names, first, (most, queues), popped or ("", b""), acknowledged)
         numbers = itertools.count(first)
         return [
             Taken(f"{self._tag}{next(numbers)}", name, body)
             for name, body in _cut(found, self._prefix)
         ]
+
+    def park(self, taken: Taken, *, acknowledged: Sequence[str] = ()) -> None:
+        """Park a message whose tag was reserved, and acknowledge others."""
+        number = int(taken.tag.removeprefix(self._tag))
+        self._call((), number, (0, 1), (taken.list, taken.body), acknowledged)
+
+    def _call(
+        self,
+        names: Sequence[str],
+        first: int,
+        room: tuple[int, int],
+        popped: tuple[str, bytes],
+        acknowledged: Sequence[str],
+    ) -> Any:
+        name, body = popped
+        return self._fetch(
+            keys=[self.key, self._registry, *names],
+            args=[
+                *(*room, self._tag, first),
+                *(self._prefix + name if name else "", body, self._owner),
+                # One text: the client would make each of many ready to be sent.
+                " ".join(acknowledged),
+            ],
+        )
 
     def take_foreign(
         self, lists: Sequence[str], *, most: int, offset: int

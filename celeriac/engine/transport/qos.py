@@ -18,9 +18,8 @@ class ParkingQoS(kombu_redis.QoS):
         super().__init__(*args, **kwargs)
         # Filled by whatever thread is done with a message.
         self._done: deque[str] = deque()
-        # The tag of what is delivered and not parked yet, and of what shall go back when it is.
+        # The tag of what is delivered and not parked yet.
         self.unparked = ""
-        self._to_go_back = ""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Take note of a delivered message; it is parked since it was taken."""
@@ -32,31 +31,26 @@ class ParkingQoS(kombu_redis.QoS):
 
     def ack(self, delivery_tag: str) -> None:
         """Have a message forgotten with the next batch."""
-        self._done.append(delivery_tag)
-        virtual.QoS.ack(self, delivery_tag)
+        self.ack_all([delivery_tag])
 
     def ack_all(self, delivery_tags: Sequence[str]) -> None:
-        """Have messages forgotten with the next batch."""
-        self._done.extend(delivery_tags)
+        """Have messages forgotten with the next batch; one that is parked nowhere, at once."""
         self._dirty.update(delivery_tags)
+        if self.unparked in delivery_tags:
+            delivery_tags = [tag for tag in delivery_tags if tag != self.unparked]
+            self.unparked = ""
+        self._done.extend(delivery_tags)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
         """Give a message back, behind the others of its list, or have it forgotten."""
         if not requeue:
             self.ack(delivery_tag)
-        elif delivery_tag == self.unparked:
-            self._to_go_back = delivery_tag
-            virtual.QoS.ack(self, delivery_tag)
         elif not self.channel.closed:
             # A closed channel has given it back already.
+            if delivery_tag == self.unparked:
+                self.channel.park_late()
             self.channel.parking.give_back([delivery_tag], is_next=False)
             virtual.QoS.ack(self, delivery_tag)
-
-    def parked(self) -> None:
-        """Take it that what was not parked yet is; give it back if that was asked for."""
-        tag, self.unparked = self.unparked, ""
-        if tag == self._to_go_back:
-            self.channel.parking.give_back([tag], is_next=False)
 
     def restore_unacked(self, client: Any = None) -> None:
         """Give back everything that was delivered and not acknowledged."""

@@ -26,6 +26,8 @@ _MOST_AT_ONCE = 250
 _MOST_FETCHES = 4
 # With a window that is more than half full there is no fetch sooner after the last one.
 _FETCH_SECONDS = 0.05
+# How long a lone doorbell that was delivered may go without being parked.
+_LATE_SECONDS = 0.02
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -39,6 +41,8 @@ class Taking(Delivering):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Queues whose messages nobody acknowledges: replies of remote control.
         self._unacknowledged: set[str] = set()
+        # What was delivered and is to be parked if it is not done with soon.
+        self._late: Taken | None = None
         self._parking: Parking | None = None
         # The last fetch left something in the lists.
         self._has_more = False
@@ -67,6 +71,7 @@ class Taking(Delivering):
         if parking is None:
             return
         try:
+            self.park_late()
             self.qos.flush()  # type: ignore[attr-defined]
             parking.end()
         except (*self.connection_errors, ResponseError) as error:  # type: ignore[attr-defined]
@@ -163,13 +168,14 @@ class Taking(Delivering):
             if queue not in self._unacknowledged
         ]
         self._has_more = False
-        is_delivered = popped is not None and self._deliver_at_once(*popped)
+        if popped is not None and self._deliver_at_once(*popped):
+            return True
         try:
             taken = self._take(queues, most=most, popped=popped)
         except BaseException as error:
             # What is popped and cannot be parked is delivered all the same: should this process
             # die now, the ledger has the task rung again.
-            if popped is not None and not (is_delivered or self._closing):
+            if popped is not None and not self._closing:
                 self._deliver_all([Taken("", *popped)])
             if not isinstance(error, ResponseError):
                 raise
@@ -178,8 +184,6 @@ class Taking(Delivering):
         if self._closing:
             # Parked, to be given back with everything else.
             raise Empty
-        if is_delivered:
-            self._guarded(self.qos.parked)  # type: ignore[attr-defined]
         self._pauses = 0
         self._fetched_at = time.monotonic()
         self._has_more = len(taken) - (1 if popped else 0) >= most > 0
@@ -187,29 +191,46 @@ class Taking(Delivering):
         lists = dict.fromkeys(each.list for each in taken)
         for queue in dict.fromkeys(map(self._queue_of, lists)):
             self._queue_cycle.rotate(queue)  # type: ignore[attr-defined]
-        return self._deliver_all(taken[1:] if is_delivered else taken) or is_delivered
+        return self._deliver_all(taken)
 
     def _deliver_at_once(self, name: str, body: bytes) -> bool:
-        """Deliver a doorbell that was popped before it is parked; whether it was one.
+        """Deliver a lone doorbell that was popped, and park it a little later; whether it was one.
 
-        A lone task need not wait for the way to the broker and back. Parked it is as soon as
-        without that: the window in which a killed worker loses a doorbell is no longer.
+        On an idle worker its task begins within a few milliseconds, and then it need not be parked
+        at all. Should the process be killed before either, the doorbell is lost, as it is between
+        a pop and its answer: the ledger has the task rung for again.
         """
-        # With an event loop this thread alone acknowledges: what is done with at once is told of in
-        # the step that parks it.
+        qos: ParkingQoS = self.qos  # type: ignore[attr-defined]
+        # With an event loop this thread alone acknowledges.
         if not self._has_loop or self._closing or self._taker_of(self._queue_of(name)) is None:
+            return False
+        if self._late is not None:
+            # Others came close behind: from now on in batches, until nothing more comes.
+            self.park_late()
             return False
         if read_doorbell(body) is None:
             return False
-        tag = self.qos.unparked = self.parking.next_tag  # type: ignore[attr-defined]
+        late = self._late = Taken(self.parking.reserve(), name, body)
+        qos.unparked = late.tag
+        self.connection.call_later(_LATE_SECONDS, self.park_late)  # type: ignore[attr-defined]
         try:
-            self._deliver_all([Taken(tag, name, body)])
+            self._deliver_all([late])
         except BaseException:
             # Seen, and who knows what became of it: parked, it comes again with the next channel.
-            with contextlib.suppress(*self.connection_errors, ResponseError):  # type: ignore[attr-defined]
-                self._take((), most=0, popped=(name, body))
+            self.park_late()
             raise
         return True
+
+    def park_late(self) -> None:
+        """Park what was delivered before it was parked, unless it is done with by now."""
+        late, self._late = self._late, None
+        qos: ParkingQoS = self.qos  # type: ignore[attr-defined]
+        if late is None or qos.unparked != late.tag:
+            return
+        qos.unparked = ""
+        # Not parked it is delivered all the same.
+        with contextlib.suppress(*self.connection_errors, ResponseError):  # type: ignore[attr-defined]
+            self.parking.park(late)
 
     def _take(
         self, queues: Sequence[str], *, most: int, popped: tuple[str, bytes] | None = None

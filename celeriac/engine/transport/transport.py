@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from kombu import transport
@@ -40,6 +41,7 @@ class _BatchedTransport:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.cycle: Any = Poller()
+        self._loop: Any = None
 
     def establish_connection(self) -> Any:
         """Connect, to where the broker is now."""
@@ -50,6 +52,7 @@ class _BatchedTransport:
         """Have the event loop read, and acknowledge now and then."""
         super().register_with_event_loop(connection, loop)  # type: ignore[misc]
         self.has_loop = True
+        self._loop = loop
         cycle = self.cycle
 
         def flush() -> None:
@@ -61,6 +64,10 @@ class _BatchedTransport:
         if earlier is not None:
             earlier.cancel()
         cycle.celeriac_flush_timer = loop.call_repeatedly(_FLUSH_SECONDS, flush)
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have the event loop call something after some time."""
+        self._loop.call_later(seconds, call)
 
 
 class Transport(_BatchedTransport, kombu_redis.Transport):
