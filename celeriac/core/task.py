@@ -175,6 +175,15 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Glance:
+    """What a look at many tasks tells of each, without its arguments and its result."""
+
+    id: TaskId
+    name: str
+    state: TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at running a task, after it ended."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, literal_column, or_, select, update
 
 from celeriac.core.api_key import ApiKey
 from celeriac.core.moments import from_micros, to_micros
@@ -53,6 +53,12 @@ class ApiKeys:
             )
             .values(last_used_at=bindparam("now"))
         )
+        any_used = (
+            select(api_keys.c.id)
+            .where(api_keys.c.user_name == bindparam("user"), api_keys.c.last_used_at.is_not(None))
+            .limit(literal_column("1"))
+        )
+        self._any_used = Statement(database, lambda: any_used)
         self._add = Statement(database, lambda: add)
         self._find = Statement(database, lambda: find)
         self._of_user = Statement(database, lambda: of_user)
@@ -90,6 +96,11 @@ class ApiKeys:
         """Return a user's keys, oldest first."""
         rows = self._database.read(lambda connection: self._of_user.rows(connection, user=user))
         return tuple(_key_from_row(row) for row in rows)
+
+    def is_any_used(self, user: str) -> bool:
+        """Return whether a key of a user was ever used."""
+        row = self._database.read(lambda connection: self._any_used.first(connection, user=user))
+        return row is not None
 
     def revoke(self, key_id: str) -> bool:
         """Make a key good for nothing; False when there is none or it was revoked before."""

@@ -22,7 +22,7 @@ from celeriac.core.moments import to_micros
 from celeriac.core.outcome import NewChord
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.state import FINAL_STATES, TaskState
-from celeriac.core.task import Attempt, Doorbell, Task, TaskId
+from celeriac.core.task import Attempt, Doorbell, Glance, Task, TaskId
 from celeriac.errors import InvalidOptionError, TaskNotFoundError
 from celeriac.ledger.database import Database
 from celeriac.ledger.incoming import among, has_word, is_sound, words
@@ -55,6 +55,7 @@ class TaskReads:
         )
         unfinished = union_all(*(_count_statement(state) for state in _UNFINISHED))
         self._unfinished = Statement(database, lambda: unfinished)
+        self._newest = Statement(database, _newest_statement)
         self._find = Statement(database, lambda: by_id)
         self._find_many = Statement(database, lambda: some)
         self._queued = Statement(database, lambda: queued)
@@ -140,6 +141,21 @@ class TaskReads:
         rows = self._database.read(lambda connection: self._children.rows(connection, id=task_id))
         return tuple(TaskId(row[0]) for row in rows)
 
+    def glance_at_newest(self, submitted_by: str) -> tuple[Glance, ...]:
+        """Return the newest tasks of a submitter, newest first, as many as a page may have.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        if not is_sound(submitted_by):
+            return ()
+        rows = self._database.read(
+            lambda connection: self._newest.rows(connection, submitted_by=submitted_by)
+        )
+        return tuple(
+            Glance(id=TaskId(row[0]), name=row[1], state=TaskState(row[2])) for row in rows
+        )
+
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return one page of tasks, newest first.
 
@@ -173,6 +189,15 @@ def _count_statement(state: str) -> Select[Any]:
         select(tasks.c.queue, word.label("state"), func.count())
         .where(tasks.c.state == word)
         .group_by(tasks.c.queue)
+    )
+
+
+def _newest_statement() -> Select[Any]:
+    return (
+        select(tasks.c.id, tasks.c.name, tasks.c.state)
+        .where(tasks.c.submitted_by == bindparam("submitted_by"))
+        .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
+        .limit(literal_column(str(MAX_PAGE_SIZE)))
     )
 
 

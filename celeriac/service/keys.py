@@ -44,6 +44,10 @@ class KeyLedger(Protocol):
         """Return a user's keys, oldest first."""
         ...
 
+    def is_any_used(self, user: str) -> bool:
+        """Return whether a key of a user was ever used."""
+        ...
+
     def revoke(self, key_id: str) -> bool:
         """Make a key good for nothing; False when it was no good already."""
         ...
@@ -183,6 +187,31 @@ class KeyService:
         for scope in sorted(request.scopes):
             by.require(scope)
         return self.create_key(replace(request, user=by.name))
+
+    def replace_own_unused_key(self, request: KeyRequest, *, by: Caller) -> MadeKey:
+        """Make a key in the caller's own name, in place of those of its label never used so far.
+
+        Whoever asks a second time has not kept the first one, which is shown to nobody again.
+
+        Raises:
+            NotPermittedError: As of `create_own_key`.
+            InvalidOptionError: Something of it is out of bounds.
+        """
+        before = self._ledger.keys.list(by.name)
+        made = self.create_own_key(request, by=by)
+        for key in before:
+            if key.label == request.label and key.last_used_at is None and key.revoked_at is None:
+                self.revoke_key(key.id, user=by.name)
+        return made
+
+    def has_used_key(self, *, by: Caller) -> bool:
+        """Return whether a key of the caller's was ever used.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        by.require(Scope.READ)
+        return self._ledger.keys.is_any_used(by.name)
 
     def list_own_keys(self, *, by: Caller) -> tuple[ApiKey, ...]:
         """Return the caller's keys, oldest first.

@@ -35,6 +35,10 @@ class KeyLedger(Protocol):
         """Make a key good for nothing."""
         ...
 
+    def is_any_used(self, user: str) -> bool:
+        """Return whether a key of a user was ever used."""
+        ...
+
     def find_by_hash(self, key_hash: str) -> ApiKey | None:
         """Return the key of a hash, good or not."""
         ...

@@ -13,7 +13,7 @@ from celeriac.core.file_reference import FileReference, find_file_ids, find_refe
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.queue import Pause
 from celeriac.core.state import TaskState
-from celeriac.core.task import Attempt, Task, TaskId
+from celeriac.core.task import Attempt, Glance, Task, TaskId
 from celeriac.core.worker import Worker
 from celeriac.errors import FileNotKeptError, InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller, Scope
@@ -42,6 +42,10 @@ class TaskLedger(Protocol):
 
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return a page, newest first."""
+        ...
+
+    def glance_at_newest(self, submitted_by: str) -> tuple[Glance, ...]:
+        """Return the newest tasks of a submitter, newest first, at most a page of them."""
         ...
 
     def attempts(self, task_id: TaskId) -> tuple[Attempt, ...]:
@@ -211,6 +215,18 @@ class TaskService:
         page = self._ledger.tasks.list(mine, after=after, limit=limit)
         known = [task for task in page.items if by.knows(task.name)]
         return Page(items=self._report(known), next=page.next)
+
+    def glance_at_newest(self, submitted_by: str, *, by: Caller) -> tuple[Glance, ...]:
+        """Return the newest tasks of a submitter, newest first, at most 200 of them.
+
+        Raises:
+            NotPermittedError: The caller may not read, or not what others have submitted.
+        """
+        by.require(Scope.READ)
+        if submitted_by != by.name:
+            by.require(Scope.OPERATE)
+        found = self._ledger.tasks.glance_at_newest(submitted_by)
+        return tuple(each for each in found if by.knows(each.name))
 
     def cancel_task(self, task_id: TaskId, *, by: Caller) -> TaskReport:
         """Stop a task that has not ended.

@@ -27,6 +27,7 @@ from celeriac.ledger.submissions import Submissions
 from celeriac.ledger.tasks import Tasks
 from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
+from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
 from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
 from celeriac.service.queues import QueueService
@@ -40,6 +41,7 @@ from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
 from celeriac.web.api import health, keys, queues, submit, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
+from celeriac.web.dashboard import first_steps as dashboard_first_steps
 from celeriac.web.dashboard import guard as dashboard_guard
 from celeriac.web.dashboard import submit as dashboard_submit
 from celeriac.web.dashboard import tasks as dashboard_tasks
@@ -164,6 +166,8 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
     tokens = Tokens(keys, lifetime=settings.access_token_lifetime, now=utc_now)
     session_keys = [derive_key(key, "sessions") for key in keys]
     access = AccessService(ledger, hasher, tokens, now=utc_now)
+    keys_service = KeyService(ledger, now=utc_now)
+    task_types = TaskTypeService(catalogue)
     return Parts(
         settings=settings,
         tasks=tasks_service,
@@ -175,9 +179,10 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
             now=utc_now,
             room=settings.accept_queue,
         ),
-        task_types=TaskTypeService(catalogue),
+        task_types=task_types,
         access=access,
-        keys=KeyService(ledger, now=utc_now),
+        keys=keys_service,
+        first_steps=FirstSteps(tasks_service, keys_service, task_types),
         queues=QueueService(ledger),
         users=UserService(ledger, hasher),
         sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=utc_now),
@@ -245,6 +250,7 @@ def create_app(parts: Parts, *, start: Callable[[], None], stop: Callable[[], No
     for router in (
         flower.router,
         dashboard_access.router,
+        dashboard_first_steps.router,
         dashboard_submit.router,
         dashboard_tasks.router,
     ):

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from celeriac.files.store import FileStore
 from celeriac.service.access import AccessService
+from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
 from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
@@ -66,6 +67,7 @@ class Parts:
     task_types: TaskTypeService
     access: AccessService
     keys: KeyService
+    first_steps: FirstSteps
     queues: QueueService
     users: UserService
     sessions: Sessions
@@ -125,6 +127,10 @@ async def _keys(request: Request) -> KeyService:
     return parts_of(request).keys
 
 
+async def _first_steps(request: Request) -> FirstSteps:
+    return parts_of(request).first_steps
+
+
 async def _queues(request: Request) -> QueueService:
     return parts_of(request).queues
 
@@ -143,6 +149,7 @@ TaskEnds = Annotated[Ends, Depends(_ends)]
 TaskTypes = Annotated[TaskTypeService, Depends(_task_types)]
 Access = Annotated[AccessService, Depends(_access)]
 Keys = Annotated[KeyService, Depends(_keys)]
+Steps = Annotated[FirstSteps, Depends(_first_steps)]
 Queues = Annotated[QueueService, Depends(_queues)]
 Seals = Annotated[PageTokens, Depends(_page_tokens)]
 Files = Annotated[FileStore, Depends(_files)]

@@ -96,7 +96,9 @@ def _begin(page: Page, machine: UpProcess, take: Take) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     take("start", WIDE)
     page.get_by_role("button", name="Set the password").click()
-    expect(page.get_by_role("heading", name="Submit a task")).to_be_visible()
+    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
+    take("first-steps", TALL)
+    page.goto("/ui/submit")
     take("choose", TALL)
 
 

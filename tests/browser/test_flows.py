@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.acceptance.machine import UpProcess
+from tests.acceptance.machine import UpProcess, add_user
+from tests.servers.processes import PROJECT
 
 LOOKS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PASSWORD = "four walnut umbrellas dancing"
@@ -40,14 +44,74 @@ def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess, picture
         page.screenshot(path=pictures / f"start-{look}-{width}.png", full_page=True)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
-    expect(page.get_by_role("heading", name="Submit a task")).to_be_visible()
-    page.locator("a.choice[href='/ui/submit/text.wordcount']").click()
-    page.get_by_role("textbox").first.fill("one two two")
+    expect(page.get_by_role("heading", name="First steps")).to_be_visible()
+    page.get_by_role("link", name="Run it: Run a text task").click()
+    expect(page.get_by_role("textbox").first).to_have_value("one two two")
     submit(page)
 
     expect(page.locator("#heading .state")).to_have_text("completed")
     expect(page.locator("#result pre")).to_contain_text("two")
     assert httpx.get(link[1]).status_code == 409
+
+
+def test_a_newcomer_takes_the_first_steps(
+    page: Page, machine: UpProcess, pictures: Path, tmp_path: Path
+) -> None:
+    add_user("newcomer", PASSWORD, machine.settings)
+    page.goto("/ui/first-steps")
+    page.get_by_label("Name").fill("newcomer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    take(page, pictures, "first-steps")
+
+    # What is there to break it with fails, and a picture in its place mends it.
+    with page.expect_download() as download:
+        page.get_by_role("link", name="broken.png").click()
+    download.value.save_as(tmp_path / "broken.png")
+    page.get_by_role("link", name="Break it").click()
+    page.get_by_label("Image").set_input_files(tmp_path / "broken.png")
+    submit(page)
+    expect(page.locator("#heading .state")).to_have_text("failed")
+    go_to_steps(page)
+    page.get_by_role("link", name="Mend it").click()
+    page.get_by_role("link", name="Edit and run again").click()
+    Image.new("RGB", (40, 30), "orange").save(tmp_path / "orange.png")
+    page.get_by_label("Image").set_input_files(tmp_path / "orange.png")
+    submit(page)
+    expect(page.locator("#heading .state")).to_have_text("completed")
+    go_to_steps(page)
+    expect(page.locator(".is-done h2")).to_have_text(
+        [re.compile("thumbnail"), re.compile("See an error")]
+    )
+    # Another way to say the same is shown, by keyboard too.
+    page.get_by_role("radio", name="Terminal").first.press("ArrowRight")
+    expect(page.locator("#step-text pre").nth(1)).to_be_visible()
+    expect(page.locator("#step-text pre").first).to_be_hidden()
+    take(page, pictures, "first-steps-taken")
+
+    page.get_by_role("button", name="Use it from your app").click()
+    take(page, pictures, "key")
+    program = page.locator(".way").first.inner_text()
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "'words': 3" in ran.stdout
+    page.get_by_role("link", name="Back to the first steps").click()
+    expect(page.locator("#step-code.is-done, #step-text.is-done")).to_have_count(2)
+
+
+def go_to_steps(page: Page) -> None:
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="First steps").click()
+
+
+def take(page: Page, pictures: Path, name: str) -> None:
+    """Take a page's pictures, on which nothing is wider than the page."""
+    for look, width in itertools.product(LOOKS, (390, 1280)):
+        page.emulate_media(color_scheme=look)
+        page.set_viewport_size({"width": width, "height": 800})
+        page.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
 def test_a_wrong_password_is_told_and_the_right_one_lets_in(page: Page) -> None:

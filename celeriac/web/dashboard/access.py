@@ -22,7 +22,14 @@ from celeriac.service.passwords import LEAST_CHARACTERS
 from celeriac.web.auth import address_key, count
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
 from celeriac.web.dashboard.rendering import asset_response, render
-from celeriac.web.dashboard.signing_in import FORMS, HOME, local_path, sign_in_page, to_page
+from celeriac.web.dashboard.signing_in import (
+    FIRST_STEPS,
+    FORMS,
+    HOME,
+    local_path,
+    sign_in_page,
+    to_page,
+)
 from celeriac.web.dashboard.visits import Visit
 from celeriac.web.limits import private_key
 from celeriac.web.parts import Parts, parts_of
@@ -110,7 +117,7 @@ async def start(request: Request, secret: str, visit: Visiting, form: SentForm) 
     except (WeakPasswordError, InvalidOptionError, UserExistsError) as error:
         return _start_page(request, visit, name=name, error=error)
     visit.sign_in(parts.sessions.begin(user))
-    return to_page("/ui/submit", visit)
+    return to_page(FIRST_STEPS, visit)
 
 
 def text_of(form: Mapping[str, list[str]], name: str) -> str:

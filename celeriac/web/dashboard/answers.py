@@ -20,6 +20,8 @@ Json = Any
 
 # What is said of a field that must be given, and was left empty.
 FORGOTTEN = "must be filled in"
+# Characters of a field that a link may fill in; a link is to be read by a person.
+MOST_PREFILLED = 1000
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
 
@@ -48,6 +50,33 @@ def _refilled(field: Field, sent: Mapping[str, Sequence[str]], *, problem: str) 
         is_empty_offered=field.may_be_empty and not text.strip(),
         is_empty_meant=field.empty_key in sent,
     )
+
+
+def prefill(fields: Sequence[Field], asked: Mapping[str, str]) -> tuple[Field, ...]:
+    """Return the fields with what a link says stands in them: a proposal, submitted by nobody.
+
+    Only what the task has a field for, and no file: nobody may put one into somebody's form. What
+    is too long, or none of what may be chosen, is left out whole rather than changed.
+    """
+    return tuple(
+        replace(field, value=asked[field.key])
+        if field.key in asked and _may_stand(field, asked[field.key])
+        else field
+        for field in fields
+    )
+
+
+def _may_stand(field: Field, text: str) -> bool:
+    if len(text) > MOST_PREFILLED or "\0" in text or field.name == REST:
+        return False
+    match field.kind:
+        case Kind.FILE:
+            return False
+        case Kind.SWITCH:
+            return text in ("on", "")
+        case Kind.CHOICE:
+            return text in [sent for sent, _ in field.options]
+    return True
 
 
 def first_step(pointer: str) -> str:

@@ -174,6 +174,15 @@ async def signed_in(request: Request, visit: Annotated[Visit, Depends(visiting)]
     return visit.caller
 
 
+def mark_steps(
+    request: Request,
+    visit: Annotated[Visit, Depends(visiting)],
+    who: Annotated[Caller, Depends(signed_in)],
+) -> None:
+    """See whether the page shall show the way to the first steps."""
+    visit.has_steps_left = parts_of(request).first_steps.has_left(by=who)
+
+
 async def sent_form(
     request: Request, visit: Annotated[Visit, Depends(visiting)]
 ) -> dict[str, list[str]]:
@@ -193,3 +202,5 @@ async def sent_form(
 Visiting = Annotated[Visit, Depends(visiting)]
 SignedIn = Annotated[Caller, Depends(signed_in)]
 SentForm = Annotated[dict[str, list[str]], Depends(sent_form)]
+# Of a route whose page leads newcomers to the first steps.
+NEWCOMERS = (Depends(mark_steps),)

@@ -24,6 +24,7 @@ from celeriac.web.parts import parts_of
 SIGN_IN = "/ui/sign-in"
 HOME = "/ui/tasks"
 FORMS = "/ui/submit/"
+FIRST_STEPS = "/ui/first-steps"
 # What a task's page is asked to tell: the act that was not done.
 NOT_DONE = "not_done"
 # Where the buttons of a task's page lead.

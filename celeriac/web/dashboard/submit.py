@@ -32,10 +32,10 @@ from celeriac.service.submission import (
 )
 from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
-from celeriac.web.dashboard.answers import arguments_from, first_step, refill, with_others
+from celeriac.web.dashboard.answers import arguments_from, first_step, prefill, refill, with_others
 from celeriac.web.dashboard.chosen_files import add_files, read_page, to_choose_again
 from celeriac.web.dashboard.forms import Field, Kind, fields_of, fill
-from celeriac.web.dashboard.guard import PageRoute, SignedIn, Visiting
+from celeriac.web.dashboard.guard import NEWCOMERS, PageRoute, SignedIn, Visiting
 from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import to_page
@@ -51,7 +51,7 @@ Json = Any
 _OPTIONS = ("queue", "delay_seconds", "priority")
 
 
-@router.get("/ui/submit")
+@router.get("/ui/submit", dependencies=NEWCOMERS)
 def choose_task(
     request: Request, visit: Visiting, who: SignedIn, task_types: TaskTypes
 ) -> Response:
@@ -66,21 +66,21 @@ def choose_task(
     )
 
 
-@router.get("/ui/submit/{name:path}")
+@router.get("/ui/submit/{name:path}", dependencies=NEWCOMERS)
 def show_form(
     request: Request, name: str, visit: Visiting, who: SignedIn, task_types: TaskTypes, tasks: Tasks
 ) -> Response:
-    """Show a task's form; `?from=ID` fills it with the arguments of an earlier task."""
+    """Show a task's form; `?from=ID` fills it with an earlier task's arguments, `?arg.X=` one."""
     who.require(Scope.SUBMIT)
     task_type = task_types.get_task_type(name, by=who)
-    fields = fields_of(task_type.schema)
+    fields = prefill(fields_of(task_type.schema), request.query_params)
     earlier = request.query_params.get("from", "")
     before = earlier_arguments(tasks, earlier, name=name, by=who)
     earlier = earlier if find_references(before) else ""
     return _form_page(request, visit, task_type, fill(fields, before), earlier=earlier)
 
 
-@router.post("/ui/submit/{name:path}")
+@router.post("/ui/submit/{name:path}", dependencies=NEWCOMERS)
 async def submit(
     request: Request,
     name: str,

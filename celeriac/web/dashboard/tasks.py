@@ -27,7 +27,13 @@ from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitRequest
 from celeriac.service.tasks import TaskService
 from celeriac.web.dashboard.access import text_of
-from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
+from celeriac.web.dashboard.guard import (
+    NEWCOMERS,
+    PageRoute,
+    SentForm,
+    SignedIn,
+    Visiting,
+)
 from celeriac.web.dashboard.pages import detail_of, kwargs_of, not_done, row_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import NOT_DONE, to_page
@@ -41,7 +47,7 @@ router = APIRouter(route_class=PageRoute)
 _PER_PAGE = 50
 
 
-@router.get("/ui/tasks")
+@router.get("/ui/tasks", dependencies=NEWCOMERS)
 def show_tasks(
     request: Request,
     visit: Visiting,
@@ -102,7 +108,7 @@ def show_rows(request: Request, visit: Visiting, who: SignedIn, tasks: Tasks) ->
     )
 
 
-@router.get("/ui/tasks/{task_id}")
+@router.get("/ui/tasks/{task_id}", dependencies=NEWCOMERS)
 def show_task(
     request: Request, task_id: str, visit: Visiting, who: SignedIn, tasks: Tasks
 ) -> Response:

@@ -36,6 +36,8 @@ class Visit:
     key: bytes = field(repr=False)
     is_over_tls: bool
     caller: Caller | None = None
+    # Whether the page shows the way to the first steps.
+    has_steps_left: bool = False
     # Cookies to set with the answer: name, value, seconds they live (None: until it is closed).
     cookies: list[tuple[str, str, int | None]] = field(default_factory=list)
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.page import Cursor, TaskFilter
+from celeriac.core.page import MAX_PAGE_SIZE, Cursor, TaskFilter
 from celeriac.core.state import TaskState
+from celeriac.core.task import Glance, TaskId
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import Desk, new, waiting
@@ -116,6 +117,21 @@ def test_lists_of_a_long_ledger_walk_an_index(ledger: Ledger, ledger_url: str) -
 
         assert index in plan
         assert "TEMP B-TREE" not in plan
+
+
+def test_a_glance_shows_the_newest_of_a_submitter_and_no_more_than_a_page(desk: Desk) -> None:
+    desk.put(*(new(f"old-{number:03}", submitted_by="ada") for number in range(MAX_PAGE_SIZE)))
+    desk.put(new("other", submitted_by="eve"), new("nobody"))
+    desk.clock.advance(seconds=1)
+    desk.put(new("new", name="sample.subtract", submitted_by="ada"))
+
+    found = desk.ledger.tasks.glance_at_newest("ada")
+
+    assert len(found) == MAX_PAGE_SIZE
+    assert found[0] == Glance(id=TaskId("new"), name="sample.subtract", state=TaskState.QUEUED)
+    assert found[1].id == "old-199"
+    assert desk.ledger.tasks.glance_at_newest("nobody at all") == ()
+    assert desk.ledger.tasks.glance_at_newest("a\0b") == ()
 
 
 def explain(ledger: Ledger, wanted: TaskFilter, after: Cursor) -> str:

@@ -9,7 +9,7 @@ import httpx
 from celeriac.core.user import Role
 from tests.contract.web.service import PASSWORD, Service
 
-VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "br"}
+VOID = {"meta", "link", "input", "img", "path", "circle", "rect", "br", "wbr"}
 
 
 class Page(HTMLParser):

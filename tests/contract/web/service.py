@@ -19,6 +19,7 @@ from celeriac.core.user import Role
 from celeriac.files.store import FolderStore
 from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
+from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
 from celeriac.service.passwords import Hasher
 from celeriac.service.queues import QueueService
@@ -237,6 +238,8 @@ class Service:
         tasks = TaskService(ledger, self.workers, now=self.clock)
         self.files = FolderStore(self.settings.files_folder)
         access = AccessService(ledger, HASHER, self.tokens, now=self.clock)
+        keys = KeyService(ledger, now=self.clock)
+        task_types = TaskTypeService(catalogue)
         parts = Parts(
             settings=self.settings,
             tasks=tasks,
@@ -248,9 +251,10 @@ class Service:
                 now=self.clock,
                 room=self.settings.accept_queue,
             ),
-            task_types=TaskTypeService(catalogue),
+            task_types=task_types,
             access=access,
-            keys=KeyService(ledger, now=self.clock),
+            keys=keys,
+            first_steps=FirstSteps(tasks, keys, task_types),
             queues=QueueService(ledger),
             users=UserService(ledger, HASHER),
             sessions=Sessions(

@@ -96,6 +96,8 @@ def every_page(service: Service, ada: Browser) -> dict[str, Page]:
         "list": ada.get("/ui/tasks"),
         "everybody": operator.get("/ui/tasks?whose=all"),
         "no match": ada.get("/ui/tasks?state=expired"),
+        "first steps": ada.get("/ui/first-steps"),
+        "key": Page(ada.send("/ui/first-steps", "/ui/first-steps/key")),
         "choose": ada.get("/ui/submit"),
         "form": ada.get("/ui/submit/process"),
         "form again": Page(wrong),

@@ -360,11 +360,11 @@ def test_the_start_link_makes_the_first_admin_and_signs_them_in(
 
     response = browser.send(link, link, name="grace", password=PASSWORD)
 
-    assert (response.status_code, response.headers["location"]) == (303, "/ui/submit")
+    assert (response.status_code, response.headers["location"]) == (303, "/ui/first-steps")
     user = service.ledger.users.find("grace")
     assert user is not None
     assert user.role is Role.ADMIN
-    assert "grace" in browser.get("/ui/submit").text
+    assert "grace" in browser.get("/ui/first-steps").text
 
 
 def test_a_weak_password_is_told_and_leaves_the_link_good(service: Service, link: str) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from celeriac.errors import FieldProblem
-from celeriac.web.dashboard.answers import FORGOTTEN, arguments_from, refill, with_others
+from celeriac.web.dashboard.answers import (
+    FORGOTTEN,
+    MOST_PREFILLED,
+    arguments_from,
+    prefill,
+    refill,
+    with_others,
+)
 from celeriac.web.dashboard.forms import REST, Field, Kind, fields_of, fill
 
 Json = Any
@@ -251,3 +258,35 @@ def test_a_form_that_was_refused_comes_back_with_what_is_wrong() -> None:
 
 def test_a_fields_id_is_good_for_a_link_whatever_its_name() -> None:
     assert fields_of(schema_of({'a b"<é': {}}))[0].html_id == "field-a_20b_22_3c_e9"
+
+
+@pytest.mark.parametrize(
+    ("schema", "asked", "value"),
+    [
+        ({"type": "string"}, "hello", "hello"),
+        ({"type": "string"}, "x" * MOST_PREFILLED, "x" * MOST_PREFILLED),
+        # left out whole
+        ({"type": "string"}, "x" * (MOST_PREFILLED + 1), ""),
+        ({"type": "string"}, "a\0b", ""),
+        # as one typed it: what is wrong with it is told when it is sent
+        ({"type": "integer"}, "many", "many"),
+        ({"type": "boolean"}, "on", "on"),
+        ({"type": "boolean"}, "yes", ""),
+        ({"enum": ["fit", "fill"]}, '"fill"', '"fill"'),
+        ({"enum": ["fit", "fill"]}, '"other"', ""),
+        # nobody puts a file into somebody's form
+        ({"type": "string", "format": "binary", "contentMediaType": "image/*"}, "cat.png", ""),
+    ],
+)
+def test_a_link_fills_in_what_a_form_has_a_field_for(schema: Json, asked: str, value: str) -> None:
+    fields = fields_of(schema_of({"x": schema}))
+
+    (field,) = prefill(fields, {"arg.x": asked, "arg.y": "stray", "x": "bare", "queue": "other"})
+
+    assert field.value == value
+
+
+def test_a_link_says_nothing_of_arguments_that_the_form_does_not_name() -> None:
+    fields = fields_of({"type": "object", "properties": {}})
+
+    assert [each.value for each in prefill(fields, {f"arg.{REST}": "{}"})] == [""]
