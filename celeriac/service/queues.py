@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Protocol
 
+from celeriac.core.nearest import nearest
 from celeriac.core.queue import Pause, Queue
 from celeriac.core.user import Scope
 from celeriac.errors import InvalidOptionError, QueueNotFoundError
@@ -71,6 +73,36 @@ class QueueService:
         by.require(Scope.READ)
         return self._ledger.queues.list()
 
+    def meant_by(self, name: str, *, own: Iterable[str], by: Caller) -> tuple[str, ...]:
+        """Return which queues may be meant by one that no worker serves, the most likely first.
+
+        Empty when a worker serves it, when it is one of those that task functions name, and when
+        nothing is like it.
+
+        Args:
+            name: What somebody called it.
+            own: The queues that task functions name, whether or not a worker serves them.
+            by: Who asks.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        known = {*self._served(by), *own}
+        return () if name in known else nearest(name, sorted(known))
+
+    def served_instead_of(self, name: str, *, own: str, by: Caller) -> str:
+        """Return where a task may run that waits in a queue which no worker serves.
+
+        That is the queue that was meant, else the one its function names; empty when no worker
+        serves that either.
+
+        Raises:
+            NotPermittedError: The caller may not read.
+        """
+        served = self._served(by) - {name}
+        meant = (*nearest(name, sorted(served)), own)
+        return next((each for each in meant if each in served), "")
+
     def pause_queue(self, name: str, reason: str, *, by: Caller) -> Queue:
         """Have nothing more of a queue begun until it is resumed; what runs goes on.
 
@@ -104,6 +136,9 @@ class QueueService:
                 name=name, queued=0, oldest_queued_at=None, running=0, workers=0, pause=None
             )
         return self._get(name)
+
+    def _served(self, by: Caller) -> set[str]:
+        return {each.name for each in self.list_queues(by=by) if each.workers}
 
     def _get(self, name: str) -> Queue:
         found = self._find(name)

@@ -169,6 +169,8 @@ def not_done(act: str, detail: Detail) -> str:
         return "The task was not cancelled: you had been signed out. Cancel does it now."
     if act == "cancel" and detail.row.is_over and detail.row.state != TaskState.CANCELLED:
         return "The task was not cancelled: you had been signed out. It has ended since."
+    if act == "instead" and detail.is_cancellable:
+        return "The task was not run in another queue: you had been signed out."
     if act == "again" and detail.row.is_over and detail.is_repeatable:
         return "The task was not run again: you had been signed out. Run again does it now."
     return ""

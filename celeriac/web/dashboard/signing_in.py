@@ -28,7 +28,7 @@ FIRST_STEPS = "/ui/first-steps"
 # What a task's page is asked to tell: the act that was not done.
 NOT_DONE = "not_done"
 # Where the buttons of a task's page lead.
-ACT = re.compile(r"(?P<page>/ui/tasks/[^/]+)/(?P<act>cancel|again)")
+ACT = re.compile(r"(?P<page>/ui/tasks/[^/]+)/(?P<act>cancel|again|instead)")
 
 _WAS_SIGNED_OUT = (
     "You were signed out, and nothing was submitted. Sign in, and what you typed is there again."
@@ -36,6 +36,7 @@ _WAS_SIGNED_OUT = (
 _ACTS = {
     "cancel": "You were signed out, and the task was not cancelled. Sign in to go back to it.",
     "again": "You were signed out, and nothing was run again. Sign in to go back to the task.",
+    "instead": "You were signed out, and the task still waits. Sign in to go back to it.",
 }
 
 

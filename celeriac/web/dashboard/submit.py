@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from celeriac.core.file_reference import find_references
+from celeriac.core.nearest import did_you_mean
 from celeriac.core.task import DEFAULT_PRIORITY, TaskId
 from celeriac.core.task_type import TaskType
 from celeriac.errors import (
@@ -40,7 +41,7 @@ from celeriac.web.dashboard.pages import kwargs_of
 from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import to_page
 from celeriac.web.dashboard.visits import Visit
-from celeriac.web.parts import Files, Submitting, Tasks, TaskTypes, parts_of
+from celeriac.web.parts import Files, Queues, Submitting, Tasks, TaskTypes, parts_of
 from celeriac.web.problems import status_of
 from celeriac.web.refusals import FormRefusedError
 from celeriac.web.sending import Sent
@@ -49,6 +50,8 @@ router = APIRouter(route_class=PageRoute)
 
 Json = Any
 _OPTIONS = ("queue", "delay_seconds", "priority")
+# The tick that says that a queue is meant which no worker serves: its name.
+_MEANT = "queue_meant"
 
 
 @router.get("/ui/submit", dependencies=NEWCOMERS)
@@ -89,6 +92,7 @@ async def submit(
     task_types: TaskTypes,
     tasks: Tasks,
     submitting: Submitting,
+    queues: Queues,
     files: Files,
 ) -> Response:
     """Submit a task and show it; the same form sent twice makes one task."""
@@ -119,6 +123,12 @@ async def submit(
         kept.kwargs, problems = arguments_from(fields, sent.texts)
         named = add_files(kept.kwargs, fields, sent.files, before)
         options, option_problems = options_from(sent.texts, now=datetime.now(UTC))
+        doubted = text_of(sent.texts, _MEANT)
+        if options.queue and options.queue != doubted:
+            own = {each.queue for each in task_types.list_task_types(by=who)}
+            meant = await run_in_threadpool(queues.meant_by, options.queue, own=own, by=who)
+            option_problems += doubts_about(options.queue, meant)
+            doubted = options.queue if meant else ""
         if problems or option_problems:
             wanted = SubmitRequest(name=name, kwargs=kept.kwargs, files=named)
             others = await run_in_threadpool(submitting.problems_with, wanted)
@@ -146,6 +156,7 @@ async def submit(
         sent=sent.texts,
         problems=(*problems, *to_choose_again(fields, sent.file_names, problems)),
         earlier=earlier if find_references(before) else "",
+        doubted_queue=doubted,
     )
 
 
@@ -202,6 +213,12 @@ def options_from(
     return options, tuple(problems)
 
 
+def doubts_about(queue: str, meant: Sequence[str]) -> tuple[FieldProblem, ...]:
+    """Return what is asked about a queue in whose place others may be meant; nothing if none is."""
+    told = f"no worker serves {queue}; {did_you_mean(meant)}"
+    return (FieldProblem(pointer="/queue", detail=told),) if meant else ()
+
+
 def _form_page(
     request: Request,
     visit: Visit,
@@ -212,6 +229,7 @@ def _form_page(
     problems: Sequence[FieldProblem] = (),
     earlier: str = "",
     refusal: FormRefusedError | None = None,
+    doubted_queue: str = "",
 ) -> Response:
     shown = fields if sent is None else refill(fields, sent, problems)
     sent = sent or {}
@@ -229,6 +247,9 @@ def _form_page(
             for each in problems
             if first_step(each.pointer) in _OPTIONS
         },
+        # Beside a queue that was doubted stands a tick: it is meant as it is written.
+        doubted_queue=doubted_queue,
+        is_queue_meant="".join(sent.get(_MEANT, ())) == doubted_queue,
         # Of no field in particular.
         other_problems=[
             f"{first_step(each.pointer)}: {each.detail}" if each.pointer else each.detail

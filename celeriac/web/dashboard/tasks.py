@@ -23,9 +23,12 @@ from celeriac.core.task import TaskId
 from celeriac.errors import InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller
 from celeriac.service.local_profile import LOCAL_USER
+from celeriac.service.queues import QueueService
 from celeriac.service.reports import TaskReport
-from celeriac.service.submission import SubmitRequest
+from celeriac.service.submission import SubmitOptions, SubmitRequest, check_options
+from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
+from celeriac.service.waiting import WaitingBecause
 from celeriac.web.dashboard.access import text_of
 from celeriac.web.dashboard.guard import (
     NEWCOMERS,
@@ -39,7 +42,7 @@ from celeriac.web.dashboard.rendering import render
 from celeriac.web.dashboard.signing_in import NOT_DONE, to_page
 from celeriac.web.dashboard.texts import readable
 from celeriac.web.downloads import download, download_text, picture
-from celeriac.web.parts import Files, Seals, Submitting, Tasks, TaskTypes
+from celeriac.web.parts import Files, Queues, Seals, Submitting, Tasks, TaskTypes
 from celeriac.web.schemas import reference_of, result_of
 
 router = APIRouter(route_class=PageRoute)
@@ -110,7 +113,13 @@ def show_rows(request: Request, visit: Visiting, who: SignedIn, tasks: Tasks) ->
 
 @router.get("/ui/tasks/{task_id}", dependencies=NEWCOMERS)
 def show_task(
-    request: Request, task_id: str, visit: Visiting, who: SignedIn, tasks: Tasks
+    request: Request,
+    task_id: str,
+    visit: Visiting,
+    who: SignedIn,
+    tasks: Tasks,
+    task_types: TaskTypes,
+    queues: Queues,
 ) -> Response:
     """Show one task."""
     report = tasks.get_task(TaskId(task_id), by=who)
@@ -123,6 +132,7 @@ def show_task(
         task=detail,
         row=detail.row,
         nonce=secrets.token_urlsafe(12),
+        instead=_queue_instead(report, task_types, queues, by=who),
         not_done=not_done(request.query_params.get(NOT_DONE, ""), detail),
     )
 
@@ -181,6 +191,50 @@ def run_again(
     wanted = SubmitRequest(name=task.name, kwargs=kwargs, files=find_file_ids(task.arguments.text))
     report = submitting.submit(wanted, by=who, task_id=new_id)
     return to_page(_task_url(report.task.id))
+
+
+@router.post("/ui/tasks/{task_id}/instead")
+def run_instead(
+    task_id: str,
+    visit: Visiting,
+    who: SignedIn,
+    form: SentForm,
+    tasks: Tasks,
+    submitting: Submitting,
+) -> Response:
+    """Cancel a task that waits where no worker listens, and submit it to another queue."""
+    report = tasks.get_task(TaskId(task_id), by=who)
+    task, kwargs = report.task, kwargs_of(report.task)
+    if kwargs is None:
+        raise HTTPException(409, "Its arguments cannot be given by name.")
+    options = SubmitOptions(queue=text_of(form, "queue"), priority=task.priority, tags=task.tags)
+    wanted = SubmitRequest(
+        name=task.name, kwargs=kwargs, files=find_file_ids(task.arguments.text), options=options
+    )
+    # What would be refused leaves the task where it waits.
+    check_options(options, now=datetime.now(UTC))
+    if submitting.problems_with(wanted):
+        raise HTTPException(409, "Its arguments do not fit its function any more.")
+    if report.waiting_because is WaitingBecause.NO_WORKER_LISTENS:
+        task = tasks.cancel_task(task.id, by=who).task
+    # Cancelled it is, too, when the same click comes twice.
+    if task.state is not TaskState.CANCELLED:
+        raise HTTPException(409, "It does not wait for a worker any more.")
+    new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
+    again = submitting.submit(wanted, by=who, task_id=new_id)
+    return to_page(_task_url(again.task.id))
+
+
+def _queue_instead(
+    report: TaskReport, task_types: TaskTypeService, queues: QueueService, *, by: Caller
+) -> str:
+    task = report.task
+    if report.waiting_because is not WaitingBecause.NO_WORKER_LISTENS or kwargs_of(task) is None:
+        return ""
+    if not task_types.has(task.name):
+        return ""
+    own = task_types.get_task_type(task.name, by=by).queue
+    return queues.served_instead_of(task.queue, own=own, by=by)
 
 
 # Whatever else begins so is no page; it shall not look like the API.

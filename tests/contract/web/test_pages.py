@@ -223,6 +223,64 @@ def test_an_option_out_of_bounds_is_told_beside_it(ada: Browser) -> None:
     assert 'id="option-queue-problem"' in response.text
 
 
+def test_a_misspelled_queue_is_asked_about_and_taken_once_it_is_meant(
+    service: Service, ada: Browser
+) -> None:
+    service.ledger.leases.join(make_worker(queues=("default", "reports")))
+    fields = {"arg.data": "x", "queue": "reprots"}
+
+    doubted = ada.send("/ui/submit/process", "/ui/submit/process", **fields)
+    page = Page(doubted)
+    other = ada.send(page, "/ui/submit/process", **{**fields, "queue_meant": "report"})
+    meant = ada.send(page, "/ui/submit/process", **fields, queue_meant="reprots")
+
+    assert doubted.status_code == other.status_code == 422
+    assert "no worker serves reprots; did you mean reports?</p>" in page.text
+    assert "Submit it to reprots" in page.text
+    assert_labels(page, "doubted")
+    assert meant.status_code == 303
+    task = service.ledger.tasks.get(TaskId(meant.headers["location"].rpartition("/")[2]))
+    assert task.queue == "reprots"
+    assert len(service.publisher.wait_for(1)) == 1
+
+
+def test_a_task_in_a_queue_that_nobody_serves_is_put_right_without_a_terminal(
+    service: Service, ada: Browser
+) -> None:
+    lonely = submit(ada, "lonely", queue="reprots")
+    before = ada.get(lonely)
+    service.ledger.leases.join(make_worker(queues=("default", "reports")))
+    page = ada.get(lonely)
+
+    moved = ada.send(page, f"{lonely}/instead", queue="reports")
+    twice = ada.send(page, f"{lonely}/instead", queue="reports")
+
+    assert "/instead" not in before.text
+    assert "Run it in reports instead" in page.text
+    assert moved.headers["location"] == twice.headers["location"] != lonely
+    old, new = (
+        service.ledger.tasks.get(TaskId(path.rpartition("/")[2]))
+        for path in (lonely, moved.headers["location"])
+    )
+    assert (old.state, old.queue) == ("cancelled", "reprots")
+    assert (new.state, new.queue, new.arguments) == ("queued", "reports", old.arguments)
+
+
+def test_a_task_that_a_worker_has_taken_is_not_run_elsewhere(
+    service: Service, ada: Browser
+) -> None:
+    path = submit(ada)
+    service.ledger.leases.join(make_worker(id="other", queues=("reports",)))
+    page = ada.get(path)
+    finish(service, path, result='"done"')
+
+    late = ada.send(page, f"{path}/instead", queue="reports")
+
+    assert late.status_code == 409
+    assert "It does not wait for a worker any more." in late.text
+    assert len(service.publisher.wait_for(1)) == 1
+
+
 def test_options_reach_the_task(service: Service, ada: Browser) -> None:
     path = submit(ada, "x", queue="reports", delay_seconds="60", priority="9")
 

@@ -23,6 +23,7 @@ FORMS = (
     "/ui/submit/process",
     "/ui/tasks/x/cancel",
     "/ui/tasks/x/again",
+    "/ui/tasks/x/instead",
     "/start/x",
 )
 

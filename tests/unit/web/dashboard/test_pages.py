@@ -226,6 +226,8 @@ def test_a_task_is_cancelled_once(changes: Json, shown: tuple[bool, bool]) -> No
         ("cancel", {"state": TaskState.RUNNING, "cancel_requested_at": NOON}, ""),
         ("again", {"state": TaskState.FAILED}, "Run again does it now."),
         ("again", {"state": TaskState.QUEUED}, ""),
+        ("instead", {"state": TaskState.QUEUED}, "another queue: you had been signed out."),
+        ("instead", {"state": TaskState.RUNNING, "cancel_requested_at": NOON}, ""),
         ("<b>", {"state": TaskState.QUEUED}, ""),
     ],
 )
