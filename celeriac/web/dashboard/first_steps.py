@@ -16,7 +16,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.web.dashboard.guard import NEWCOMERS, PageRoute, SentForm, SignedIn, Visiting
 from celeriac.web.dashboard.guide import BROKEN, call_for_code, shown_steps
 from celeriac.web.dashboard.rendering import render
-from celeriac.web.dashboard.signing_in import FIRST_STEPS
+from celeriac.web.dashboard.signing_in import FIRST_STEPS, to_page
 from celeriac.web.dashboard.snippets import Snippet, curl_text, python_text
 from celeriac.web.dashboard.visits import came_over_tls
 from celeriac.web.parts import Keys, Steps, TaskTypes, parts_of
@@ -63,7 +63,10 @@ def make_key(
     first_steps: Steps,
     task_types: TaskTypes,
 ) -> Response:
-    """Make a key for a program, and show it in the only answer that ever holds it."""
+    """Make a key for a program, and show it in the only answer that ever holds it.
+
+    Like every answer it may not be stored, and so does not come again by the browser's Back.
+    """
     who.require(Scope.SUBMIT)
     wanted = KeyRequest(user=who.name, label=KEY_LABEL, scopes=_KEY_SCOPES)
     made = keys.replace_own_unused_key(wanted, by=who)
@@ -74,8 +77,6 @@ def make_key(
         request,
         visit,
         "key.html",
-        # No copy on a disk, and none behind the browser's Back.
-        headers={"Cache-Control": "no-store"},
         made=made,
         url=url,
         snippets=(
@@ -83,6 +84,12 @@ def make_key(
             Snippet(id="curl", label="curl", text=curl_text(call, key=made.text)),
         ),
     )
+
+
+@router.get(f"{FIRST_STEPS}/key")
+async def show_no_key(_: Visiting) -> Response:
+    """Lead whoever opens the address of a key that was shown back to the steps."""
+    return to_page(FIRST_STEPS)
 
 
 def proposed(

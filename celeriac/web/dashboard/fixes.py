@@ -16,7 +16,7 @@ from celeriac.errors import (
     TaskNotFoundError,
     UnavailableError,
 )
-from celeriac.web.dashboard.signing_in import ACT, FORMS, HOME, SIGN_IN
+from celeriac.web.dashboard.signing_in import ACT, FIRST_STEPS, FORMS, HOME, SIGN_IN
 from celeriac.web.dashboard.texts import length
 from celeriac.web.refusals import BodyTooLargeError, RequestRefusedError
 
@@ -91,6 +91,8 @@ def way_on(method: str, path: str, query: str, *, status: int, is_signed_in: boo
     if method == "POST" and path.startswith(FORMS):
         # What was typed is the browser's alone, which its Back leads to.
         return WayOn(path, "Begin again")
+    if method == "POST" and path.startswith(FIRST_STEPS):
+        return WayOn(FIRST_STEPS, "Back to the first steps")
     if method == "GET" and status in (429, 502, 503):
         return WayOn(f"{path}?{query}" if query else path, "Try again")
     return WayOn(HOME, "To your tasks" if is_signed_in else "To the sign-in page")

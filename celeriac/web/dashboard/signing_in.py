@@ -73,8 +73,8 @@ def to_sign_in(request: Request) -> Response:
     """Return the way to the sign-in page, and from there back to a page that was asked for."""
     path = request.url.path
     url = SIGN_IN
-    # A task's form has the same address as its page.
-    is_page = request.method == "GET" or path.startswith(FORMS)
+    # A task's form has the same address as its page, and so has a key that was asked for.
+    is_page = request.method == "GET" or path.startswith((FORMS, FIRST_STEPS))
     if is_page and (request.url.query or path not in ("/ui", HOME)):
         wanted = quote(path) + (f"?{request.url.query}" if request.url.query else "")
         url = f"{SIGN_IN}?{urlencode({'next': wanted})}"

@@ -160,6 +160,19 @@ def test_a_keys_use_is_noted_to_the_hour(ledger: Ledger, clock: Clock) -> None:
     assert later == clock()
 
 
+def test_it_is_known_whether_somebody_ever_used_a_key(ledger: Ledger, clock: Clock) -> None:
+    key = make_key(clock)
+    ledger.keys.add(key, "sha256")
+    before = ledger.keys.is_any_used(key.user)
+
+    ledger.keys.note_use(key)
+    ledger.keys.revoke(key.id)
+
+    assert not before
+    assert ledger.keys.is_any_used(key.user)
+    assert not ledger.keys.is_any_used("somebody else")
+
+
 def test_the_audit_trail_is_read_newest_first(ledger: Ledger, clock: Clock) -> None:
     ledger.audit.add("ada", "user.add", "bob", {"role": "viewer"})
     clock.advance(seconds=1)

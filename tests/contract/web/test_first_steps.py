@@ -265,8 +265,10 @@ def test_a_key_is_made_for_nobody_elses_page(service: Service, ada: Browser) -> 
     stranger = service.client().post(f"{STEPS}/key", data={"form_token": "x"})
 
     assert [each.status_code for each in (forged, elsewhere)] == [403, 403]
-    assert read.status_code in (404, 405)
-    assert stranger.headers["location"].startswith("/ui/sign-in")
+    assert f'<a class="button" href="{STEPS}">Back to the first steps</a>' in forged.text
+    assert (read.status_code, read.headers["location"]) == (303, STEPS)
+    # From there it leads to the steps, by the address of the key.
+    assert stranger.headers["location"] == "/ui/sign-in?next=%2Fui%2Ffirst-steps%2Fkey"
     assert service.ledger.keys.list("ada") == ()
 
 
