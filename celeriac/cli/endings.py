@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from celeriac.cli.remote import hand_out, say
-from celeriac.cli.render import json_text, result_text, unhappy_lines
+from celeriac.cli.render import json_text, result_text, trail_lines, unhappy_lines
 from celeriac.core.state import TaskState
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def end_with(task: RemoteTask, *, url: str, is_quiet: bool, as_json: bool) -> No
         as_json: Whether the whole task is printed in place of its result.
     """
     if task.state is not TaskState.COMPLETED and not is_quiet:
-        say(*unhappy_lines(task.id, url=url))
+        lines = trail_lines(task.trail, folder=Path.cwd())
+        say(*(f"  {line}" for line in lines), *unhappy_lines(task.id, url=url))
     if as_json:
         hand_out(json_text(task.body))
     elif task.state is TaskState.COMPLETED:

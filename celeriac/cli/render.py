@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from celeriac.cli.tables import table_lines
 from celeriac.core.queue import command_to_serve
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskError
+from celeriac.core.tracebacks import Frame
 
 Json = Any
 
@@ -56,6 +58,8 @@ class ShownTask(Protocol):
     def progress(self) -> Json: ...  # noqa: D102
     @property
     def error(self) -> TaskError | None: ...  # noqa: D102
+    @property
+    def trail(self) -> tuple[Frame, ...]: ...  # noqa: D102
 
 
 def json_text(value: Json) -> str:
@@ -103,8 +107,8 @@ def task_table(tasks: Sequence[ShownTask], *, now: datetime, is_for_people: bool
     return table_lines(heads, rows, is_aligned=is_for_people)
 
 
-def task_lines(task: ShownTask, *, now: datetime) -> list[str]:
-    """Return one task as a person reads it, a fact a line."""
+def task_lines(task: ShownTask, *, now: datetime, folder: Path) -> list[str]:
+    """Return one task as a person reads it, a fact a line; files are named from the folder."""
     facts = {
         "task": task.name,
         "state": task.state.value,
@@ -118,7 +122,26 @@ def task_lines(task: ShownTask, *, now: datetime) -> list[str]:
         "took": "" if task.finished_at is None else age_text(task.finished_at - task.created_at),
         "error": error_text(task.error),
     }
-    return [f"{task.id}", *(f"  {name:<9} {fact}" for name, fact in facts.items() if fact)]
+    lines = [f"  {name:<9} {fact}" for name, fact in facts.items() if fact]
+    trail = trail_lines(task.trail, folder=folder)
+    names = ("where", *("" for _ in trail))
+    lines += [f"  {name:<9} {line}" for name, line in zip(names, trail, strict=False)]
+    return [f"{task.id}", *lines]
+
+
+def trail_lines(trail: Sequence[Frame], *, folder: Path) -> list[str]:
+    """Return where in its own code a task failed; files below the folder are named from there."""
+    return [
+        f"{_named_from(each.file, folder)}:{each.line}"
+        + (f" in {each.function}" if each.function else "")
+        for each in trail
+    ]
+
+
+def _named_from(file: str, folder: Path) -> str:
+    # The worker may have run on another machine: this goes by the name alone.
+    path = Path(file)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else file
 
 
 def submitted_line(task: ShownTask) -> str:

@@ -66,7 +66,7 @@ def get_task(
     if as_json:
         hand_out(json_text(task.body))
         return
-    tell(*task_lines(task, now=datetime.now(UTC)))
+    tell(*task_lines(task, now=datetime.now(UTC), folder=Path.cwd()))
     if task.state is TaskState.COMPLETED:
         tell(*file_hint(task.id, task.result))
         hand_out(result_text(task.result))

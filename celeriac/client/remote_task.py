@@ -10,6 +10,7 @@ from typing import Any, Self
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import TaskError, TaskId
 from celeriac.core.task_type import TaskType
+from celeriac.core.tracebacks import Frame
 from celeriac.errors import TaskFailedError
 
 Json = Any
@@ -37,6 +38,8 @@ class RemoteTask:
     # What its function returned, as JSON; None until it completed.
     result: Json
     error: TaskError | None
+    # Where in its own code it failed, the last place last; empty in a list.
+    trail: tuple[Frame, ...]
     tags: tuple[str, ...]
     retry_of: TaskId | None
     submitted_by: str | None
@@ -62,6 +65,7 @@ class RemoteTask:
             progress=body.get("progress"),
             result=body.get("result"),
             error=_error(body.get("error")),
+            trail=_trail(body.get("error")),
             tags=tuple(body.get("tags") or ()),
             retry_of=TaskId(retry_of) if retry_of else None,
             submitted_by=body.get("submitted_by"),
@@ -127,3 +131,8 @@ def _error(body: Mapping[str, Json] | None) -> TaskError | None:
     if body is None:
         return None
     return TaskError(kind=ErrorKind(body["kind"]), type=body["type"], message=body["message"])
+
+
+def _trail(error: Mapping[str, Json] | None) -> tuple[Frame, ...]:
+    places = (error or {}).get("trail") or ()
+    return tuple(Frame(each["file"], each["line"], each["function"]) for each in places)

@@ -14,6 +14,7 @@ from celeriac.core.page import Page
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, Task, TaskError
 from celeriac.core.task_type import TaskType
+from celeriac.core.tracebacks import Frame, trail_of
 from celeriac.service.reports import TaskReport
 from celeriac.service.tokens import AccessToken
 from celeriac.service.waiting import WaitingBecause
@@ -21,6 +22,8 @@ from celeriac.web.downloads import with_links
 from celeriac.web.readable import to_plain
 
 Json = Any
+# Of a function that calls itself there may be a thousand; the last ones tell most.
+_MOST_FRAMES = 6
 _BEARER: Literal["bearer"] = "bearer"
 Status = Literal["pending", "completed", "failed", "cancelled", "expired"]
 _FINAL_WORDS: dict[TaskState, Status] = {
@@ -67,17 +70,43 @@ class TokenOut(BaseModel):
         return cls(access_token=token.text, token_type=_BEARER, expires_in=seconds)
 
 
+class FrameOut(BaseModel):
+    """A place in a task's own code."""
+
+    file: str
+    line: int
+    function: Annotated[str, Field(description="Empty outside of any.")]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """Return a place as a caller reads it."""
+        return cls(file=_clean(frame.file), line=frame.line, function=_clean(frame.function))
+
+
 class TaskErrorOut(BaseModel):
     """Why a task failed."""
 
     kind: ErrorKind
     type: Annotated[str, Field(description="The exception's class; empty when there is none.")]
     message: str
+    trail: Annotated[
+        list[FrameOut],
+        Field(
+            description="Where in the task's own code it was raised, the last place last; "
+            "empty in lists and events, and where nobody knows."
+        ),
+    ]
 
     @classmethod
-    def of(cls, error: TaskError) -> Self:
-        """Return what a caller is told of a failure."""
-        return cls(kind=error.kind, type=error.type, message=_clean(error.message))
+    def of(cls, error: TaskError, *, is_whole: bool = False) -> Self:
+        """Return what a caller is told of a failure; its trail only if it is to be whole."""
+        trail = trail_of(error.traceback)[-_MOST_FRAMES:] if is_whole else ()
+        return cls(
+            kind=error.kind,
+            type=error.type,
+            message=_clean(error.message),
+            trail=[FrameOut.of(each) for each in trail],
+        )
 
 
 class TaskOut(BaseModel):
@@ -117,14 +146,19 @@ class TaskOut(BaseModel):
     submitted_by: str | None
 
     @classmethod
-    def of(cls, report: TaskReport) -> Self:
-        """Return a task as a caller reads it."""
-        return cls(**_task_fields(report))
+    def of(cls, report: TaskReport, *, is_whole: bool = False) -> Self:
+        """Return a task as a caller reads it.
+
+        Args:
+            report: The task.
+            is_whole: With what takes room, and that only who asks for this one task needs.
+        """
+        return cls(**_task_fields(report, is_whole=is_whole))
 
     @classmethod
-    def text_of(cls, report: TaskReport) -> str:
+    def text_of(cls, report: TaskReport, *, is_whole: bool = False) -> str:
         """Return the same as a JSON text: without the model, which would check what is ours."""
-        fields = _task_fields(report)
+        fields = _task_fields(report, is_whole=is_whole)
         try:
             return orjson.dumps(fields, default=_plain, option=orjson.OPT_UTC_Z).decode()
         # A number in a result may have any number of digits.
@@ -213,13 +247,13 @@ def status_word(state: TaskState) -> Status:
     return _FINAL_WORDS.get(state, "pending")
 
 
-def _task_fields(report: TaskReport) -> dict[str, Any]:
+def _task_fields(report: TaskReport, *, is_whole: bool) -> dict[str, Any]:
     task = report.task
     return {
         "task_id": task.id,
         "status": status_word(task.state),
         "result": result_of(task),
-        "error": TaskErrorOut.of(task.error) if task.error else None,
+        "error": TaskErrorOut.of(task.error, is_whole=is_whole) if task.error else None,
         "name": task.name,
         "state": task.state,
         "waiting_because": report.waiting_because,

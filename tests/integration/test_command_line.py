@@ -115,7 +115,10 @@ def test_a_task_that_failed_ends_the_watch_with_3(run: CommandLine) -> None:
     assert "failed after" in done.stderr
     assert done.stdout == ""
     task_id = done.stderr.split()[0]
-    look, again = done.stderr.splitlines()[-2:]
+    where, look, again = done.stderr.splitlines()[-3:]
+    assert re.fullmatch(r"  celeriac/samples/flaky\.py:\d+ in flaky", where)
+    got = run("tasks", "get", task_id)
+    assert got.stderr.splitlines()[-1] == f"  where     {where.strip()}"
     assert re.fullmatch(rf"look at it: http://\S+/ui/tasks/{task_id}", look)
     assert again == f"run it again: python run.py tasks retry {task_id}"
 

@@ -243,7 +243,7 @@ async def _submit_and_wait(request: Request, bearer: Bearer, seconds: int) -> Re
     if not report.task.state.is_final:
         answer.headers[APPLIED] = RESPOND_ASYNC
         return answer
-    finished = TaskOut.text_of(report)
+    finished = TaskOut.text_of(report, is_whole=True)
     return Response(finished, 200, {APPLIED: applied_wait(seconds)}, JSON_TYPE)
 
 

@@ -79,7 +79,7 @@ async def get_task(
     elif seconds:
         response.status_code = 202
         response.headers[APPLIED] = RESPOND_ASYNC
-    return TaskOut.of(report)
+    return TaskOut.of(report, is_whole=True)
 
 
 @router.get(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from celeriac.core.task import Attempt, TaskError
+from celeriac.core.tracebacks import Piece, pieces_of
 from celeriac.web.dashboard.texts import Moment, clean, length, moment
-from celeriac.web.dashboard.tracebacks import Piece, pieces_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

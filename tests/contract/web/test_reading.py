@@ -73,6 +73,15 @@ def test_progress_is_what_the_task_told_last(service: Service, ada: httpx.Client
     assert progress == {"done": 1, "total": 3, "message": "decoding"}
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "/lib/python3.12/site-packages/celery/app/trace.py", line 5, in run
+    call()
+  File "/srv/shop.py", line 9, in pack
+    raise ValueError("secret")
+ValueError: no such thing
+"""
+
+
 def test_a_failure_says_why_and_keeps_its_traceback_to_itself(
     service: Service, ada: httpx.Client
 ) -> None:
@@ -81,7 +90,7 @@ def test_a_failure_says_why_and_keeps_its_traceback_to_itself(
         kind=ErrorKind.EXCEPTION,
         type="ValueError",
         message="no such \ud83d thing",
-        traceback='File "secret.py"',
+        traceback=TRACEBACK,
     )
 
     end(service, task_id, Ending.FAILED, error=error)
@@ -91,7 +100,12 @@ def test_a_failure_says_why_and_keeps_its_traceback_to_itself(
     assert body["error"]["kind"] == "exception"
     assert body["error"]["type"] == "ValueError"
     assert body["error"]["message"].startswith("no such ")
-    assert "secret.py" not in ada.get(f"/tasks/{task_id}").text
+    # But where in its own code it failed, and only to who asks for this one task.
+    assert body["error"]["trail"] == [{"file": "/srv/shop.py", "line": 9, "function": "pack"}]
+    assert "celery" not in ada.get(f"/tasks/{task_id}").text
+    assert "secret" not in ada.get(f"/tasks/{task_id}").text
+    (listed,) = ada.get("/tasks").json()["tasks"]
+    assert listed["error"] == {**body["error"], "trail": []}
 
 
 @pytest.mark.parametrize(

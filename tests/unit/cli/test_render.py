@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from celeriac.cli.render import (
     submitted_line,
     task_lines,
     task_table,
+    trail_lines,
     watch_line,
 )
 from celeriac.cli.task_type_texts import task_type_lines, task_type_table
@@ -22,7 +24,12 @@ from celeriac.core.api_key import ApiKey
 from celeriac.core.user import Scope
 from tests.fakes import NOON, process_type
 
+TRAIL = [
+    {"file": "/srv/shop/tasks.py", "line": 3, "function": "report"},
+    {"file": "/srv/shop/tasks.py", "line": 9, "function": ""},
+]
 NOW = NOON + timedelta(seconds=90)
+SRV = Path("/srv")
 
 
 def remote(**changes: Any) -> RemoteTask:
@@ -71,13 +78,26 @@ def test_a_list_is_aligned_and_short_for_people() -> None:
 
 
 def test_a_task_tells_only_what_there_is_to_tell() -> None:
-    waiting = task_lines(remote(waiting_because="no_worker_listens"), now=NOW)
-    failed = task_lines(FAILED, now=NOW)
+    waiting = task_lines(remote(waiting_because="no_worker_listens"), now=NOW, folder=SRV)
+    failed = task_lines(FAILED, now=NOW, folder=SRV)
 
     assert "  waiting   no worker serves this queue" in waiting
     assert not any("error" in line or "took" in line for line in waiting)
     assert any(line.startswith("  error     ValueError: line one line") for line in failed)
     assert "  took      3.0 s" in failed
+
+
+def test_a_task_that_failed_tells_the_line_of_its_own_function() -> None:
+    error = {"kind": "exception", "type": "ZeroDivisionError", "message": "no", "trail": TRAIL}
+    task = ended("failed", error=error)
+
+    shown = task_lines(task, now=NOW, folder=SRV)
+
+    assert shown[-2:] == [
+        "  where     shop/tasks.py:3 in report",
+        "            shop/tasks.py:9",
+    ]
+    assert trail_lines(task.trail, folder=Path("/home"))[0] == "/srv/shop/tasks.py:3 in report"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +111,7 @@ def test_a_task_tells_only_what_there_is_to_tell() -> None:
     ],
 )
 def test_a_wait_without_end_is_told_with_what_ends_it(reason: str, fix: str) -> None:
-    lines = task_lines(remote(waiting_because=reason, queue="our reports"), now=NOW)
+    lines = task_lines(remote(waiting_because=reason, queue="our reports"), now=NOW, folder=SRV)
 
     said = [line for line in lines if line.startswith("  fix ")]
     assert [line[: 12 + len(fix)] for line in said] == ([f"  fix       {fix}"] if fix else [])

@@ -33,6 +33,16 @@ class Piece:
     frames: int
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A place in a task's own code through which an exception went."""
+
+    file: str
+    line: int
+    # Empty where there was none, as for an error of syntax.
+    function: str
+
+
 # In an exception group a frame stands behind bars: `  |   File "x.py", line 1, in f`.
 _FRAME = re.compile(r'(?P<margin>[ |]*)File "(?P<file>[^"]*)", line \d+')
 # Python's own modules, installed packages (also Debian's), and what was never a file. On Windows
@@ -47,6 +57,10 @@ _OURS = re.compile(r"[/\\]celeriac[/\\](?:engine[/\\]|files[/\\](?:file|keeping|
 # Written to be looked at, as a newcomer's own would be.
 _SAMPLES = re.compile(r"[/\\]celeriac[/\\]samples[/\\]")
 _RUNNERS = frozenset({"celery", "kombu", "billiard", "celeriac", "pydantic"})
+_PLACE = re.compile(
+    r'^[ |]*File "(?P<file>[^"]*)", line (?P<line>\d+)(?:, in (?P<function>.*))?', re.MULTILINE
+)
+_HEAD = "Traceback (most recent call last)"
 _PACKAGE = re.compile(r"[/\\](?:site|dist)-packages[/\\]([^/\\]+?)(?:\.py)?(?:[/\\]|$)")
 
 
@@ -65,6 +79,24 @@ def pieces_of(traceback: str) -> tuple[Piece, ...]:
         found.append(Piece(part, "\n".join(lines[place:end]), count))
         place = end
     return tuple(found)
+
+
+def trail_of(traceback: str) -> tuple[Frame, ...]:
+    """Return how an exception went through a task's own code, in the order of the calls.
+
+    Of several that caused each other it is the last one that went through it. What libraries did
+    before, after and in between is left out; empty when it went through nothing else.
+    """
+    trails: list[list[Frame]] = [[]]
+    for piece in pieces_of(traceback):
+        if piece.part is Part.TEXT and _HEAD in piece.text:
+            trails.append([])
+        elif piece.part is Part.OWN:
+            trails[-1] += [
+                Frame(place["file"], int(place["line"]), place["function"] or "")
+                for place in _PLACE.finditer(piece.text)
+            ]
+    return tuple(next(filter(None, reversed(trails)), ()))
 
 
 def _frames(lines: Sequence[str]) -> Iterator[tuple[int, str]]:

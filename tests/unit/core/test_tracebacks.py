@@ -5,7 +5,7 @@ import traceback
 
 import pytest
 
-from celeriac.web.dashboard.tracebacks import Part, pieces_of
+from celeriac.core.tracebacks import Frame, Part, pieces_of, trail_of
 
 HEAD = "Traceback (most recent call last):"
 TRACER = "/srv/app/.venv/lib/python3.12/site-packages/celery/app/trace.py"
@@ -118,3 +118,39 @@ def test_of_nothing_there_are_no_pieces(text: str) -> None:
 
 def test_what_is_no_traceback_is_shown_as_it_is() -> None:
     assert parts_of("killed by signal 9\nsorry") == [(Part.TEXT, 0)]
+
+
+SHOP = "/home/ada/shop.py"
+SHOPS = Frame(SHOP, 7, "f")
+
+
+@pytest.mark.parametrize(
+    ("text", "trail"),
+    [
+        (raised(TRACER, SHOP), [SHOPS]),
+        # Where a library raised, and where one called back.
+        (raised(TRACER, SHOP, TRACER, TRACER, SHOP), [SHOPS, SHOPS]),
+        (raised(TRACER, SHOP, TRACER), [SHOPS]),
+        # One that caused another: the last one counts, unless only a library raised it.
+        (f"{raised('/home/ada/first.py')}\nDuring handling …\n\n{raised(SHOP)}", [SHOPS]),
+        (f"{raised(SHOP)}\nDuring handling …\n\n{raised(TRACER)}", [SHOPS]),
+        # An error of syntax is in no function.
+        (f'{HEAD}\n  File "{SHOP}", line 7\n    1 +\n', [Frame(SHOP, 7, "")]),
+        (raised(TRACER), []),
+        ("killed by signal 9", []),
+        ("", []),
+    ],
+)
+def test_the_trail_of_an_exception_is_through_ones_own_code(text: str, trail: list[Frame]) -> None:
+    assert [*trail_of(text)] == trail
+
+
+def test_the_trail_of_what_a_group_holds_is_found_behind_its_bars() -> None:
+    try:
+        tangle()
+    except ExceptionGroup:
+        text = traceback.format_exc()
+
+    places = trail_of(text)
+    assert {each.function for each in places} == {"tangle", "deep"}
+    assert all(each.file == __file__ for each in places)
