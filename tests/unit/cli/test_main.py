@@ -8,8 +8,10 @@ import pytest
 
 from celeriac import __version__
 from celeriac.cli import commands, main
+from tests.servers.ports import free_port
 
-HEAVY = ("fastapi", "celery", "sqlalchemy", "kombu", "httpx", "pydantic", "argon2")
+SERVERS = ("fastapi", "celery", "sqlalchemy", "kombu", "pydantic", "argon2")
+HEAVY = (*SERVERS, "httpx")
 
 
 def test_the_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,6 +174,25 @@ def test_help_imports_no_library_of_the_service(arguments: list[str]) -> None:
     )
 
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["get", "t1"], ["tasks", "list"], ["submit", "x"]])
+def test_a_command_that_asks_a_service_imports_no_library_of_it(arguments: list[str]) -> None:
+    program = (
+        "import sys; from celeriac.cli import main; code = main(sys.argv[1:]);"
+        f"print(code, [name for name in {SERVERS!r} if name in sys.modules])"
+    )
+    # Nobody listens there.
+    away = ["--url", f"http://127.0.0.1:{free_port()}", "--key", "k"]
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments, *away],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "7 []"
 
 
 def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
