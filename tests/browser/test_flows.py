@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from celeriac.service.start_links import StartLinks
 from tests.acceptance.machine import UpProcess, add_user
+from tests.contract.web.service import Server, Service
 from tests.servers.processes import PROJECT
 
 LOOKS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -112,6 +114,34 @@ def take(page: Page, pictures: Path, name: str) -> None:
         page.set_viewport_size({"width": width, "height": 800})
         page.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_a_password_is_judged_while_it_is_typed(chromium: Browser, tmp_path: Path) -> None:
+    server = Server()
+    judged = {
+        "a": ("11 more characters", "weak"),
+        "abcdefghijk": ("1 more character", "weak"),
+        # long, and as good as two letters
+        "abababababababab": ("Too repetitive", "weak"),
+        "walnut-umbre": ("Good", "good"),
+        PASSWORD: ("Strong", "good"),
+    }
+    with Service(tmp_path, server) as service:
+        context = chromium.new_context(base_url=service.url)
+        page = context.new_page()
+        page.goto(f"/start/{StartLinks(service.ledger, now=service.clock).make()}")
+        told = page.locator("#password-strength")
+        field = page.get_by_label("Password")
+
+        for typed, (words, level) in judged.items():
+            field.fill(typed)
+            expect(told).to_have_text(words)
+            expect(told).to_have_attribute("data-level", level)
+        field.fill("")
+
+        expect(told).to_be_empty()
+        context.close()
+    server.close()
 
 
 def test_a_wrong_password_is_told_and_the_right_one_lets_in(page: Page) -> None:

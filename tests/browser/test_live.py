@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.acceptance.machine import UpProcess
 from tests.browser.test_flows import open_form, submit
+from tests.servers.line import Line
 
 
 @pytest.fixture
@@ -104,14 +106,43 @@ def test_a_hidden_page_listens_no_more(user1: Page) -> None:
     expect(user1.locator("#live")).to_have_text("live")
 
 
+def test_a_page_that_lost_its_stream_tells_how_old_it_is(
+    chromium: Browser, machine: UpProcess
+) -> None:
+    port = urlsplit(machine.url).port
+    assert port is not None
+    with Line(port) as line:
+        context = chromium.new_context(base_url=line.url(machine.url))
+        page = context.new_page()
+        page.goto("/ui/sign-in")
+        page.get_by_label("Name").fill("user1")
+        page.get_by_label("Password").fill("password1")
+        page.keyboard.press("Enter")
+        live = page.locator("#live")
+        expect(live).to_have_text("live")
+
+        context.set_offline(offline=True)
+        line.cut()
+        expect(live).to_have_text(re.compile(r"^reconnecting, [1-9] s old$"))
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert live.evaluate("each => parseFloat(getComputedStyle(each).fontSize)") > 0
+        context.set_offline(offline=False)
+
+        expect(live).to_have_text("live", timeout=20_000)
+        context.close()
+
+
 def test_without_a_stream_a_page_asks_by_itself(user1: Page) -> None:
     user1.route(re.compile(r"/events"), lambda route: route.fulfill(status=503))
     open_form(user1, "process")
     user1.get_by_role("textbox").first.fill("asked for")
     submit(user1)
 
+    expect(user1.locator("#live")).to_have_text(re.compile("^reconnecting"))
     expect(user1.locator("#heading .state")).to_have_text("completed")
     expect(user1.locator("#result pre")).to_have_text("Processed: asked for")
+    # It has ended, and nothing more is waited for.
+    expect(user1.locator("#live")).to_be_hidden()
 
 
 def test_a_stream_ends_with_its_task(user1: Page) -> None:

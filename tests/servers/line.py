@@ -66,6 +66,14 @@ class Line:
             self._passing.clear()
         return count
 
+    def cut(self) -> None:
+        """End every connection of the moment."""
+        with self._lock:
+            for each in self._passing:
+                self._selector.unregister(each)
+                each.close()
+            self._passing.clear()
+
     def _run(self) -> None:
         while not self._is_ending:
             ready = self._selector.select(0.05)

@@ -16,6 +16,9 @@ let stream = null;
 let isHeard = false;
 let isLooking = false;
 let isNewsLeft = false;
+// When the page last was what the server knows.
+let freshAt = Date.now();
+let liveState = "";
 let rowsUrl = "";
 let rowsTag = "";
 const changedRows = new Set();
@@ -74,7 +77,12 @@ async function lookAtTask() {
   const wasLive = document.querySelector("[data-live]");
   patch(fresh);
   document.title = fresh.title;
-  if (wasLive && !document.querySelector("[data-live]")) announce();
+  if (!wasLive || document.querySelector("[data-live]")) return;
+  announce();
+  // It has ended: there is nothing more to hear of it.
+  const place = document.querySelector("[data-events^='/tasks/']");
+  if (place) place.removeAttribute("data-events");
+  if (place && !isHeard) leave("");
 }
 
 async function lookAtRows(ids) {
@@ -112,6 +120,7 @@ async function look() {
       else if (document.querySelector("[data-part]")) await lookAtTask();
     }
     failures = 0;
+    freshAt = Date.now();
   } catch {
     failures += 1;
   } finally {
@@ -144,10 +153,11 @@ function listen() {
     lookAtAll();
   });
   stream.addEventListener("error", () => {
+    if (isHeard) freshAt = Date.now();
     isHeard = false;
     if (!stream || stream.readyState !== EventSource.CLOSED) return show("reconnecting");
     // Refused: the service is busy, or one is signed out, which a look tells.
-    leave("");
+    leave("reconnecting");
     lookAtAll();
     setTimeout(listen, AGAIN_MS);
   });
@@ -181,11 +191,14 @@ function leave(state) {
 }
 
 function show(state) {
+  liveState = state;
   const place = document.getElementById("live");
   if (!place) return;
   place.hidden = !state;
   place.dataset.state = state;
-  place.textContent = state;
+  const age = Math.floor((Date.now() - freshAt) / 1000);
+  const isOld = state === "reconnecting" && age > 0;
+  place.textContent = isOld ? state + ", " + length(age) + " old" : state;
 }
 
 // Asks by itself while nothing is heard; and now and then for what changes without anybody's doing:
@@ -242,6 +255,7 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) for (const each of document.querySelectorAll("button:disabled")) each.disabled = false;
 });
 setInterval(tick, 5000);
+setInterval(() => { if (liveState === "reconnecting") show(liveState); }, 1000);
 
 // Six tabs with a stream each would leave a browser no connection for anything else.
 document.addEventListener("visibilitychange", () => (document.hidden ? leave("paused") : listen()));
