@@ -137,6 +137,7 @@ def test_what_others_did_counts_for_them_and_the_command_line_for_its_operators(
 
 
 def test_pages_lead_to_the_steps_until_all_are_done(service: Service, ada: Browser) -> None:
+    assert 'Or take <a href="/ui/first-steps">the first steps</a>' in ada.get("/ui/tasks").text
     pages = ("/ui/tasks", "/ui/submit", "/ui/submit/text.wordcount")
     before = [leads_to_steps(ada.get(each)) for each in pages]
     run(service, "image.thumbnail", fails=True)
