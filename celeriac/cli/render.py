@@ -20,6 +20,8 @@ Json = Any
 
 _BAR_CELLS = 18
 _LONGEST_ERROR = 60
+# The service counts no further.
+_MOST_COUNTED = 1000
 _WAITING = {
     "upstream": "waits for another task",
     "scheduled": "its time has not come",
@@ -46,6 +48,10 @@ class ShownTask(Protocol):
     def attempt(self) -> int: ...  # noqa: D102
     @property
     def max_attempts(self) -> int | None: ...  # noqa: D102
+    @property
+    def worker(self) -> str | None: ...  # noqa: D102
+    @property
+    def queued_before(self) -> int | None: ...  # noqa: D102
     @property
     def created_at(self) -> datetime: ...  # noqa: D102
     @property
@@ -113,6 +119,8 @@ def task_lines(task: ShownTask, *, now: datetime, folder: Path) -> list[str]:
         "task": task.name,
         "state": task.state.value,
         "queue": task.queue,
+        "before": before_text(task.queued_before),
+        "worker": task.worker or "",
         "attempt": attempt_text(task),
         "created": f"{task.created_at.isoformat(timespec='seconds')} "
         f"({age_text(now - task.created_at)} ago)",
@@ -153,7 +161,8 @@ def watch_line(task: ShownTask, *, now: datetime) -> str:
     """Return how a task stands, in one line that may be written over."""
     took = age_text(now - (task.started_at or task.created_at))
     if task.state is TaskState.RUNNING:
-        parts = [progress_text(task.progress), f"attempt {attempt_text(task)}", took]
+        attempt = f"attempt {attempt_text(task)}" if _may_run_again(task) else ""
+        parts = [progress_text(task.progress), task.worker or "", attempt, took]
         return "  ".join(["running", *(part for part in parts if part)])
     return f"{state_text(task)}  {took}"
 
@@ -183,7 +192,20 @@ def state_text(task: ShownTask) -> str:
     if task.state.is_final or task.state is TaskState.RUNNING:
         return task.state.value
     why = _WAITING.get(task.waiting_because or "", "")
-    return f"{task.state.value} in {task.queue}" + (f" ({why})" if why else "")
+    told = "; ".join(filter(None, (before_text(task.queued_before), why)))
+    return f"{task.state.value} in {task.queue}" + (f" ({told})" if told else "")
+
+
+def _may_run_again(task: ShownTask) -> bool:
+    # Where the task function decides, a second attempt tells that it does.
+    return task.attempt > 1 if task.max_attempts is None else task.max_attempts > 1
+
+
+def before_text(count: int | None) -> str:
+    """Return how many tasks of its queue go before one; empty where nobody counted."""
+    if count is None:
+        return ""
+    return f"{count} ahead" if count <= _MOST_COUNTED else f"more than {_MOST_COUNTED:,} ahead"
 
 
 def progress_text(progress: Json) -> str:

@@ -143,8 +143,9 @@ class Handle:
             patience = _patience(deadline, began) if is_patient else None
             task, asked = self._look(on_away, has_seen=seen is not None, wait=patience)
             if task is not None and (seen is None or task.body != seen.body):
-                # What moves is looked at more often.
-                look = 0
+                # What moves is looked at more often; that a queue moves is not its own doing.
+                if seen is None or _of_itself(task) != _of_itself(seen):
+                    look = 0
                 seen = task
                 yield task
                 if task.state.is_final:
@@ -184,3 +185,7 @@ def duration_of(timeout: timedelta | Seconds | None) -> timedelta | None:
     if timeout is None or isinstance(timeout, timedelta):
         return timeout
     return timedelta(seconds=timeout)
+
+
+def _of_itself(task: RemoteTask) -> dict[str, Json]:
+    return {**task.body, "queued_before": None}

@@ -28,11 +28,16 @@ class RemoteTask:
     # Attempts begun so far, and how many there may be; None leaves it to the task function.
     attempt: int
     max_attempts: int | None
+    # The worker that runs it, or that ran it last.
+    worker: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     # Why it does not run yet, where that can be told.
     waiting_because: str | None
+    # How many tasks of its queue go before it, 1001 for all that are more than 1,000; None where it
+    # is not queued or about to be taken, and in a list.
+    queued_before: int | None
     # What it last told of itself, as {"done", "total", "message"} when it used progress().
     progress: Json
     # What its function returned, as JSON; None until it completed.
@@ -58,10 +63,12 @@ class RemoteTask:
             priority=body["priority"],
             attempt=body["attempt"],
             max_attempts=body.get("max_attempts"),
+            worker=body.get("worker"),
             created_at=datetime.fromisoformat(body["created_at"]),
             started_at=moment_from_text(body.get("started_at")),
             finished_at=moment_from_text(body.get("finished_at")),
             waiting_because=body.get("waiting_because"),
+            queued_before=body.get("queued_before"),
             progress=body.get("progress"),
             result=body.get("result"),
             error=_error(body.get("error")),

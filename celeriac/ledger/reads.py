@@ -40,6 +40,10 @@ from celeriac.ledger.transaction import Shape
 
 _UNFINISHED = tuple(state.value for state in TaskState if state not in FINAL_STATES)
 
+# Further nobody counts who waits in a queue.
+MOST_COUNTED = 1000
+_MOST_WALKED: ColumnElement[int] = literal_column(str(MOST_COUNTED + 1))
+
 
 class TaskReads:
     """Looks tasks up."""
@@ -62,6 +66,7 @@ class TaskReads:
         self._attempts = Statement(database, _attempts_statement)
         self._chord = Statement(database, lambda: chord)
         self._children = Statement(database, _children_statement)
+        self._before = Statement(database, _before_statement)
 
     def find(self, task_id: str) -> Task | None:
         """Return a task, None when there is none.
@@ -121,6 +126,23 @@ class TaskReads:
         """
         rows = self._database.read(lambda connection: self._unfinished.rows(connection))
         return {(row[0], row[1]): row[2] for row in rows}
+
+    def count_before(self, task: Task) -> int:
+        """Return how many tasks of its queue are queued and go before a queued one.
+
+        Counted no further than `MOST_COUNTED` + 1, which means more than so many.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer.
+        """
+        given = {
+            "id": task.id,
+            "queue": task.queue,
+            "priority": task.priority,
+            "created_at": to_micros(task.created_at),
+        }
+        row = self._database.read(lambda connection: self._before.first(connection, **given))
+        return min(int(row[0]), MOST_COUNTED + 1)
 
     def attempts(self, task_id: str) -> tuple[Attempt, ...]:
         """Return the ended attempts of a task, first to last."""
@@ -199,6 +221,27 @@ def _newest_statement() -> Select[Any]:
         .order_by(tasks.c.created_at.desc(), tasks.c.id.desc())
         .limit(literal_column(str(MAX_PAGE_SIZE)))
     )
+
+
+def _before_statement() -> Select[Any]:
+    # The word itself: a bound one would not match the partial index. One walk for those of higher
+    # priority and one for those of its own, each in the order of the index and to its bound.
+    queued = and_(tasks.c.state == literal_column("'queued'"), tasks.c.queue == bindparam("queue"))
+    moment: ColumnElement[int] = bindparam("created_at")
+    higher = tasks.c.priority > bindparam("priority")
+    earlier = and_(
+        tasks.c.priority == bindparam("priority"),
+        tasks.c.created_at <= moment,
+        # Those of one batch came in one moment.
+        or_(tasks.c.created_at < moment, tasks.c.id < bindparam("id")),
+    )
+    one: ColumnElement[int] = literal_column("1")
+    walks = [
+        select(one).select_from(tasks).where(queued, which).limit(_MOST_WALKED)
+        for which in (higher, earlier)
+    ]
+    counts = [select(func.count()).select_from(each.subquery()).scalar_subquery() for each in walks]
+    return select(counts[0] + counts[1])
 
 
 def _children_statement() -> Select[Any]:

@@ -28,6 +28,8 @@ class TaskReport:
 
     task: Task
     waiting_because: WaitingBecause | None
+    # How many tasks of its queue go before it; None where nobody counted.
+    queued_before: int | None = None
 
 
 def visible_task(tasks: FindsTasks, task_id: TaskId, *, by: Caller) -> Task:

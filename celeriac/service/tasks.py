@@ -40,6 +40,10 @@ class TaskLedger(Protocol):
         """Return how many tasks have not ended, by queue and state."""
         ...
 
+    def count_before(self, task: Task) -> int:
+        """Return how many tasks go before a queued one; of a great many, that they are many."""
+        ...
+
     def list(self, wanted: TaskFilter, *, after: Cursor | None, limit: int) -> Page[Task]:
         """Return a page, newest first."""
         ...
@@ -120,7 +124,11 @@ class TaskService:
             TaskNotFoundError: There is none, or it is somebody else's: no difference is shown.
         """
         by.require(Scope.READ)
-        return self._report([visible_task(self._ledger.tasks, task_id, by=by)])[0]
+        (report,) = self._report([visible_task(self._ledger.tasks, task_id, by=by)])
+        if report.task.state is not TaskState.QUEUED or report.waiting_because is None:
+            # About to be taken, most likely; who polls a short task pays for nothing.
+            return report
+        return replace(report, queued_before=self._ledger.tasks.count_before(report.task))
 
     def find_tasks(self, ids: Sequence[TaskId], *, by: Caller) -> dict[TaskId, TaskReport]:
         """Return those of some tasks that exist for this caller, by their ids.

@@ -127,9 +127,19 @@ class TaskOut(BaseModel):
         WaitingBecause | None, Field(description="Why it does not run yet, where it can be told.")
     ]
     queue: str
+    queued_before: Annotated[
+        int | None,
+        Field(
+            description="How many tasks of its queue go before it; 1001 is more than 1,000. Null "
+            "in lists and events, and for a task that is not queued or about to be taken."
+        ),
+    ]
     priority: Annotated[int, Field(description="0 to 9, 9 first.")]
     attempt: Annotated[int, Field(description="Attempts begun so far.")]
     max_attempts: int | None
+    worker: Annotated[
+        str | None, Field(description="The worker that runs it, or that ran it last.")
+    ]
     progress: Annotated[Json, Field(description="What the task last told of itself.")]
     created_at: datetime
     not_before: datetime | None
@@ -258,9 +268,11 @@ def _task_fields(report: TaskReport, *, is_whole: bool) -> dict[str, Any]:
         "state": task.state,
         "waiting_because": report.waiting_because,
         "queue": task.queue,
+        "queued_before": report.queued_before,
         "priority": task.priority,
         "attempt": task.attempt,
         "max_attempts": task.max_attempts,
+        "worker": task.worker,
         "progress": _progress(task),
         "created_at": task.created_at,
         "not_before": task.not_before,

@@ -10,6 +10,7 @@ from celeriac.core.state import TaskState
 from celeriac.core.task import Glance, TaskId
 from celeriac.errors import InvalidOptionError
 from celeriac.ledger.open import Ledger
+from celeriac.ledger.reads import MOST_COUNTED, _before_statement
 from tests.contract.ledger.desk import Desk, new, waiting
 
 
@@ -164,3 +165,50 @@ def test_what_has_not_ended_is_counted_by_queue_and_state(desk: Desk) -> None:
 
 def test_an_empty_ledger_counts_nothing(desk: Desk) -> None:
     assert desk.ledger.tasks.count_unfinished() == {}
+
+
+def test_what_goes_before_a_task_is_of_its_queue_and_of_more_right(desk: Desk) -> None:
+    desk.put(new("early"), new("b"), new("c"), new("other", queue="slow"), new("d", priority=6))
+    desk.later(seconds=1)
+    desk.put(new("late"), new("urgent", priority=9))
+    desk.claim_one("early")
+
+    tasks = desk.ledger.tasks
+    before = {each: tasks.count_before(tasks.get(each)) for each in "bcd"}
+    assert before == {"b": 2, "c": 3, "d": 1}
+    assert tasks.count_before(tasks.get("late")) == 4
+    assert tasks.count_before(tasks.get("urgent")) == 0
+    assert tasks.count_before(tasks.get("other")) == 0
+
+
+def test_no_more_than_a_thousand_are_counted_before_a_task(desk: Desk) -> None:
+    desk.put(*(new(f"high-{number:04}", priority=7) for number in range(600)))
+    desk.put(*(new(f"same-{number:04}") for number in range(600)), new("z"))
+
+    tasks = desk.ledger.tasks
+
+    assert tasks.count_before(tasks.get("same-0000")) == 600
+    assert tasks.count_before(tasks.get("z")) == MOST_COUNTED + 1
+
+
+def test_what_goes_before_a_task_is_counted_in_the_index(ledger: Ledger, ledger_url: str) -> None:
+    given: dict[str, Any] = {"queue": "default", "priority": 5, "created_at": 1, "id": "a"}
+    query = _before_statement().compile(ledger._database.engine)
+    values = {**query.params, **given}
+
+    with ledger._database.engine.connect() as connection:
+        if ledger_url.startswith("sqlite"):
+            rows = connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {query}",
+                tuple(values[each] for each in query.positiontup or ()),
+            ).fetchall()
+            plan = " ".join(row[3] for row in rows)
+        else:
+            # Of an empty table it would read all.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            rows = connection.exec_driver_sql(f"EXPLAIN {query}", values).fetchall()
+            plan = " ".join(row[0] for row in rows)
+
+    assert plan.count("tasks_queued") == 2
+    assert "SCAN tasks" not in plan
+    assert "Seq Scan" not in plan

@@ -34,6 +34,8 @@ FIELDS = {
     "retry_of",
     "submitted_by",
     "waiting_because",
+    "queued_before",
+    "worker",
 }
 
 
@@ -58,6 +60,7 @@ def test_a_task_is_accepted_when_it_is_kept_and_rung_for(
     assert ada.get(response.headers["location"]).json() == {
         **body,
         "waiting_because": "no_worker_listens",
+        "queued_before": 0,
     }
 
 

@@ -129,12 +129,42 @@ def test_a_running_task_is_shown_with_its_progress() -> None:
         attempt=1,
         max_attempts=3,
         started_at=NOON.isoformat(),
+        worker="worker-2",
         progress={"done": 32, "total": 50, "message": "resizing"},
     )
 
     line = watch_line(task, now=NOON + timedelta(seconds=0.8))
 
-    assert line == "running  ████████████░░░░░░  64%  resizing  attempt 1/3  0.8 s"
+    assert line == "running  ████████████░░░░░░  64%  resizing  worker-2  attempt 1/3  0.8 s"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "max_attempts", "told"),
+    [(1, 1, ""), (1, 2, "attempt 1/2  "), (1, None, ""), (2, None, "attempt 2  ")],
+)
+def test_an_attempt_is_told_where_there_may_be_others(
+    attempt: int, max_attempts: int | None, told: str
+) -> None:
+    task = remote(
+        state="running", attempt=attempt, max_attempts=max_attempts, started_at=NOON.isoformat()
+    )
+
+    assert watch_line(task, now=NOON) == f"running  {told}0.0 s"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (None, "(every worker of this queue is busy)"),
+        (0, "(0 ahead; every worker of this queue is busy)"),
+        (1000, "(1000 ahead; every worker of this queue is busy)"),
+        (1001, "(more than 1,000 ahead; every worker of this queue is busy)"),
+    ],
+)
+def test_a_task_that_waits_tells_how_many_go_before_it(count: int | None, told: str) -> None:
+    task = remote(queued_before=count, waiting_because="workers_busy")
+
+    assert watch_line(task, now=NOON) == f"queued in default {told}  0.0 s"
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,23 @@ def test_a_queued_task_tells_why_it_does_not_run(
     assert in_line.waiting_because == "workers_busy"
 
 
+def test_only_a_task_that_waits_for_a_while_and_is_read_alone_has_others_counted(
+    tasks: TaskService, submitting: SubmitService, ledger: Ledger, clock: Clock
+) -> None:
+    ledger.leases.join(make_new_worker(queues=("default",)))
+    submitting.submit(wish(), by=OPERATOR)
+    clock.advance(seconds=1)
+    task = submitting.submit(wish(), by=ADA).task
+
+    at_first = tasks.get_task(task.id, by=ADA)
+    clock.advance(seconds=5)
+    later = tasks.get_task(task.id, by=ADA)
+
+    assert (at_first.queued_before, later.queued_before) == (None, 1)
+    (listed,) = tasks.list_tasks(TaskFilter(), by=ADA).items
+    assert listed.queued_before is None
+
+
 def test_a_list_holds_ones_own_tasks_newest_first_page_by_page(
     tasks: TaskService, submitting: SubmitService, clock: Clock
 ) -> None:
