@@ -116,11 +116,13 @@ def call_for_code(steps: Sequence[Step], task_types: Mapping[str, TaskType], *, 
 
 def call_of(name: str, task_type: TaskType | None, *, url: str) -> Call:
     """Return a call that shows what a task function takes; with what `init` writes for none."""
-    arguments = _EXAMPLES.get(name)
-    if arguments is None:
-        fields = () if task_type is None else fields_of(task_type.schema)
-        arguments = example_of(fields) if task_type else {"name": "Ada"}
-    saves_to = "thumbnail.png" if name.startswith("image.") and name in _EXAMPLES else ""
+    if name in _EXAMPLES:
+        arguments = _EXAMPLES[name]
+    else:
+        arguments = example_of(fields_of(task_type.schema)) if task_type else {"name": "Ada"}
+    # Those samples give a file back that take one.
+    gives_file = any(isinstance(each, FileToSend) for each in _EXAMPLES.get(name, {}).values())
+    saves_to = "result.png" if gives_file else ""
     return Call(name=name, arguments=arguments, url=url, saves_to=saves_to)
 
 
@@ -138,28 +140,8 @@ def form_url(name: str, arguments: Mapping[str, Json]) -> str:
 def _shown(
     number: int, step: Step, task_types: Mapping[str, TaskType], *, url: str, command: str
 ) -> ShownStep:
-    title, text, button = _WORDS[step.kind]
-    snippets: tuple[Snippet, ...] = ()
-    target = ""
-    if step.kind is StepKind.SAMPLES:
-        snippets = _without_samples(command)
-    elif step.kind is StepKind.OWN and not step.name:
-        title, text, button = "Write a task", "There is none yet. This writes a file with one.", ""
-        snippets = (Snippet(id="cli", label="Terminal", text=f"{command} init"),)
-    elif step.kind is not StepKind.CODE:
-        call = call_of(step.name, task_types.get(step.name), url=url)
-        is_sample = step.kind is not StepKind.OWN
-        target = form_url(step.name, call.arguments if is_sample else {})
-        if step.kind is StepKind.ERROR:
-            call = Call(name=call.name, arguments={"image": FileToSend(BROKEN)}, url=url)
-            target = form_url(step.name, {})
-        snippets = snippets_of(call, command=command)
-    if step.kind is StepKind.ERROR and step.task is not None and not step.is_done:
-        text = (
-            f"{step.task.name} failed, and its page says why. "
-            "Edit and run again there, with what is right."
-        )
-        target, button = f"/ui/tasks/{quote(step.task.id, safe='')}", "Mend it"
+    title, text, button = _words_of(step)
+    target = _target_of(step)
     return ShownStep(
         number=number,
         kind=step.kind.value,
@@ -169,8 +151,48 @@ def _shown(
         task=step.task,
         url=target,
         button="Run it again" if step.is_done and target else button,
-        snippets=snippets,
+        snippets=_snippets_of(step, task_types, url=url, command=command),
     )
+
+
+def _is_to_be_mended(step: Step) -> bool:
+    return step.kind is StepKind.ERROR and step.task is not None and not step.is_done
+
+
+def _words_of(step: Step) -> tuple[str, str, str]:
+    title, text, button = _WORDS[step.kind]
+    if step.kind is StepKind.OWN and not step.name:
+        return "Write a task", "There is none yet. This writes a file with one.", ""
+    if step.task is not None and _is_to_be_mended(step):
+        failed = f"{step.task.name} failed, and its page says why."
+        return title, f"{failed} Edit and run again there, with what is right.", "Mend it"
+    return title, text, button
+
+
+def _target_of(step: Step) -> str:
+    if step.task is not None and _is_to_be_mended(step):
+        return f"/ui/tasks/{quote(step.task.id, safe='')}"
+    if not step.name:
+        return ""
+    # What somebody's own task takes is theirs to say.
+    return form_url(step.name, _EXAMPLES.get(step.name, {}))
+
+
+def _snippets_of(
+    step: Step, task_types: Mapping[str, TaskType], *, url: str, command: str
+) -> tuple[Snippet, ...]:
+    match step.kind:
+        case StepKind.CODE:
+            return ()
+        case StepKind.SAMPLES:
+            return _without_samples(command)
+        case StepKind.OWN if not step.name:
+            return (Snippet(id="cli", label="Terminal", text=f"{command} init"),)
+        case StepKind.ERROR:
+            call = Call(name=step.name, arguments={"image": FileToSend(BROKEN)}, url=url)
+        case _:
+            call = call_of(step.name, task_types.get(step.name), url=url)
+    return snippets_of(call, command=command)
 
 
 def _without_samples(command: str) -> tuple[Snippet, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,6 +152,21 @@ def test_an_operator_lists_everybodys_tasks(tasks: TaskService, submitting: Subm
     page = tasks.list_tasks(TaskFilter(), by=OPERATOR)
 
     assert {report.task.submitted_by for report in page.items} == {"ada", "eve"}
+
+
+def test_a_glance_at_what_others_have_submitted_is_an_operators(
+    tasks: TaskService, submitting: SubmitService
+) -> None:
+    submitting.submit(wish(), by=ADA)
+
+    own, operators = (tasks.glance_at_newest("ada", by=who) for who in (ADA, OPERATOR))
+
+    assert own == operators
+    assert [(each.name, each.state) for each in own] == [("process", TaskState.QUEUED)]
+    with pytest.raises(NotPermittedError):
+        tasks.glance_at_newest("ada", by=EVE)
+    with pytest.raises(NotPermittedError):
+        tasks.glance_at_newest("ada", by=replace(ADA, scopes=frozenset()))
 
 
 @pytest.mark.parametrize("limit", [0, 201])
