@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _INTERRUPTED = 130
 _NO_COLOUR = "--no-color"
+_JSON = "--json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     open_what_is_closed()
     words = without_colour(sys.argv[1:] if arguments is None else arguments, os.environ)
+    as_json = _JSON in _options_among(words)
     try:
         ending = celeriac.main(
             args=words,
@@ -47,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{error.message}\n")
         return 0
     except click.UsageError as error:
-        return complain_of_misuse(error)
+        return complain_of_misuse(error, as_json=as_json)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -58,21 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CELERIAC_LOG_LEVEL") == "debug":
             raise
-        return _complain(complaint_about(error))
+        return _complain(complaint_about(error), as_json=as_json)
     # Click gives back the code of a command that ended by itself, and None of any other.
     return ending if isinstance(ending, int) else 0
 
 
-def complain_of_misuse(error: click.UsageError, *, fix: str = "") -> int:
+def complain_of_misuse(error: click.UsageError, *, fix: str = "", as_json: bool = False) -> int:
     """Tell of a command that cannot be done as it was typed, and return the exit code.
 
     Args:
         error: Why not.
         fix: What helps; empty leaves it to the error.
+        as_json: For a program, which reads it as it reads a problem of the API.
     """
     from celeriac.cli.misuse import fix_of, reason_of
 
-    return _complain(complaint_about_misuse(reason_of(error), fix or fix_of(error)))
+    complaint = complaint_about_misuse(reason_of(error), fix or fix_of(error))
+    return _complain(complaint, as_json=as_json)
 
 
 def open_what_is_closed() -> None:
@@ -86,13 +91,22 @@ def open_what_is_closed() -> None:
 def without_colour(arguments: Sequence[str], environment: MutableMapping[str, str]) -> list[str]:
     """Return the words without `--no-color`, wherever it stood; the environment says it instead."""
     words = list(arguments)
-    end = words.index("--") if "--" in words else len(words)
+    end = len(_options_among(words))
     if _NO_COLOUR not in words[:end]:
         return words
     environment["NO_COLOR"] = "1"
     return [word for place, word in enumerate(words) if word != _NO_COLOUR or place > end]
 
 
-def _complain(complaint: Complaint) -> int:
-    sys.stderr.write(printable(as_typed_here(complaint.text())))
+def _options_among(words: Sequence[str]) -> Sequence[str]:
+    return words[: words.index("--")] if "--" in words else words
+
+
+def _complain(complaint: Complaint, *, as_json: bool = False) -> int:
+    if as_json:
+        # Before it is JSON: how we are called here may hold a backslash.
+        detail, fix = as_typed_here(complaint.detail), as_typed_here(complaint.fix)
+        sys.stderr.write(replace(complaint, detail=detail, fix=fix).json_text())
+    else:
+        sys.stderr.write(printable(as_typed_here(complaint.text())))
     return complaint.exit_code

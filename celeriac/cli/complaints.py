@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from celeriac.cli.fixes import fix_for
@@ -47,24 +49,39 @@ class Complaint:
     why: str
     fix: str
     exit_code: int
+    # What went wrong, in a word that never changes, and in one sentence.
+    code: str
+    detail: str
     # What is wrong with each field, where the error says so.
-    details: tuple[str, ...] = ()
+    problems: tuple[FieldProblem, ...] = ()
 
     def text(self) -> str:
         """Return the lines for people; what is empty is left out."""
         lines = [f"error: {self.what}"]
-        lines += [f"  {each}" for each in self.details]
+        lines += [f"  {each}" for each in _problem_lines(self.problems)]
         lines += [
             f"  {word:<5} {line}" for word, line in (("why", self.why), ("fix", self.fix)) if line
         ]
         return "\n".join(lines) + "\n"
+
+    def json_text(self) -> str:
+        """Return one line for programs: the members that a problem has over HTTP."""
+        facts: dict[str, object] = {"code": self.code, "detail": self.detail, "fix": self.fix}
+        if self.problems:
+            facts["errors"] = [
+                {"pointer": each.pointer, "detail": each.detail} for each in self.problems
+            ]
+        # In ASCII: nothing in it can steer a terminal.
+        return json.dumps(facts) + "\n"
 
 
 def complaint_about(error: Exception) -> Complaint:
     """Return how an error is told to the person at the terminal."""
     if isinstance(error, SettingsError):
         # One line says all: its name, its value, what is allowed.
-        return Complaint(what=str(error), why="", fix="", exit_code=2)
+        return Complaint(
+            what=str(error), why="", fix="", exit_code=2, code=error.code, detail=str(error)
+        )
     for family, exit_code, what in _FAMILIES:
         if isinstance(error, family):
             return Complaint(
@@ -72,23 +89,29 @@ def complaint_about(error: Exception) -> Complaint:
                 why=_why(error),
                 fix=fix_for(error),
                 exit_code=exit_code,
-                details=_details(error),
+                code=error.code,
+                detail=_sentence(error),
+                problems=_problems(error),
             )
     if isinstance(error, UnicodeEncodeError):
         # What was typed; what comes from a service is UTF-8.
         why = "a word of the command has bytes that are no UTF-8"
-        return Complaint(what="refused", why=why, fix="type it again in UTF-8", exit_code=2)
+        return _complaint("refused", why, "type it again in UTF-8", exit_code=2, code="misuse")
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         why = f"{error.strerror or error}{where}"
-        return Complaint(what="not done", why=why, fix=_FILE_FIX, exit_code=1)
+        return _complaint("not done", why, _FILE_FIX, exit_code=1, code="machine_refused")
     why = f"{type(error).__name__}: {error}"
-    return Complaint(what="something unexpected", why=why, fix=_UNEXPECTED_FIX, exit_code=1)
+    return _complaint("something unexpected", why, _UNEXPECTED_FIX, exit_code=1, code="unexpected")
 
 
 def complaint_about_misuse(why: str, fix: str) -> Complaint:
     """Return how a command is told of that cannot be done as it was typed."""
-    return Complaint(what="not done", why=why, fix=fix, exit_code=2)
+    return _complaint("not done", why, fix, exit_code=2, code="misuse")
+
+
+def _complaint(what: str, why: str, fix: str, *, exit_code: int, code: str) -> Complaint:
+    return Complaint(what=what, why=why, fix=fix, exit_code=exit_code, code=code, detail=why)
 
 
 def _what(error: CeleriacError, usual: str) -> str:
@@ -101,18 +124,24 @@ def _what(error: CeleriacError, usual: str) -> str:
 
 
 def _why(error: CeleriacError) -> str:
+    # A sentence that lists what stands in the lines below would say it twice.
+    return "" if _problems(error) else _sentence(error)
+
+
+def _sentence(error: CeleriacError) -> str:
     # Here the reader runs the machine: what is kept from callers of the service helps.
     if isinstance(error, LedgerUnavailableError | BrokerUnavailableError):
         # None came with what a service said.
         return ": ".join(filter(None, (str(error), getattr(error, "reason", ""))))
-    # A sentence that lists what stands in the lines below would say it twice.
-    return "" if _details(error) else str(error)
+    return str(error)
 
 
-def _details(error: CeleriacError) -> tuple[str, ...]:
+def _problems(error: CeleriacError) -> tuple[FieldProblem, ...]:
     problems: tuple[FieldProblem, ...] = getattr(error, "problems", ())
+    return problems
+
+
+def _problem_lines(problems: Sequence[FieldProblem]) -> list[str]:
     names = [each.pointer.lstrip("/") or "arguments" for each in problems]
     width = max(map(len, names), default=0)
-    return tuple(
-        f"{name:<{width}}  {each.detail}" for name, each in zip(names, problems, strict=True)
-    )
+    return [f"{name:<{width}}  {each.detail}" for name, each in zip(names, problems, strict=True)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from celeriac.cli.complaints import complaint_about
@@ -69,6 +71,44 @@ def test_arguments_that_do_not_fit_are_named_with_their_task() -> None:
         "  times  is no number",
         "  fix   celeriac tasks describe hello.greet says what it takes",
     ]
+
+
+def test_an_error_is_told_to_a_program_as_a_problem_is_over_http() -> None:
+    problems = (FieldProblem("/n", "is missing"), FieldProblem("/times", "is no number"))
+
+    text = complaint_about(InvalidArgumentsError("hello.greet", problems)).json_text()
+
+    told = json.loads(text)
+    assert text.count("\n") == 1
+    assert told.pop("detail").startswith("hello.greet: 2 invalid arguments")
+    assert told == {
+        "code": "invalid_arguments",
+        "fix": "celeriac tasks describe hello.greet says what it takes",
+        "errors": [
+            {"pointer": "/n", "detail": "is missing"},
+            {"pointer": "/times", "detail": "is no number"},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (TaskNotFoundError("t1"), "task_not_found"),
+        (SettingsError("CELERIAC_PORT", "x", "a port"), "setting_invalid"),
+        (OSError(28, "No space left on device"), "machine_refused"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "no"), "misuse"),
+        (RuntimeError("\x1b[2J"), "unexpected"),
+    ],
+)
+def test_every_error_has_a_code_and_a_sentence_for_a_program(error: Exception, code: str) -> None:
+    text = complaint_about(error).json_text()
+
+    told = json.loads(text)
+    assert told["code"] == code
+    assert told["detail"]
+    assert text.isascii()
+    assert "errors" not in told
 
 
 @pytest.mark.parametrize(

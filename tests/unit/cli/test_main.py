@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -148,6 +150,42 @@ def test_another_programs_word_for_a_command_is_answered_with_ours(
     why = capsys.readouterr().err.splitlines()[1]
     assert code == 2
     assert why.partition("; ")[2] == question
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_code", "fix"),
+    [
+        (["tasks", "show", "t1", "--json"], "misuse", 2, "python run.py tasks --help says"),
+        (["get", "t1", "--json", "--url", "http://x"], "not_signed_in", 4, "give one with --key"),
+    ],
+)
+def test_an_error_is_one_object_where_json_is_wanted(
+    arguments: list[str],
+    code: str,
+    exit_code: int,
+    fix: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("CELERIAC_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    ended = main(arguments)
+
+    said = capsys.readouterr()
+    told = json.loads(said.err)
+    assert (ended, said.out, said.err.count("\n")) == (exit_code, "", 1)
+    assert told["code"] == code
+    assert told["fix"].startswith(fix)
+
+
+def test_a_value_that_looks_like_the_option_makes_no_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["frobnicate", "--", "--json"])
+
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 @pytest.mark.parametrize("words", [[], ["user"], ["queues"], ["tasks"], ["key"]])
