@@ -1,7 +1,7 @@
 """Where the service listens, held by us while its process comes and goes.
 
-Whoever asks while no process answers waits in the system's own queue, and the next process finds
-him there. When none will come soon, we answer ourselves: nobody waits for ever.
+Who asks while no process answers waits in the system's own queue, and is found there by the next
+process. When none will come soon, we answer ourselves: nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Listener:
     def refuse(self) -> None:
         """Tell everybody who waits by now that nobody will serve them."""
         for each in self.sockets:
-            # There is nobody, or he has gone.
+            # There is nobody, or nobody any more.
             with suppress(OSError):
                 for _ in range(_AT_A_LOOK):
                     connection, _ = each.accept()

@@ -18,7 +18,7 @@ class Server(uvicorn.Server):
     """uvicorn, ending without cutting anybody off who has just asked.
 
     uvicorn closes the connections on which it sees no request at once. Whoever connects next is not
-    refused either, as long as somebody holds the socket: he waits for the next server.
+    refused either, as long as somebody holds the socket: that one waits for the next server.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
