@@ -60,6 +60,10 @@ class ListedCatalogue:
         self._by_name = {each.name: each for each in task_types}
         self.unloaded: tuple[ImportProblem, ...] = ()
 
+    def add(self, task_type: TaskType) -> None:
+        """Know of one more."""
+        self._by_name[task_type.name] = task_type
+
     def names(self) -> list[str]:
         """Return every name."""
         return sorted(self._by_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,7 +13,10 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.acceptance.machine import UpProcess
 from tests.browser.test_flows import open_form, submit
+from tests.contract.web.service import PASSWORD, Server, Service
+from tests.fakes import ListedCatalogue, process_type
 from tests.servers.line import Line
+from tests.servers.processes import wait_until
 
 
 @pytest.fixture
@@ -130,6 +134,40 @@ def test_a_page_that_lost_its_stream_tells_how_old_it_is(
 
         expect(live).to_have_text("live", timeout=20_000)
         context.close()
+
+
+@pytest.mark.parametrize("path", ["/ui/tasks", "/ui/submit"])
+def test_new_task_functions_are_told_on_a_page_that_is_open(
+    chromium: Browser, tmp_path: Path, path: str
+) -> None:
+    server = Server()
+    catalogue = ListedCatalogue(process_type())
+    port = urlsplit(server.url).port
+    assert port is not None
+    with Service(tmp_path, server, catalogue=catalogue) as service, Line(port) as line:
+        service.add_user("ada")
+        context = chromium.new_context(base_url=line.url(server.url))
+        page = context.new_page()
+        page.goto(f"/ui/sign-in?next={path}")
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        wait_until(lambda: page.evaluate("knownNames !== null"), "the page knows what there is")
+        expect(page.locator("#news")).to_be_empty()
+
+        # As a service does that starts again with new code.
+        catalogue.add(process_type(name="hello.greet", title="Greet somebody"))
+        line.cut()
+
+        news = page.get_by_role("status").filter(has_text="1 new task: hello.greet")
+        expect(news).to_be_visible()
+        if path == "/ui/submit":
+            expect(page.locator("a.choice")).to_have_count(2)
+        news.get_by_role("link", name="hello.greet").click()
+        expect(page.get_by_role("heading", name="Greet somebody")).to_be_visible()
+        context.close()
+    server.close()
 
 
 def test_without_a_stream_a_page_asks_by_itself(user1: Page) -> None:

@@ -19,6 +19,7 @@ RETRY = b"retry: 2000\n\n"
 MOST_TASKS = 50
 _MOST_ID = 255
 _TASK = "task:"
+_WORDS = ("tasks", "stats", "task-types")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,14 @@ class Topics:
     tasks: bool = False
     # How much is done and waits, once a second.
     stats: bool = False
+    # What can be submitted, told to whoever comes.
+    task_types: bool = False
     # Single tasks.
     task_ids: tuple[TaskId, ...] = ()
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read `tasks,stats,task:ID`.
+        """Read `tasks,stats,task-types,task:ID`.
 
         Raises:
             InvalidOptionError: A topic is unknown, or there are too many or none.
@@ -59,14 +62,16 @@ class Topics:
         words = list(dict.fromkeys(text.split(",")))
         ids = [word.removeprefix(_TASK) for word in words if word.startswith(_TASK)]
         others = [word for word in words if not word.startswith(_TASK)]
-        unknown = [word for word in others if word not in ("tasks", "stats")]
+        unknown = [word for word in others if word not in _WORDS]
         if unknown or any(not 0 < len(each) <= _MOST_ID or "\0" in each for each in ids):
-            raise InvalidOptionError("topics", "one or more of tasks, stats, task:ID, with commas")
+            allowed = f"one or more of {', '.join(_WORDS)}, task:ID, with commas"
+            raise InvalidOptionError("topics", allowed)
         if len(ids) > MOST_TASKS:
             raise InvalidOptionError("topics", f"names at most {MOST_TASKS} tasks")
         return cls(
             tasks="tasks" in others,
             stats="stats" in others,
+            task_types="task-types" in others,
             task_ids=tuple(TaskId(each) for each in ids),
         )
 

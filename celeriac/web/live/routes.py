@@ -53,7 +53,8 @@ class EventsQuery(BaseModel):
         Field(
             min_length=1,
             max_length=16_384,
-            description="One or more of `tasks`, `stats` and `task:ID`, with commas between them.",
+            description="One or more of `tasks`, `stats`, `task-types` and `task:ID`, with commas"
+            " between them.",
         ),
     ]
 
@@ -112,6 +113,7 @@ async def watch(
     `tasks` tells `{ids, new, mine, gone, more}`: tasks that changed, how many of them are new and
     how many of those one's own, and whether more changed than are named. `task` tells a task as
     `GET /tasks/{id}` does, without its result. `stats`, for operators, tells `{t, rates, depths}`.
+    `task-types` tells `{names}`, what can be submitted, once.
     `reset` says that too much happened since the last event that was read: ask anew.
     """
     topics = Topics.from_text(query.topics)
@@ -119,7 +121,8 @@ async def watch(
         raise NotPermittedError(Scope.OPERATE.value)
     parts = parts_of(request)
     first = await _find(parts, topics, visitor.who)
-    watching = Watch(parts.hub, visitor.who, topics, versions={})
+    names = parts.task_types.names()
+    watching = Watch(parts.hub, visitor.who, topics, versions={}, names=names)
     if last_event_id:
         watching.resume(last_event_id)
     return _stream(parts, visitor, watching, first, ends_with_task=False)

@@ -7,7 +7,7 @@ each topic: a slow reader loses detail, and costs no memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,7 @@ class Watch:
         *,
         versions: Mapping[TaskId, int],
         ids_by_version: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         """Begin to watch, from now on.
 
@@ -47,6 +48,8 @@ class Watch:
             versions: Of each task the version that is known already.
             ids_by_version: The only topic is one task: its events go by its versions, which mean
                 the same in every process.
+            names: What can be submitted, told once where it is watched: whoever comes back, to a
+                service that was started again with new code, sees by it what is new.
         """
         self.who = who
         self._hub = hub
@@ -58,6 +61,7 @@ class Watch:
         # What is older is on the page already.
         self._began_at: datetime | None = hub.now()
         self._ids_by_version = ids_by_version
+        self._names = names if topics.task_types else None
         self._standing = 0
         self._is_reset = False
 
@@ -110,6 +114,10 @@ class Watch:
         if self._is_reset:
             self._is_reset = False
             events.append(self._event("reset", {}))
+        if self._names is not None:
+            named = [name for name in self._names if self.who.knows(name)]
+            self._names = None
+            events.append(self._event("task-types", {"names": named}))
         if self._topics.tasks and moments:
             told = self._list_news(moments)
             events += [self._event("tasks", told)] if told else []

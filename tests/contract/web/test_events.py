@@ -307,6 +307,18 @@ def test_a_ledger_that_is_away_breaks_no_stream(service: Service, ada: httpx.Cli
     assert (away["ids"], away["more"]) == ([], True)
 
 
+def test_who_comes_is_told_what_can_be_submitted(service: Service, ada: httpx.Client) -> None:
+    key = key_client(service, scopes=frozenset({Scope.READ}), task_patterns=("rep*",))
+
+    with watching(ada, "/events?topics=task-types") as stream:
+        told = stream.next("task-types").data
+    with watching(key, "/events?topics=tasks,task-types") as stream:
+        told_key = stream.next("task-types").data
+
+    assert told == {"names": ["process", "report"]}
+    assert told_key == {"names": ["report"]}
+
+
 def test_how_much_is_done_and_waits_is_told_to_operators(
     service: Service, olga: httpx.Client, ada: httpx.Client
 ) -> None:

@@ -7,6 +7,7 @@ const FAST_MS = 1000;
 const SLOW_MS = 4000;
 const FAST_ROUNDS = 60;
 const AGAIN_MS = 30000;
+const MOST_NEWS = 3;
 const WAITING = ".state-queued, .state-scheduled, .state-waiting";
 const UNFINISHED = WAITING + ", .state-running";
 
@@ -19,6 +20,8 @@ let isNewsLeft = false;
 // When the page last was what the server knows.
 let freshAt = Date.now();
 let liveState = "";
+// What can be submitted, as it was last told.
+let knownNames = null;
 let rowsUrl = "";
 let rowsTag = "";
 const changedRows = new Set();
@@ -144,22 +147,28 @@ function announce() {
 
 function listen() {
   const place = document.querySelector("[data-events]");
-  if (!place || stream || document.hidden || !window.EventSource) return;
-  stream = new EventSource(place.dataset.events);
+  // A page that shows nothing that changes hears of new task functions, and of nothing else.
+  const idle = document.querySelector("[data-idle-events]");
+  const url = place ? place.dataset.events : idle && idle.dataset.idleEvents;
+  if (!url || stream || document.hidden || !window.EventSource) return;
+  stream = new EventSource(url);
+  stream.addEventListener("task-types", (event) => hearOfNames(JSON.parse(event.data).names));
+  stream.addEventListener("error", () => {
+    if (isHeard) freshAt = Date.now();
+    isHeard = false;
+    const state = place ? "reconnecting" : "";
+    if (!stream || stream.readyState !== EventSource.CLOSED) return show(state);
+    // Refused: the service is busy, or one is signed out, which a look tells.
+    leave(state);
+    if (place) lookAtAll();
+    setTimeout(listen, AGAIN_MS);
+  });
+  if (!place) return;
   stream.addEventListener("open", () => {
     isHeard = true;
     show("live");
     // What happened before this was told to nobody.
     lookAtAll();
-  });
-  stream.addEventListener("error", () => {
-    if (isHeard) freshAt = Date.now();
-    isHeard = false;
-    if (!stream || stream.readyState !== EventSource.CLOSED) return show("reconnecting");
-    // Refused: the service is busy, or one is signed out, which a look tells.
-    leave("reconnecting");
-    lookAtAll();
-    setTimeout(listen, AGAIN_MS);
   });
   stream.addEventListener("reset", lookAtAll);
   stream.addEventListener("task", (event) => {
@@ -169,6 +178,25 @@ function listen() {
     leave("");
   });
   stream.addEventListener("tasks", (event) => hearOfList(JSON.parse(event.data)));
+}
+
+// Each stream begins with all names: what the one before did not have came with new code.
+function hearOfNames(names) {
+  const known = knownNames;
+  knownNames = new Set(names);
+  if (!known) return;
+  const added = names.filter((name) => !known.has(name));
+  if ((added.length || names.length < known.size) && document.getElementById("choices")) look();
+  const news = document.getElementById("news");
+  if (!added.length || !news) return;
+  const links = added.slice(0, MOST_NEWS).flatMap((name, place) => {
+    const link = document.createElement("a");
+    link.href = "/ui/submit/" + encodeURIComponent(name);
+    link.textContent = name;
+    return place ? [", ", link] : [link];
+  });
+  const rest = added.length > MOST_NEWS ? " and " + (added.length - MOST_NEWS) + " more" : "";
+  news.replaceChildren(added.length + (added.length === 1 ? " new task: " : " new tasks: "), ...links, rest);
 }
 
 function hearOfList(told) {

@@ -20,6 +20,7 @@ def test_an_event_stands_on_the_wire_as_browsers_read_it() -> None:
     [
         ("tasks", Topics(tasks=True)),
         ("stats,tasks", Topics(tasks=True, stats=True)),
+        ("tasks,task-types", Topics(tasks=True, task_types=True)),
         ("task:1,task:1,task:a:b", Topics(task_ids=(TaskId("1"), TaskId("a:b")))),
     ],
 )
