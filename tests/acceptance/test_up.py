@@ -169,14 +169,12 @@ def test_a_program_that_is_killed_is_started_again(
     machine: UpProcess, program: str, command: str
 ) -> None:
     killed = next(pid for pid in machine.descendants() if command in _command_of(pid))
-    ready_before = machine.log_text().count(f"✓ {program}")
+    # The machine is that of the tests before: it may have told so already.
+    told_before = _told_of(machine, program)
 
     os.kill(killed, signal.SIGKILL)
 
-    machine.wait_for_log("ended with signal 9")
-    machine.wait_until(
-        lambda: machine.log_text().count(f"✓ {program}") > ready_before, "it is ready", seconds=40
-    )
+    _wait_for_next_start(machine, program, told_before)
     walk_through(machine.url)
 
 
@@ -184,13 +182,15 @@ def test_whoever_asks_while_a_killed_service_is_started_again_waits_and_is_answe
     machine: UpProcess,
 ) -> None:
     service = next(pid for pid in machine.descendants() if "entries.service" in _command_of(pid))
+    told_before = _told_of(machine, "web")
 
     os.kill(service, signal.SIGKILL)
     answer = httpx.get(f"{machine.url}/healthz", timeout=60)
 
     assert answer.status_code == 200
     assert not is_alive(service)
-    machine.wait_until(lambda: machine.log_text().count("✓ web ") == 2, "it is ready", seconds=40)
+    _wait_for_next_start(machine, "web", told_before)
+    walk_through(machine.url)
 
 
 def test_nobody_but_up_and_its_service_has_the_port_open(machine: UpProcess) -> None:
@@ -430,6 +430,22 @@ def test_an_app_that_cannot_be_imported_is_told_and_nothing_stays(tmp_path: Path
     assert "SyntaxError" in machine.log_text()
     assert machine.log_text().splitlines()[-3].startswith("error: not done")
     assert not (machine.data / "up" / "broker.url").exists()
+
+
+def _told_of(machine: UpProcess, program: str) -> tuple[int, int]:
+    """Return how often it was told that a program was killed, and that it was ready."""
+    said = machine.log_text()
+    killed = said.count(f"\n✗ {program:<10} ended with signal 9 ")
+    return killed, said.count(f"\n✓ {program:<10} ")
+
+
+def _wait_for_next_start(machine: UpProcess, program: str, before: tuple[int, int]) -> None:
+    expected = tuple(count + 1 for count in before)
+    machine.wait_until(
+        lambda: _told_of(machine, program) == expected,
+        f"{program} was killed and is ready again: {before} and once more",
+        seconds=40,
+    )
 
 
 def _open_in(pid: int) -> set[str]:
