@@ -48,9 +48,10 @@ def trips(ledger: Ledger, folder: Path) -> Iterator[Trips]:
             yield found
         finally:
             connection.pgconn.untrace()
-    # Of what the client said, what makes the server answer.
+    # Of what the client said, what makes the server answer. What is told of a message may go on in
+    # lines of its own, such as those of a statement.
     said = [line.split("\t") for line in trace.read_text().splitlines()]
-    found.count = sum(each[1] == "F" and each[3] in ("Query", "Sync") for each in said)
+    found.count = sum(each[1:2] == ["F"] and each[3] in ("Query", "Sync") for each in said)
 
 
 def test_a_claim_is_on_the_disk_when_it_is_seen(
