@@ -119,7 +119,7 @@ def task_lines(task: ShownTask, *, now: datetime, folder: Path) -> list[str]:
         "task": task.name,
         "state": task.state.value,
         "queue": task.queue,
-        "before": before_text(task.queued_before),
+        "ahead": before_text(task.queued_before).removesuffix(" ahead"),
         "worker": task.worker or "",
         "attempt": attempt_text(task),
         "created": f"{task.created_at.isoformat(timespec='seconds')} "

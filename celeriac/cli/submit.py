@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,9 +29,16 @@ from celeriac.cli.remote import (
 )
 from celeriac.cli.render import file_hint, json_text, submitted_line
 from celeriac.cli.watch import wait_for_end, watch_to_end
-from celeriac.core.queue import Queue
+from celeriac.core.nearest import nearest
+from celeriac.core.queue import Queue, command_to_serve
+from celeriac.core.task import DEFAULT_QUEUE
 from celeriac.errors import CeleriacError
 
+if TYPE_CHECKING:
+    from celeriac.client import Handle
+
+# A worker that was started again for new code is there by then.
+_WORKER_STARTS_SECONDS = 1.0
 _FILE_FIX = "name a file that can be read; a text that begins with an @ is written NAME=@@TEXT"
 _IS_FOLDER = "it is a folder"
 _IS_MISSING = "there is no such file"
@@ -86,8 +96,8 @@ def submit(
             unique_for=unique_for,
         )
         handle = submitter.submit_arguments(name, given, idempotency_key=idempotency_key)
-        if queue is not None and not is_quiet:
-            say(*unserved_lines(queue, client.queues))
+        if not is_quiet:
+            say(*_warning(handle, queue, client.queues))
         if is_quiet and not as_json:
             hand_out(handle.id)
         if not is_watched and wait is None:
@@ -109,16 +119,61 @@ def submit(
     end_with(task, url=client.url, is_quiet=is_quiet, as_json=as_json)
 
 
-def unserved_lines(queue: str, list_queues: Callable[[], Sequence[Queue]]) -> tuple[str, ...]:
-    """Return a line of warning when no worker serves the queue that somebody named."""
+def _warning(
+    handle: Handle, named: str | None, list_queues: Callable[[], Sequence[Queue]]
+) -> tuple[str, ...]:
+    if named is not None:
+        return unserved_lines(named, list_queues, task_id=handle.id)
+    # Nobody mistyped it. A program is spared the question.
+    if handle.accepted is None or not sys.stderr.isatty():
+        return ()
+    return unserved_lines(
+        handle.accepted.queue,
+        list_queues,
+        task_id=handle.id,
+        pause=partial(time.sleep, _WORKER_STARTS_SECONDS),
+    )
+
+
+def unserved_lines(
+    queue: str,
+    list_queues: Callable[[], Sequence[Queue]],
+    *,
+    task_id: str,
+    pause: Callable[[], None] | None = None,
+) -> tuple[str, ...]:
+    """Return a warning when no worker serves the queue of a task, and what helps.
+
+    Args:
+        queue: Its queue.
+        list_queues: Asks the service for those there are.
+        task_id: The task.
+        pause: Called once before it is warned, for a worker that is starting; None does without.
+    """
     try:
         queues = list_queues()
+        if pause is not None and not _is_served(queue, queues):
+            pause()
+            queues = list_queues()
     except CeleriacError:
         # The task is accepted, and whoever submits need not be allowed to read.
         return ()
-    if any(each.name == queue and each.workers for each in queues):
+    if _is_served(queue, queues):
         return ()
-    return (unserved_text(f"the queue {queue}", queue, queues),)
+    meant = nearest(queue, (each.name for each in queues if each.name != queue))
+    other = meant[0] if meant else DEFAULT_QUEUE
+    serve = f"  serve it  {command_to_serve(queue)}"
+    undo = (
+        f"  undo it   celeriac tasks cancel {shlex.quote(task_id)}; "
+        f"then submit it with --queue {shlex.quote(other)}"
+    )
+    ways = (undo, serve) if meant else (serve, undo)
+    warning = unserved_text(f"the queue {queue}", queue, queues)
+    return (warning, *(way for way in ways if way is serve or other != queue))
+
+
+def _is_served(queue: str, queues: Sequence[Queue]) -> bool:
+    return any(each.name == queue and each.workers for each in queues)
 
 
 def open_file(name: str) -> Any:

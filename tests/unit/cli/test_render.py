@@ -165,6 +165,9 @@ def test_a_task_that_waits_tells_how_many_go_before_it(count: int | None, told: 
     task = remote(queued_before=count, waiting_because="workers_busy")
 
     assert watch_line(task, now=NOON) == f"queued in default {told}  0.0 s"
+    shown = [line.split()[1:] for line in task_lines(task, now=NOW, folder=SRV) if "ahead" in line]
+    ahead = told.strip("(").partition(" ahead;")[0].split()
+    assert shown == ([] if count is None else [ahead])
 
 
 @pytest.mark.parametrize(
