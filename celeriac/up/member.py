@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from celeriac.errors import ProgramFailedError
 from celeriac.up.children import HURRIED, Child, Guardian, Program, pause_before_restart
+from celeriac.up.log_lines import loud_lines, tail
 from celeriac.up.logs import LogReader
-from celeriac.up.report import ended_line, loud_lines, ready_line, tail, warning_line
+from celeriac.up.report import ended_line, ready_line, warning_line
 
 # A program that never was ready and ends as often as this will not be helped by another start.
 _FIRST_STARTS = 3

@@ -13,9 +13,10 @@ from typing import Self
 
 from celeriac.up.broker import write_private
 from celeriac.up.children import Child, Program
+from celeriac.up.log_lines import tail
 from celeriac.up.member import Say
 from celeriac.up.programs import Surroundings
-from celeriac.up.report import kept_code_lines, new_code_line, tail
+from celeriac.up.report import kept_code_lines, new_code_line
 from celeriac.up.sources import Sources
 
 _LOOK_SECONDS = 0.5

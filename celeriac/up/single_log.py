@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from celeriac.up.log_lines import is_of_task
 from celeriac.up.member import Take
-from celeriac.up.report import is_of_task, warning_line
+from celeriac.up.report import warning_line
 
 _LARGEST_BYTES = 16 * 1024 * 1024
 _FORMAT = "[%(asctime)s: %(levelname)s/%(threadName)s] %(message)s"
