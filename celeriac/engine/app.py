@@ -90,7 +90,7 @@ def install(app: Celery, settings: Settings | None = None, *, adopt: bool = Fals
     transport.install()
     context_stack.install()
     lots.install()
-    prints.install()
+    prints.install(app)
     concurrency.ALIASES.update(_pools())
     app.amqp_cls = "celeriac.engine.amqp:LedgerAMQP"
     app.control_cls = "celeriac.engine.control:LedgerControl"

@@ -21,6 +21,7 @@ from celeriac.core.task import ClaimedTask, NewTask, TaskError, TaskId
 from celeriac.engine import codec, context_stack, strand
 from celeriac.engine.collector import Collector, collecting
 from celeriac.engine.messages import request_of
+from celeriac.engine.prints import end_lines
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,8 @@ class Executor:
                 # The worker's boundary. The tracer lets out what the user's own handlers of a
                 # failure raise; that must not cost a process.
                 return self._end_failure(collector, error, 0.0)
+            finally:
+                end_lines(claimed.id)
         return self._end(collector, result, info, runtime or 0.0, shown or "")
 
     def _end(

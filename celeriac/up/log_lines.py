@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from celeriac.up.report import warning_line
+from celeriac.up.report import said_line, warning_line
 
 # How Celery begins a line of its log, and how it and uvicorn mark one that somebody should see.
 _HEAD = re.compile(r"^\[[^\]]*: ([A-Z]+)/[^\]]*\] ?")
@@ -30,7 +30,9 @@ def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[
     loud = [words for line in said if (words := loud_words(line))]
     shown = [_loud_line(name, words[:_LONGEST]) for words in loud[:most]]
     if len(loud) > most:
-        shown.append(warning_line(name, f"and {len(loud) - most} more lines like these in {log}"))
+        left = len(loud) - most
+        more = "1 more line like these is" if left == 1 else f"{left} more lines like these are"
+        shown.append(warning_line(name, f"{more} in {log}"))
     return shown
 
 
@@ -39,7 +41,9 @@ def _loud_line(name: str, words: str) -> str:
     if by_task is None:
         return warning_line(name, words)
     level, task = by_task.groups()
-    return warning_line("task", f"{level}{task}: {words[by_task.end() :]}")
+    said = f"{level}{task}: {words[by_task.end() :]}"
+    # Without a level it is mostly printed, which Celery logs as a warning.
+    return warning_line("task", said) if level else said_line("task", said)
 
 
 def loud_words(line: str) -> str:

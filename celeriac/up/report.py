@@ -97,6 +97,11 @@ def warning_line(name: str, facts: str) -> str:
     return f"! {name:<{_NAME}} {facts}"
 
 
+def said_line(name: str, facts: str) -> str:
+    """Return a line about something that somebody says, and that is as it should be."""
+    return f"· {name:<{_NAME}} {facts}"
+
+
 def below(facts: str) -> str:
     """Return what goes on from the line above."""
     return f"  {'':<{_NAME}} {facts}"

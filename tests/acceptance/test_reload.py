@@ -95,6 +95,6 @@ def test_new_code_is_taken_broken_code_leaves_the_old_and_whoever_asks_is_answer
     shop.submit("hello.wave")
     shop.wait_for_log("! task       hello.wave failed: ZeroDivisionError: division by zero")
     shop.wait_for_log(f"{shop.url}/ui/tasks/")
-    assert "! task       hello.wave: 100% waved" in shop.log_text()
+    assert "· task       hello.wave: 100% waved" in shop.log_text()
     assert "raised unexpected" not in shop.log_text()
     assert "Traceback" in (shop.data / "up" / "worker.log").read_text()

@@ -1,30 +1,101 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from celery.utils.log import LoggingProxy, get_logger
+from celery import Celery
+from celery.utils.log import get_logger
 
+from celeriac.engine.prints import Lines, end_lines, install
 from tests.engines import open_app
 
 
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Celery]:
+    with open_app(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stdout(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
+    with caplog.at_level(logging.WARNING):
+        yield Lines(get_logger("celery.redirected"), logging.WARNING)
+
+
+def run(app: Celery, say: Callable[[], None], *, task_id: str = "one") -> None:
+    """Run a task that says something."""
+    app.tasks.pop("talk", None)
+
+    @app.task(name="talk")
+    def talk() -> None:
+        say()
+
+    assert app.tasks["talk"].apply(task_id=task_id).state == "SUCCESS"
+
+
 def test_what_a_task_prints_is_logged_with_its_name_and_id(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    app: Celery, stdout: Lines, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = get_logger("celery.redirected")
-    # As in a process that has no app yet.
-    logger.filters.clear()
-    with open_app(tmp_path) as app:
+    print("nobody's", file=stdout)
+    run(app, lambda: print("100% done", file=stdout))
 
-        @app.task(name="talk", bind=True)
-        def talk(self: object) -> None:
-            stdout.write("100% done")
+    assert caplog.messages == ["nobody's", "talk[one]: 100% done"]
 
-        stdout = LoggingProxy(logger, logging.WARNING)
-        with caplog.at_level(logging.WARNING):
-            stdout.write("nobody's")
-            ran = talk.apply(task_id="one")
 
-    assert ran.state == "SUCCESS"
-    assert [each.getMessage() for each in caplog.records] == ["nobody's", "talk[one]: 100% done"]
+def test_a_print_of_several_words_is_one_line_and_each_of_its_lines_is_one(
+    app: Celery, stdout: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(app, lambda: print("I greet", "Ada\n", 3, file=stdout))
+
+    assert caplog.messages == ["talk[one]: I greet Ada", "talk[one]:  3"]
+
+
+def test_what_was_begun_is_logged_when_it_is_flushed_or_its_task_ends(
+    app: Celery, stdout: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(app, lambda: print("half", end="", file=stdout, flush=True))
+    run(app, lambda: print("a third", end="", file=stdout), task_id="two")
+    assert caplog.messages == ["talk[one]: half"]
+
+    end_lines("two")
+
+    assert caplog.messages == ["talk[one]: half", "talk[two]: a third"]
+
+
+def test_tasks_that_print_by_turns_do_not_share_a_line(
+    app: Celery, stdout: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    def say() -> None:
+        print("outer begins,", end=" ", file=stdout)
+        app.tasks["inner"].apply(task_id="two")
+        print("outer ends", file=stdout)
+
+    @app.task(name="inner")
+    def inner() -> None:
+        print("inner", file=stdout)
+
+    run(app, say)
+
+    assert caplog.messages == ["inner[two]: inner", "talk[one]: outer begins, outer ends"]
+
+
+def test_a_line_without_an_end_is_not_kept_for_ever(
+    stdout: Lines, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(5):
+        stdout.write("x" * 3000)
+
+    assert [len(each) for each in caplog.messages] == [9000]
+    stdout.flush()
+
+
+def test_who_has_a_way_of_logging_keeps_it(app: Celery) -> None:
+    assert app.log_cls == "celeriac.engine.prints:PrintLogging"
+
+    own = Celery("own")
+    own.log_cls = "somewhere:Logging"
+    install(own)
+
+    assert own.log_cls == "somewhere:Logging"

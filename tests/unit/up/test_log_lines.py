@@ -30,13 +30,15 @@ def test_only_lines_that_somebody_should_see_are_shown() -> None:
         ["task", "ERROR text.shout: [1]: odd"],
         ["worker", "WARNING:  something odd"],
     ]
+    # What a task prints is nothing to be warned of.
+    assert [line[0] for line in shown] == ["!", "!", "·", "!", "!"]
 
 
 def test_of_a_flood_the_first_lines_and_a_count_are_shown() -> None:
     shown = loud_lines("web", ["ERROR: x"] * 12, most=5, log=Path("web.log"))
 
     assert len(shown) == 6
-    assert shown[-1].endswith("and 7 more lines like these in web.log")
+    assert shown[-1].endswith("7 more lines like these are in web.log")
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
