@@ -13,7 +13,8 @@ from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text
 from celeriac.cli.user_list import user_facts
 from celeriac.core.user import Role
-from celeriac.service.passwords import LEAST_CHARACTERS, Hasher
+from celeriac.errors import WeakPasswordError
+from celeriac.service.passwords import LEAST_CHARACTERS, Hasher, weakness
 from celeriac.service.users import UserService
 
 
@@ -72,9 +73,13 @@ def read_password(name: str, *, from_stdin: bool, allow_weak: bool) -> str:
             "there is no terminal to ask for the password at",
             fix="give it on standard input, with --password-stdin",
         )
-    # It is typed twice before anybody looks at it.
     wanted = "" if allow_weak else f" ({LEAST_CHARACTERS} characters or more)"
-    asked: str = click.prompt(
-        f"Password for {name}{wanted}", hide_input=True, confirmation_prompt=True, err=True
-    )
-    return asked
+    while True:
+        asked: str = click.prompt(f"Password for {name}{wanted}", hide_input=True, err=True)
+        # Before it is typed a second time.
+        reason = None if allow_weak else weakness(name, asked)
+        if reason is not None:
+            raise WeakPasswordError(reason)
+        if click.prompt("The same again", hide_input=True, err=True) == asked:
+            return asked
+        say("the two are not the same")

@@ -206,3 +206,25 @@ def test_somebody_at_a_terminal_is_told_first_how_long_a_password_is(
     assert main(["user", "add", "ana", *words]) == 0
     assert prompts[0] == asked
     assert find_user(data, "ana") is not None
+
+
+def test_somebody_at_a_terminal_types_a_good_password_twice_until_both_are_the_same(
+    data: Path,
+    standard_input: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(standard_input, "isatty", lambda: True)
+    typed = iter(["short", STRONG, f"{STRONG}?", STRONG, STRONG])
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _prompt: next(typed))
+
+    refused = main(["user", "add", "ana"])
+    told = capsys.readouterr().err
+    added = main(["user", "add", "ana"])
+
+    assert refused != 0
+    assert "shorter than 12 characters" in told
+    assert added == 0
+    assert "not the same" in capsys.readouterr().err
+    assert next(typed, None) is None
+    assert find_user(data, "ana") is not None
