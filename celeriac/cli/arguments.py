@@ -67,6 +67,9 @@ def _named(words: Sequence[str], schema: Schema, files: Mapping[str, FileField])
     properties = schema.get("properties", {})
     if not properties:
         return "leave it out: this task takes no arguments by name"
+    sentence = _sentence(words, schema)
+    if sentence:
+        return f"write {sentence}"
     given = {word.partition("=")[0] for word in words if "=" in word}
     left = [name for name in properties if name not in given]
     typed = []
@@ -78,6 +81,26 @@ def _named(words: Sequence[str], schema: Schema, files: Mapping[str, FileField])
             named = f"{name}=@{value.lstrip('@')}" if name in files else f"{name}={value}"
         typed.append(shlex.quote(named))
     return f"write {' '.join(typed)}"
+
+
+def _sentence(words: Sequence[str], schema: Schema) -> str:
+    """Return the words as the one text the task needs; empty where they may be several values."""
+    properties = schema.get("properties", {})
+    required = schema.get("required", ())
+    if len(words) < 2 or len(required) != 1 or any("=" in word for word in words):
+        return ""
+    name = required[0]
+    if kinds_of(properties[name], schema) != {"string"}:
+        return ""
+    if len(words) <= len(properties) and all(
+        "string" in kinds_of(field, schema) or read_value(word, field, schema) != word
+        for word, field in zip(words, properties.values(), strict=False)
+    ):
+        return ""
+    text = " ".join(words)
+    # Double quotes hold in every shell, also of Windows, unless one reads what is in them.
+    is_plain = all(each.isalnum() or each in " .,:;?'-_" for each in text)
+    return f'{name}="{text}"' if is_plain else f"{name}={shlex.quote(text)}"
 
 
 def _as_list(value: Json) -> list[Json]:

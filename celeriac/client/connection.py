@@ -30,6 +30,11 @@ _MARGIN_SECONDS = 5.0
 _TRIES = 3
 # A system's number for what its words say.
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+# Whoever gave a key wants another one, not the calls that lead to a token.
+_KEY_FIX = (
+    "give a key that is good: `celeriac key create LABEL --user NAME` makes one where the service "
+    "runs, and so does the page First steps"
+)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -151,7 +156,7 @@ class Connection:
                         write(piece)
                 elif response.status_code != 401 or not may_sign_in:
                     response.read()
-                    raise _error(response, call.facts)
+                    raise self._refusal(response, call.facts)
                 return response.status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             # Its own chain is ninety lines long, and ends with the words that we take over.
@@ -206,9 +211,19 @@ class Connection:
         error.fix = as_typed_here(error.fix)
         return with_note(error)
 
+    def _refusal(self, response: httpx.Response, facts: Mapping[str, str]) -> CeleriacError:
+        is_bad_key = response.status_code == 401 and self._credentials.user is None
+        return error_from_answer(
+            response.status_code,
+            dict(response.headers),
+            response.text,
+            facts=facts,
+            fix=as_typed_here(_KEY_FIX) if is_bad_key else "",
+        )
+
     def _read(self, call: Call[Answer], response: httpx.Response) -> Answer:
         if not response.is_success:
-            raise _error(response, call.facts)
+            raise self._refusal(response, call.facts)
         try:
             return call.read(response.json())
         except (ValueError, KeyError, TypeError) as error:
@@ -230,7 +245,7 @@ class Connection:
         form = {"username": self._credentials.user, "password": self._credentials.password or ""}
         response = self._exchange("POST", "/token", data=form)
         if not response.is_success:
-            raise _error(response, {})
+            raise self._refusal(response, {})
         try:
             body = response.json()
             self._token = str(body["access_token"])
@@ -243,8 +258,3 @@ class Connection:
 def _may_be_repeated(call: Call[Answer]) -> bool:
     # A stream among a form's files has been read to its end.
     return call.idempotency_key is not None and call.form is None
-
-
-def _error(response: httpx.Response, facts: Mapping[str, str]) -> CeleriacError:
-    headers = dict(response.headers)
-    return error_from_answer(response.status_code, headers, response.text, facts=facts)

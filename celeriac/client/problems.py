@@ -41,7 +41,12 @@ _FAMILIES: dict[int, type[CeleriacError]] = {
 
 
 def error_from_answer(
-    status: int, headers: Mapping[str, str], text: str, *, facts: Mapping[str, str]
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    *,
+    facts: Mapping[str, str],
+    fix: str = "",
 ) -> CeleriacError:
     """Return the error behind an answer: of the class that has its code.
 
@@ -50,6 +55,7 @@ def error_from_answer(
         headers: The answer's headers, by their names in lower case.
         text: Its body; anything but a problem (a proxy's page) becomes its family's error.
         facts: What was asked about, which the error keeps as attributes.
+        fix: What helps here, where we know better than the service; empty takes its own.
     """
     problem = _problem(text)
     code = str(problem.get("code", ""))
@@ -59,7 +65,7 @@ def error_from_answer(
     Exception.__init__(error, str(problem.get("detail") or f"the service answered {status}"))
     known = {
         **facts,
-        "fix": str(problem.get("fix", "")),
+        "fix": fix or str(problem.get("fix", "")),
         "problems": _field_problems(problem),
         "status": status,
     }

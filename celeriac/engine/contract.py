@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from celeriac.core.file_fields import file_fields
+from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.engine.hints import Hinted, read_parameters
 from celeriac.engine.models import create_adapter, create_contract_model
 from celeriac.engine.problems import list_problems, to_pointer
@@ -234,7 +235,17 @@ class Contract:
         is_file = problem.pointer.removeprefix("/") in self.file_fields
         if is_file and problem.detail == "Field required":
             return FieldProblem(problem.pointer, f"Field required: {A_FILE}")
+        if problem.detail == "Extra inputs are not permitted":
+            return FieldProblem(problem.pointer, self._unknown(problem.pointer))
         return problem
+
+    def _unknown(self, pointer: str) -> str:
+        name, *deeper = pointer.removeprefix("/").split("/")
+        if deeper:
+            return "no such field"
+        known = (self._names.get(each, each) for each in self.model.model_fields)
+        question = did_you_mean(nearest(name.replace("~1", "/").replace("~0", "~"), known))
+        return "; ".join(filter(None, ("no such argument", question)))
 
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # Not inspect.Signature.bind: its TypeError would hide what is wrong with the fields.

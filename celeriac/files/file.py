@@ -24,7 +24,10 @@ from celeriac.files.keeping import current_keeper
 from celeriac.files.store import FileStore
 
 Json = Any
-A_FILE = "a file, sent as multipart/form-data"
+A_FILE = (
+    "a file (over HTTP as multipart/form-data, in Python a path or an open file, "
+    "on the command line @FILE)"
+)
 
 
 class File:

@@ -62,7 +62,11 @@ _FIXES: tuple[tuple[type[CeleriacError], str], ...] = (
     (NoResultError, "GET /tasks/{task_id} says how it stands"),
     (TaskIdTakenError, "submit it with another id"),
     (UserExistsError, "take another name"),
-    (NotAuthenticatedError, "POST /token gives a token; send it as Authorization: Bearer TOKEN"),
+    (
+        NotAuthenticatedError,
+        "POST /token gives a token, the page First steps an API key; "
+        "send either as Authorization: Bearer TOKEN",
+    ),
     (NotPermittedError, "ask an admin for a key, or for a role, with the right {scope}"),
     (RateLimitedError, "wait as many seconds as Retry-After says; RateLimit tells what is left"),
     (

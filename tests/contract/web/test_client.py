@@ -34,6 +34,7 @@ from celeriac.errors import (
     TaskNotFoundError,
     WaitTimeoutError,
 )
+from celeriac.wording import as_typed_here
 from tests.contract.web.service import PASSWORD, Service
 from tests.fakes import make_new_worker
 from tests.servers.ports import free_port
@@ -169,10 +170,14 @@ def test_a_wrong_password_is_refused(service: Service) -> None:
 
 def test_a_key_that_is_not_good_is_refused_once(service: Service) -> None:
     with (
-        Client(service.url, "nonsense") as client,
-        pytest.raises(NotAuthenticatedError),
+        Client(service.url, "ck_wrong") as client,
+        pytest.raises(NotAuthenticatedError) as caught,
     ):
         client.list()
+
+    assert as_typed_here("celeriac key create LABEL --user NAME") in caught.value.fix
+    assert "First steps" in caught.value.fix
+    assert caught.value.__notes__ == [f"fix: {caught.value.fix}"]
 
 
 def test_a_right_that_is_missing_is_named(service: Service) -> None:

@@ -159,3 +159,27 @@ def test_a_value_without_its_name_is_told_for_every_task(schema: dict[str, Any],
         parse_arguments(["cat.png", "5"], schema, read_file=str, open_file=str)
 
     assert caught.value.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (("hello", "world"), 'write text="hello world"'),
+        # More words than the second field can be, which is a number.
+        (("hello", "big", "world"), 'write text="hello big world"'),
+        (("it", "costs", "$5"), "write text='it costs $5'"),
+        (("hello", "5"), "write text=hello times=5"),
+    ],
+)
+def test_words_that_lack_their_quotes_are_told_as_one_text(
+    words: tuple[str, ...], fix: str
+) -> None:
+    schema = {
+        "properties": {"text": {"type": "string"}, "times": {"type": "integer"}},
+        "required": ["text"],
+    }
+
+    with pytest.raises(MisuseError) as caught:
+        parse_arguments(words, schema, read_file=str, open_file=str)
+
+    assert caught.value.fix == fix
