@@ -115,7 +115,10 @@ class Ringer:
         # has. Those that it has twice cost a refused claim.
         due = ledger.sweeps.ring_all_due()
         if due and self._epoch is not None:
-            logger.warning("the broker may lack doorbells", extra={"queued": due})
+            # Nobody has to do anything: each of them is rung again by the janitor that looked.
+            logger.info(
+                "the broker is new or was away: what waits is rung again", extra={"queued": due}
+            )
         if epoch != self._epoch:
             ledger.settings.put(_EPOCH_SETTING, epoch)
         self._epoch, self._away_since = epoch, None

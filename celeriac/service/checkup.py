@@ -9,6 +9,7 @@ from enum import StrEnum
 from shlex import quote
 
 from celeriac.core.broker import BrokerFacts
+from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.queue import Queue, QueuedName, command_to_serve
 from celeriac.core.worker import Worker
 from celeriac.service.secrets import is_weak_key
@@ -95,7 +96,7 @@ def check_queues(queues: Sequence[Queue]) -> list[Finding]:
             found.append(
                 problem(
                     f"queue     {queue.name}: {tasks} and no worker serves it",
-                    command_to_serve(queue.name),
+                    f"{command_to_serve(queue.name)}; or {_way_out(queue.name, queues)}",
                 )
             )
         if queue.pause is not None:
@@ -113,6 +114,18 @@ def check_queues(queues: Sequence[Queue]) -> list[Finding]:
         "no task waits" if not total else "1 task waits" if total == 1 else f"{total} tasks wait"
     )
     return found or [good(f"queues    {waiting}; each queue has its workers, none is paused")]
+
+
+def _way_out(name: str, queues: Sequence[Queue]) -> str:
+    served = [each.name for each in queues if each.workers]
+    meant = nearest(name, served)
+    listing = f"celeriac tasks list --queue {quote(name)}"
+    other = f" --queue {quote(meant[0])}" if meant else ""
+    question = f"{did_you_mean(meant)} " if meant else ""
+    return (
+        f"{question}{listing} shows what waits, celeriac tasks cancel ID takes one away: "
+        f"then submit it with{other or ' another --queue'}"
+    )
 
 
 def check_waiting(queues: Sequence[Queue]) -> list[Finding]:

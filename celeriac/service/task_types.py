@@ -12,6 +12,7 @@ from celeriac.core.task import Arguments
 from celeriac.core.task_type import TaskType
 from celeriac.engine.modules import ImportProblem
 from celeriac.errors import InvalidArgumentsError, TaskNameNotFoundError
+from celeriac.samples import NAMES as SAMPLES
 from celeriac.service.callers import Caller, Scope
 
 Json = Any
@@ -111,6 +112,9 @@ class TaskTypeService:
         if Scope.READ not in by.scopes:
             return TaskNameNotFoundError(name)
         question = did_you_mean(nearest(name, filter(by.knows, self.names())))
+        if name in SAMPLES and SAMPLES.isdisjoint(self.names()):
+            # Whoever turned them off wonders; no module failed.
+            question = "it is a sample, and the samples are off (CELERIAC_SAMPLES);"
         unloaded = [each.brief for each in self._catalogue.problems()]
         return TaskNameNotFoundError(name, question=question, unloaded=unloaded)
 

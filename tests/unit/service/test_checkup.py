@@ -97,8 +97,20 @@ def test_a_queue_that_nobody_serves_is_a_problem() -> None:
         "1 task waits and no worker serves it",
         "31 tasks wait and no worker serves it",
     ]
-    assert found[0].fix == "celeriac worker --queues one"
-    assert found[1].fix == "celery -A APP worker -Q 'our reports'"
+    assert found[0].fix.startswith(
+        "celeriac worker --queues one; or celeriac tasks list --queue one"
+    )
+    assert found[1].fix.startswith("celery -A APP worker -Q 'our reports'; or ")
+
+
+def test_a_queue_that_was_mistyped_is_told_with_the_one_meant_and_how_to_take_its_tasks_away() -> (
+    None
+):
+    found = check_queues([make_queue("high_priority"), make_queue("high", queued=1, workers=0)])
+
+    assert "or did you mean high_priority? celeriac tasks list --queue high " in found[0].fix
+    assert "celeriac tasks cancel ID" in found[0].fix
+    assert found[0].fix.endswith("then submit it with --queue high_priority")
 
 
 @pytest.mark.parametrize(

@@ -112,3 +112,14 @@ def test_only_who_sees_everything_reads_where_and_why_a_module_could_not_be_impo
 
     assert ("canary" in told) is is_whole
     assert ("/home/ada/tasks.py" in told) is is_whole
+
+
+def test_a_sample_that_was_turned_off_is_told_so() -> None:
+    without, with_samples = TaskTypeService(ListedCatalogue(REPORT)), ListedCatalogue(PROCESS)
+    asked = "text.wordcount"
+
+    off = without.no_such_name(asked, by=make_caller("vera"))
+    on = TaskTypeService(with_samples).no_such_name(asked, by=make_caller("vera"))
+
+    assert "the samples are off (CELERIAC_SAMPLES)" in off.fix
+    assert "samples" not in on.fix
