@@ -108,7 +108,7 @@ class Notices:
         if not ended or not self._is_redis or time.monotonic() < self._away_until:
             return
         try:
-            self._tell(ended)
+            self._tell_again(ended)
         except self._errors as error:
             self._away_until = time.monotonic() + 1.0
             self._drop()
@@ -116,6 +116,18 @@ class Notices:
                 "results were not announced: the broker is away",
                 extra={"count": len(ended), "error": type(error).__name__},
             )
+
+    def _tell_again(self, ended: Sequence[Ended]) -> None:
+        was_connected = self._connection is not None or self._results is not None
+        try:
+            self._tell(ended)
+        except self._errors:
+            # It may lead to a broker that was started anew since, at another port. To tell twice
+            # of one end harms nobody.
+            if not was_connected:
+                raise
+            self._drop()
+            self._tell(ended)
 
     def _tell(self, ended: Sequence[Ended]) -> None:
         at = datetime.now(UTC).isoformat()

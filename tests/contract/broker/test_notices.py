@@ -208,6 +208,23 @@ def test_a_broker_that_is_away_misses_what_is_told(
     valkey.start()
 
 
+def test_a_broker_that_came_back_at_another_port_is_told_at_once(
+    app: Celery, valkey: ValkeyServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notices: Notices = app.celeriac.notices
+    notices.tell([_completed()])
+    with ValkeyServer(tmp_path / "other") as other:
+        valkey.kill()
+        app.conf.broker_write_url = other.url
+
+        notices.tell([_completed(task_id="b")])
+
+        assert other.client().exists("celery-task-meta-b")
+        notices.close()
+    assert "results were not announced" not in caplog.text
+    valkey.start()
+
+
 def test_in_one_process_a_waiter_is_woken(tmp_path: Path) -> None:
     with open_app(tmp_path) as app:
         with app.celeriac.notices.listening(TaskId("a")) as notice:
