@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from celeriac.core.file_reference import FileReference, find_references
+from celeriac.core.state import TaskState
 from celeriac.core.task import Task
 from celeriac.web.dashboard.texts import size
 from celeriac.web.downloads import IMAGE_TYPES, with_files
@@ -27,12 +28,18 @@ class ShownFile:
 
 def files_of(value: Json, task: Task) -> tuple[ShownFile, ...]:
     """Return the files in an argument or a result, in order."""
+    # What was given to a task that failed may be no picture, whatever its sender called it.
+    are_pictures = task.state is not TaskState.FAILED
     return tuple(
         ShownFile(
             name=each.name,
             size=size(each.size_bytes),
             url=_url(task, each),
-            picture_url=_url(task, each, "pictures") if each.content_type in IMAGE_TYPES else "",
+            picture_url=(
+                _url(task, each, "pictures")
+                if are_pictures and each.content_type in IMAGE_TYPES
+                else ""
+            ),
         )
         for each in find_references(value)
     )

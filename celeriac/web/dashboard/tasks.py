@@ -75,6 +75,7 @@ def show_tasks(
         visit,
         "tasks.html",
         others=others_with_tasks(tasks, who) if is_empty else "",
+        has_local=not (is_empty or after or any(chosen.values())) and has_local_tasks(tasks, who),
         local_user=LOCAL_USER,
         rows=[row_of(report, now=now) for report in page.items],
         states=[state.value for state in TaskState],
@@ -262,6 +263,14 @@ def others_with_tasks(tasks: TaskService, who: Caller) -> str:
         if found.items:
             return found.items[0].task.submitted_by or "others"
     return ""
+
+
+def has_local_tasks(tasks: TaskService, who: Caller) -> bool:
+    """Return whether this machine's command line has submitted tasks that one may see."""
+    if not who.sees_all or who.name == LOCAL_USER:
+        return False
+    local = TaskFilter(submitted_by=LOCAL_USER)
+    return bool(tasks.list_tasks(local, by=who, after=None, limit=1).items)
 
 
 def filter_from(chosen: dict[str, str], *, caller: str, sees_all: bool) -> TaskFilter:

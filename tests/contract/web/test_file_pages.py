@@ -340,6 +340,18 @@ def test_run_again_takes_the_file_along(service: Service, ada: Browser) -> None:
     assert references(service, response.headers["location"]) == references(service, path)
 
 
+def test_what_made_a_task_fail_is_not_shown_as_a_picture(service: Service, ada: Browser) -> None:
+    path = send(ada, ("arg.image", cat())).headers["location"]
+    before = ada.get(path)
+    end(service, TaskId(path.rpartition("/")[2]), Ending.FAILED)
+
+    failed = ada.get(path)
+
+    assert [each["alt"] for each in before.all("img") if each.get("loading")] == ["cat.png"]
+    assert [each for each in failed.all("img") if each.get("loading")] == []
+    assert f"{path}/files/" in failed.text
+
+
 @pytest.fixture
 def shown(service: Service, ada: Browser) -> tuple[str, FileReference]:
     """A completed task that returned a picture, and the picture."""

@@ -427,6 +427,21 @@ def test_whose_own_list_is_empty_is_led_to_what_the_command_line_submitted(
     assert "You have not submitted a task yet" in eve.get("/ui/tasks").text
 
 
+def test_whose_own_list_is_not_empty_is_told_of_what_the_command_line_submitted(
+    service: Service,
+) -> None:
+    olga, eve = browser_of(service, "olga", Role.OPERATOR), browser_of(service, "eve")
+    for each in (olga, eve):
+        submit(each)
+    before = olga.get("/ui/tasks").text
+    submit(browser_of(service, "local"))
+
+    assert "in a terminal of this machine" not in before
+    assert "in a terminal of this machine" in olga.get("/ui/tasks").text
+    assert "in a terminal of this machine" not in olga.get("/ui/tasks?whose=all").text
+    assert "in a terminal of this machine" not in eve.get("/ui/tasks").text
+
+
 def test_a_viewer_may_look_and_not_submit(service: Service) -> None:
     viewer = browser_of(service, "vera", Role.VIEWER)
 
