@@ -30,6 +30,7 @@
     │   ├── BrokerUnavailableError
     │   ├── FilesUnavailableError      the files' folder cannot be written
     │   └── ServiceUnreachableError    the client got no answer
+    │       └── AnotherProgramError    the client got the answer of something else
     ├── AccessError                who asks may not
     │   ├── NotAuthenticatedError      no or bad credentials                        401
     │   ├── NotSignedInError           the command line knows no service, or no key for it
@@ -386,6 +387,41 @@ class ServiceUnreachableError(UnavailableError):
         super().__init__(f"there is no answer from {url}: {reason}")
         self.url = url
         self.reason = reason
+
+
+class AnotherProgramError(ServiceUnreachableError):
+    """What answers at the address of the HTTP service is something else."""
+
+    code = "another_program"
+    fix = (
+        "give the address at which Celeriac listens: `celeriac up` prints it after Open, "
+        "and says so when the port was taken"
+    )
+
+    def __init__(self, url: str, *, status: int, server: str = "", location: str = "") -> None:
+        """Take what is known of the other program.
+
+        Args:
+            url: The address that was asked.
+            status: Its HTTP status.
+            server: What it calls itself; empty when it does not.
+            location: Where it sends whoever asks; empty when it sends nobody.
+        """
+        said = f"it answered {status}"
+        if location:
+            said += f", leading to {location}"
+        named = f"; it calls itself {server}" if server else ""
+        # Not the sentence of its parent: there is an answer.
+        CeleriacError.__init__(self, f"what answers at {url} is not Celeriac: {said}{named}")
+        self.url = url
+        self.status = status
+        self.server = server
+        self.location = location
+        if location:
+            self.fix = (
+                "if Celeriac is where it leads, give that address without its path; "
+                "otherwise the one that `celeriac up` prints after Open"
+            )
 
 
 class ServiceStartingError(UnavailableError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac.cli.starting import wait_for_profile, wait_while_starting
-from celeriac.errors import NotSignedInError, ServiceUnreachableError
+from celeriac.errors import AnotherProgramError, NotSignedInError, ServiceUnreachableError
 from celeriac.service.profiles import Profile, local_profile, read_profile, user_profile
 from celeriac.settings import Settings
 from celeriac.up.lock import is_held
@@ -97,6 +97,8 @@ def client_of(options: Options) -> Iterator[Client]:
     with Client(profile.url, profile.key) as client:
         try:
             yield client
+        except AnotherProgramError:
+            raise
         except ServiceUnreachableError as error:
             # Here more is known than in a script.
             error.fix = fix_of_silence(is_local=is_local, data_dir=data_dir)
@@ -115,6 +117,11 @@ def fix_of_silence(*, is_local: bool, data_dir: Path) -> str:
     if is_held(data_dir):
         return f"it runs and does not answer: read {data_dir / 'up' / 'web.log'}"
     return "`celeriac up` starts it"
+
+
+def is_one_screen() -> bool:
+    """Return whether talk and data come to the eyes of one person."""
+    return sys.stdout.isatty() and sys.stderr.isatty()
 
 
 def say(*lines: str) -> None:

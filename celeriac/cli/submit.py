@@ -22,6 +22,7 @@ from celeriac.cli.queues import unserved_text
 from celeriac.cli.remote import (
     client_of,
     hand_out,
+    is_one_screen,
     json_option,
     quiet_option,
     say,
@@ -106,7 +107,11 @@ def submit(
             task = handle.accepted or handle.get()
             if not is_quiet:
                 say(submitted_line(task))
-            hand_out(json_text(task.body) if as_json else task.id)
+            if as_json:
+                hand_out(json_text(task.body))
+            elif not is_one_screen():
+                # On one screen the line above has it.
+                hand_out(task.id)
             return
         if not is_quiet:
             say(f"{handle.id}  {name}")

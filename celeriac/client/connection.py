@@ -18,8 +18,13 @@ import httpx
 
 from celeriac.client.attachments import open_parts
 from celeriac.client.calls import Call
-from celeriac.client.problems import error_from_answer, with_note
-from celeriac.errors import CeleriacError, CommitInDoubtError, ServiceUnreachableError
+from celeriac.client.problems import error_from_answer, is_problem, with_note
+from celeriac.errors import (
+    AnotherProgramError,
+    CeleriacError,
+    CommitInDoubtError,
+    ServiceUnreachableError,
+)
 from celeriac.wording import as_typed_here
 
 Answer = TypeVar("Answer")
@@ -35,6 +40,10 @@ _KEY_FIX = (
     "give a key that is good: `celeriac key create LABEL --user NAME` makes one where the service "
     "runs, and so does the page First steps"
 )
+# What a proxy says for itself that stands before a service of ours.
+_PROXYS = (413, 414, 429, 431, 502, 503, 504)
+# What another program says of itself is shown, and may be long or steer a terminal.
+_LONGEST_WORD = 100
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -105,7 +114,8 @@ class Connection:
         Raises:
             CommitInDoubtError: It may or may not have been accepted.
             CeleriacError: The service refused; of the same class as in the service.
-            ServiceUnreachableError: It did not answer, or not as one of ours.
+            ServiceUnreachableError: It did not answer.
+            AnotherProgramError: What answered is none of ours.
         """
         for _ in range(_TRIES - 1 if _may_be_repeated(call) else 0):
             try:
@@ -211,7 +221,19 @@ class Connection:
         error.fix = as_typed_here(error.fix)
         return with_note(error)
 
+    def _another_program(self, response: httpx.Response) -> CeleriacError:
+        error = AnotherProgramError(
+            self._url,
+            status=response.status_code,
+            server=_shown(response.headers.get("server", "")),
+            location=_shown(response.headers.get("location", "")),
+        )
+        error.fix = as_typed_here(error.fix)
+        return with_note(error)
+
     def _refusal(self, response: httpx.Response, facts: Mapping[str, str]) -> CeleriacError:
+        if response.status_code not in _PROXYS and not is_problem(response.text):
+            return self._another_program(response)
         is_bad_key = response.status_code == 401 and self._credentials.user is None
         return error_from_answer(
             response.status_code,
@@ -226,8 +248,9 @@ class Connection:
             raise self._refusal(response, call.facts)
         try:
             return call.read(response.json())
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._unreachable("what answers there is not Celeriac") from error
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # What cannot be read of its page helps nobody.
+            raise self._another_program(response) from None
 
     def _current_token(self) -> str | None:
         if self._credentials.user is None or self._monotonic() < self._good_until:
@@ -250,9 +273,13 @@ class Connection:
             body = response.json()
             self._token = str(body["access_token"])
             lifetime = float(body["expires_in"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._unreachable("it gives no token") from error
+        except (ValueError, KeyError, TypeError):
+            raise self._another_program(response) from None
         self._good_until = self._monotonic() + max(lifetime - _MARGIN_SECONDS, lifetime / 2)
+
+
+def _shown(text: str) -> str:
+    return "".join(filter(str.isprintable, text))[:_LONGEST_WORD]
 
 
 def _may_be_repeated(call: Call[Answer]) -> bool:

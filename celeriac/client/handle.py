@@ -15,7 +15,13 @@ from celeriac.client.pauses import pause_before_look
 from celeriac.client.remote_task import RemoteTask
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
-from celeriac.errors import CeleriacError, RateLimitedError, UnavailableError, WaitTimeoutError
+from celeriac.errors import (
+    AnotherProgramError,
+    CeleriacError,
+    RateLimitedError,
+    UnavailableError,
+    WaitTimeoutError,
+)
 
 Json = Any
 Seconds = float
@@ -166,6 +172,9 @@ class Handle:
     ) -> tuple[RemoteTask | None, timedelta | None]:
         try:
             return self._connection.send(get_task(self.id, wait=wait)), None
+        except AnotherProgramError:
+            # It will not turn into the service.
+            raise
         except (UnavailableError, RateLimitedError) as error:
             if not has_seen and isinstance(error, UnavailableError):
                 raise

@@ -81,6 +81,11 @@ def error_from_answer(
     return with_note(error)
 
 
+def is_problem(text: str) -> bool:
+    """Return whether the body of an answer is a refusal of ours."""
+    return "code" in _problem(text)
+
+
 def with_note(error: CeleriacError) -> CeleriacError:
     """Return an error that shows what helps against it, too, where nobody catches it."""
     if error.fix:

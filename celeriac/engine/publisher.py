@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import redis
 from celery.utils.nodenames import anon_nodename
 from kombu.common import maybe_declare
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # How long nobody tries a broker that was just found to be away.
 PAUSE_SECONDS = 1.0
+# Redis's own is none of Python's.
+_TIMEOUTS = (TimeoutError, redis.TimeoutError)
 
 
 class Publisher:
@@ -76,11 +79,23 @@ class Publisher:
                 self._counters.add("doorbells_not_rung", len(doorbells))
                 return
             try:
-                self._publish_all(self._connected(), doorbells)
+                self._publish_again(doorbells)
             except self._errors as error:
                 self._give_up(error, missed=len(doorbells))
             else:
                 self._counters.add("doorbells_rung", len(doorbells))
+
+    def _publish_again(self, doorbells: Sequence[Doorbell]) -> None:
+        was_connected = self._connection is not None
+        try:
+            self._publish_all(self._connected(), doorbells)
+        except self._errors as error:
+            # The connection may lead to a broker that was started anew since, at another port. To
+            # ring twice for one task harms nobody. One that is silent has been waited for already.
+            if not was_connected or isinstance(error, _TIMEOUTS):
+                raise
+            self._drop()
+            self._publish_all(self._connected(), doorbells)
 
     def _connected(self) -> Any:
         if self._producer is None:

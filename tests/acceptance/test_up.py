@@ -64,6 +64,21 @@ def run_up(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     )
 
 
+def see_word(machine: UpProcess, *words: str) -> str:
+    """Return what a terminal shows when a word of the command line is typed beside a machine."""
+    # It ends when the command has: nobody writes to its screen any more.
+    return subprocess.run(
+        [sys.executable, "-c", TERMINAL, sys.executable, "-m", "celeriac", *words],
+        cwd=PROJECT,
+        env=clean_environment({"CELERIAC_DATA_DIR": str(machine.data)}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        timeout=60,
+    ).stdout
+
+
 def run_word(machine: UpProcess, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a word of the command line beside a machine."""
     return subprocess.run(
@@ -108,6 +123,14 @@ def test_the_command_line_of_this_machine_may_ask_at_once(machine: UpProcess) ->
     assert (submitted.returncode, submitted.stdout) == (0, '"Processed: x"\n'), submitted.stderr
     assert checked.returncode == 0, checked.stdout
     assert "broker    Valkey" in checked.stdout
+
+
+def test_an_id_is_said_once_in_a_terminal_and_is_all_that_a_pipe_gets(machine: UpProcess) -> None:
+    seen = see_word(machine, "submit", "text.wordcount", "text=a")
+    piped = run_word(machine, "submit", "text.wordcount", "text=a")
+
+    assert len(re.findall("[0-9a-f-]{36}", seen)) == 1, seen
+    assert re.fullmatch(r"[0-9a-f-]{36}\n", piped.stdout), piped.stdout
 
 
 def test_no_secret_is_told(machine: UpProcess) -> None:

@@ -7,7 +7,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,6 +19,7 @@ from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import TaskError, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import (
+    AnotherProgramError,
     CeleriacError,
     CommitInDoubtError,
     IdempotencyKeyReusedError,
@@ -206,6 +208,70 @@ def test_a_service_that_is_not_there_is_told_in_a_few_lines_with_what_helps(
     # Whose call it was, and not the inside of the libraries under it.
     assert "httpcore" not in shown
     assert shown.count("Traceback") == 1
+
+
+class OtherProgram(BaseHTTPRequestHandler):
+    """Says the same to whoever asks for anything."""
+
+    answers: ClassVar[dict[str, str]] = {
+        "page": "200 text/html <html>Welcome</html>",
+        "json": '200 application/json ["something"]',
+        "refusal": '404 application/json {"detail":"Not Found"}',
+        "door": "302 text/html ",
+    }
+    server_version, sys_version = "Some\x1bthing/1.0", ""
+
+    def do_GET(self) -> None:
+        """Answer by the first word of the path."""
+        status, kind, text = self.answers[self.path.split("/")[1]].split(" ", 2)
+        self.send_response(int(status))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(text)))
+        if status == "302":
+            self.send_header("Location", "https://elsewhere/")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def other_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), OtherProgram) as other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{other.server_port}"
+        other.shutdown()
+        thread.join()
+
+
+# A page and JSON that is none of ours, another program's refusal, a redirect; and it takes no POST.
+@pytest.mark.parametrize(
+    ("said", "status"), [("page", 200), ("json", 200), ("refusal", 404), ("door", 302)]
+)
+def test_another_program_at_the_address_is_told_with_its_name(
+    other_url: str, said: str, status: int
+) -> None:
+    url = f"{other_url}/{said}"
+
+    with Client(url, "key") as client:
+        with pytest.raises(AnotherProgramError) as read:
+            client.get("one")
+        with pytest.raises(AnotherProgramError) as submitted:
+            client.submit("process", data="x")
+    with (
+        Client(url, user="ada", password=PASSWORD) as client,
+        pytest.raises(AnotherProgramError) as signed_in,
+    ):
+        client.get("one")
+
+    assert f"what answers at {url} is not Celeriac: it answered {status}" in str(read.value)
+    assert str(read.value).endswith("it calls itself Something/1.0")
+    assert "it answered 501" in str(submitted.value)
+    assert "it answered 501" in str(signed_in.value)
+    assert "after Open" in read.value.fix
+    assert ("leading to https://elsewhere/" in str(read.value)) == (said == "door")
 
 
 def test_a_ledger_that_is_away_is_told_and_waited_for(service: Service, client: Client) -> None:
