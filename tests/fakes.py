@@ -16,6 +16,7 @@ from typing import Any
 
 from celeriac.core.change import Change
 from celeriac.core.file_reference import FileId
+from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
 from celeriac.core.task import Arguments, Codec, Doorbell, NewTask, Task, TaskId
 from celeriac.core.task_type import TaskType
@@ -182,6 +183,7 @@ class RecordingWorkers:
     def __init__(self) -> None:
         self.interrupted: list[TaskId] = []
         self.changed: list[TaskId] = []
+        self.ended: list[TaskId] = []
 
     def interrupt(self, task: Task) -> None:
         """Remember."""
@@ -190,6 +192,10 @@ class RecordingWorkers:
     def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
         """Remember."""
         self.changed.extend(task_ids)
+
+    def tell_ended(self, ended: Sequence[Ended]) -> None:
+        """Remember."""
+        self.ended.extend(each.task_id for each in ended)
 
 
 class SpokenChanges:

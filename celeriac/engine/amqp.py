@@ -17,6 +17,7 @@ from kombu.entity import Queue
 from kombu.messaging import Consumer
 
 from celeriac.core.task import NewTask
+from celeriac.engine.broker import broker_errors
 from celeriac.engine.collector import Collector, current_collector
 from celeriac.engine.lots import current_lot
 from celeriac.engine.messages import chain_placeholders, task_of_message
@@ -168,9 +169,13 @@ class LedgerAMQP(AMQP):
     def _send_sent_event(
         self, dispatcher: Any, producer: Any, message: Any, queue_name: str
     ) -> None:
-        headers, _, _, sent_event = message
+        sent_event = message[3]
         sent_event.update(queue=queue_name, exchange="", routing_key=queue_name)
-        dispatcher.publish("task-sent", sent_event, producer, retry=False, headers=headers)
+        try:
+            dispatcher.publish("task-sent", sent_event, producer, retry=False)
+        except broker_errors(self.app.connection_for_write()):
+            # The task is accepted: what only watchers would have heard must not say otherwise.
+            self.app.celeriac.counters.add("sent_events_lost")
 
 
 def belongs_to_end(collector: Collector, rows: Iterable[NewTask]) -> bool:

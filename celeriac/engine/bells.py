@@ -9,11 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from celeriac.core.outcome import Ended
-from celeriac.core.task import Doorbell
+from celeriac.core.task import Doorbell, TaskId
 
 logger = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 500
+
+# A task, and what it says of itself, as the ledger keeps it.
+Progress = tuple[TaskId, str]
+_Saying = tuple[Sequence[Doorbell], Sequence[Ended], Sequence[Progress]]
 
 
 class Bells:
@@ -23,12 +27,12 @@ class Bells:
         self,
         ring: Callable[[Sequence[Doorbell]], None],
         tell: Callable[[Sequence[Ended]], None],
+        show: Callable[[Sequence[Progress]], None],
     ) -> None:
         self._ring = ring
         self._tell = tell
-        self._queue: queue.SimpleQueue[tuple[Sequence[Doorbell], Sequence[Ended]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._show = show
+        self._queue: queue.SimpleQueue[_Saying | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="celeriac-bells", daemon=True)
 
     def start(self) -> None:
@@ -38,7 +42,11 @@ class Bells:
     def ring(self, doorbells: Sequence[Doorbell], ended: Sequence[Ended]) -> None:
         """Have doorbells rung and ends told; returns at once."""
         if doorbells or ended:
-            self._queue.put((doorbells, ended))
+            self._queue.put((doorbells, ended, ()))
+
+    def show(self, progress: Sequence[Progress]) -> None:
+        """Have it told what running tasks say of themselves; returns at once."""
+        self._queue.put(((), (), progress))
 
     def stop(self, seconds: float) -> None:
         """Say what is left to say, as far as the time allows, and end."""
@@ -51,6 +59,7 @@ class Bells:
         while not is_over:
             doorbells: list[Doorbell] = []
             ended: list[Ended] = []
+            progress: list[Progress] = []
             item = self._queue.get()
             while True:
                 if item is None:
@@ -58,9 +67,16 @@ class Bells:
                     break
                 doorbells.extend(item[0])
                 ended.extend(item[1])
-                if len(doorbells) + len(ended) > _MOST_AT_ONCE or self._queue.empty():
+                progress.extend(item[2])
+                if (
+                    len(doorbells) + len(ended) + len(progress) > _MOST_AT_ONCE
+                    or self._queue.empty()
+                ):
                     break
                 item = self._queue.get()
+            if progress:
+                # Before its task's end, which stays the last word.
+                self._say(self._show, progress)
             # Waiters first: they have waited longest.
             self._say(self._tell, ended)
             self._say(self._ring, doorbells)

@@ -12,7 +12,7 @@ from celery.contrib.abortable import ABORTED
 
 from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
-from celeriac.core.task import Task
+from celeriac.core.task import Task, TaskId
 from celeriac.engine import codec
 from celeriac.engine.failures import exception_facts
 
@@ -68,6 +68,26 @@ def _aborted(task: Task) -> Any | None:
         return None
     told = codec.load_typed(task.progress)
     return told if told["state"] == ABORTED else None
+
+
+def text_of_progress(task_id: TaskId, progress: str) -> bytes:
+    """Return the meta of a task that runs and says something of itself, as Celery writes it down.
+
+    Args:
+        task_id: The task.
+        progress: What it says, as the ledger keeps it: typed JSON, which Celery's own is, too.
+    """
+    told = json.loads(progress)
+    meta = {
+        "task_id": task_id,
+        "status": told["state"],
+        "result": told["meta"],
+        "traceback": None,
+        "children": [],
+        # Last, and null: by this `show.lua` knows that it may be written over.
+        "date_done": None,
+    }
+    return json.dumps(meta, separators=(",", ":")).encode()
 
 
 def text_of_ended(ended: Ended, *, at: str) -> bytes:

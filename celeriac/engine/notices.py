@@ -20,13 +20,14 @@ import redis
 from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, connect_to_results, is_redis
-from celeriac.engine.metas import text_of_ended
+from celeriac.engine.metas import text_of_ended, text_of_progress
 from celeriac.engine.subscriptions import Subscription, Subscriptions
 
 logger = logging.getLogger(__name__)
 
 _META = "celery-task-meta-"
 _TELL = resources.files(__package__).joinpath("tell.lua").read_text()
+_SHOW = resources.files(__package__).joinpath("show.lua").read_text()
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
 # Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
@@ -116,6 +117,21 @@ class Notices:
                 "results were not announced: the broker is away",
                 extra={"count": len(ended), "error": type(error).__name__},
             )
+
+    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
+        """Keep what running tasks say of themselves where plain Celery clients look for it."""
+        if not self._is_redis or time.monotonic() < self._away_until:
+            return
+        texts: list[bytes] = []
+        for task_id, text in progress:
+            texts += ((_META + task_id).encode(), text_of_progress(task_id, text))
+        try:
+            client = self._client()
+            client.eval(_SHOW, 0, self._keep_seconds, *texts)
+        except self._errors:
+            # The next word comes soon, and the ledger has this one.
+            self._away_until = time.monotonic() + 1.0
+            self._drop()
 
     def _tell_again(self, ended: Sequence[Ended]) -> None:
         was_connected = self._connection is not None or self._results is not None
@@ -218,6 +234,9 @@ class NoticesHere:
                 for bell in self._waiting.get(each.task_id, ()):
                     bell.set()
 
+    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
+        """Show nobody: there are no plain clients."""
+
     @contextmanager
     def listening(self, *task_ids: TaskId) -> Iterator[Notice]:
         """Give something to wait at for the end of a task, or of any of several."""
@@ -258,6 +277,9 @@ class NoNotices:
 
     def tell(self, ended: Sequence[Ended]) -> None:
         """Tell nobody."""
+
+    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
+        """Show nobody: there are no plain clients."""
 
     @contextmanager
     def listening(self, *task_ids: TaskId) -> Iterator[Notice]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from celeriac.core.outcome import NewChord
+from celeriac.core.outcome import Ended, NewChord
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId
 from celeriac.errors import TaskAlreadyFinalError, TaskNotFoundError
 
@@ -47,10 +47,16 @@ class LedgerRoad:
     """The road of a process that has the ledger and the broker itself."""
 
     def __init__(
-        self, ledger: Callable[[], Ledger], ring: Callable[[Sequence[Doorbell]], None]
+        self,
+        ledger: Callable[[], Ledger],
+        ring: Callable[[Sequence[Doorbell]], None],
+        tell: Callable[[Sequence[Ended]], None],
+        show: Callable[[Sequence[tuple[TaskId, str]]], None] = lambda progress: None,
     ) -> None:
         self._ledger = ledger
         self._ring = ring
+        self._tell = tell
+        self._show = show
 
     def submit(self, tasks: Sequence[NewTask], chords: Sequence[NewChord] = ()) -> None:
         """Commit tasks, then ring for those that are ready."""
@@ -77,6 +83,7 @@ class LedgerRoad:
     def report(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Tell how far a running task is."""
         self._ledger().tasks.set_progress([(task_id, lease_token, progress)])
+        self._show([(task_id, progress)])
 
     def mark(self, task_id: TaskId, progress: str) -> None:
         """Tell something of a task that somebody else runs, or nobody yet."""
@@ -84,9 +91,16 @@ class LedgerRoad:
 
     def cancel(self, task_ids: Sequence[TaskId]) -> None:
         """Cancel those tasks that have not ended; the others stay as they are."""
-        for task_id in task_ids:
-            try:
-                self._ledger().tasks.request_cancel(task_id)
-            except (TaskAlreadyFinalError, TaskNotFoundError):
-                # Celery's revoke is told of many ids at once and asks for no answer.
-                continue
+        cancel_all(self._ledger(), task_ids, self._tell)
+
+
+def cancel_all(
+    ledger: Ledger, task_ids: Sequence[TaskId], tell: Callable[[Sequence[Ended]], None]
+) -> None:
+    """Cancel those tasks that have not ended, and tell of all that ended because of it."""
+    for task_id in task_ids:
+        try:
+            ledger.tasks.request_cancel(task_id, tell=tell)
+        except (TaskAlreadyFinalError, TaskNotFoundError):
+            # Celery's revoke is told of many ids at once and asks for no answer.
+            continue

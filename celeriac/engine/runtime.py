@@ -61,7 +61,9 @@ class Engine:
             if is_in_process(app)
             else create_notices(app, keep=settings.result_cache, adopts=adopts)
         )
-        self.road: Road = LedgerRoad(lambda: self.ledger, self.publisher.ring)
+        self.road: Road = LedgerRoad(
+            lambda: self.ledger, self.publisher.ring, self.tell_ended, self.notices.show
+        )
         self._app = app
         self._lock = threading.Lock()
         self._ledger: Ledger | None = None

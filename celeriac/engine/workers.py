@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from celeriac.core.change import Change
+from celeriac.core.outcome import Ended
 from celeriac.core.task import Task, TaskId
 from celeriac.core.worker import Worker
 from celeriac.engine.changes import Changes, Listener
@@ -32,6 +33,10 @@ class Workers:
     def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
         """Tell whoever watches that tasks changed without a worker's doing."""
         self._engine.changes.tell(task_ids)
+
+    def tell_ended(self, ended: Sequence[Ended]) -> None:
+        """Tell whoever waits or watches that tasks ended without a worker's doing."""
+        self._engine.tell_ended(ended)
 
     def listen(self, hear: Callable[[Change], None], lose: Callable[[], None]) -> Listener:
         """Have every change of every process heard, until the listener is stopped.

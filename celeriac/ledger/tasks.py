@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Update, bindparam, literal_column, select, update
 
-from celeriac.core.outcome import NewChord
+from celeriac.core.outcome import Ended, NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId
 from celeriac.errors import (
@@ -101,8 +101,14 @@ class Tasks(TaskReads):
         except RefusedRowError as error:
             raise InvalidOptionError("task", f"cannot be kept: {error.reason}") from error
 
-    def request_cancel(self, task_id: str) -> Task:
+    def request_cancel(
+        self, task_id: str, *, tell: Callable[[Sequence[Ended]], None] = lambda ended: None
+    ) -> Task:
         """Cancel a task that nobody runs, with all that follows; ask a running one to stop.
+
+        Args:
+            task_id: The task.
+            tell: Called once it is committed, with every task that ended because of it.
 
         Returns:
             The task as it now is: cancelled, or running with the request on it.
@@ -113,7 +119,7 @@ class Tasks(TaskReads):
             LedgerUnavailableError: The database did not answer or would not commit.
         """
 
-        def act(connection: Connection) -> None:
+        def act(connection: Connection) -> Sequence[Ended]:
             row = self._hold.first(connection, id=task_id)
             if row is None:
                 raise TaskNotFoundError(task_id)
@@ -123,13 +129,13 @@ class Tasks(TaskReads):
             timing = Timing.rung_by_janitor(self._clock())
             if held.state == TaskState.RUNNING.value:
                 self._ask_to_stop.count(connection, id=task_id, now=timing.micros)
-                return
+                return ()
             finish = Finish(held, TaskState.CANCELLED, timing.micros, crashes=held.crashes)
-            self._endings.settle(connection, [finish], timing)
+            return self._endings.settle(connection, [finish], timing).ended
 
         if not is_sound(task_id):
             raise TaskNotFoundError(task_id)
-        self._database.write(act)
+        tell(self._database.write(act))
         return self.get(task_id)
 
     def set_progress(self, items: Sequence[tuple[TaskId, str, str]]) -> None:

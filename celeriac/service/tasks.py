@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from celeriac.core.file_reference import FileReference, find_file_ids, find_references
+from celeriac.core.outcome import Ended
 from celeriac.core.page import MAX_PAGE_SIZE, Cursor, Page, TaskFilter
 from celeriac.core.queue import Pause
 from celeriac.core.state import TaskState
@@ -56,7 +57,7 @@ class TaskLedger(Protocol):
         """Return the attempts that ended, in order."""
         ...
 
-    def request_cancel(self, task_id: TaskId) -> Task:
+    def request_cancel(self, task_id: TaskId, *, tell: Callable[[Sequence[Ended]], None]) -> Task:
         """Cancel, or ask to be cancelled; TaskAlreadyFinalError when it has ended."""
         ...
 
@@ -105,6 +106,10 @@ class Workers(Protocol):
 
     def tell_changed(self, task_ids: Sequence[TaskId]) -> None:
         """Tell whoever watches that tasks changed."""
+        ...
+
+    def tell_ended(self, ended: Sequence[Ended]) -> None:
+        """Tell whoever waits or watches that tasks ended."""
         ...
 
 
@@ -249,7 +254,7 @@ class TaskService:
         """
         by.require(Scope.SUBMIT)
         visible_task(self._ledger.tasks, task_id, by=by)
-        task = self._ledger.tasks.request_cancel(task_id)
+        task = self._ledger.tasks.request_cancel(task_id, tell=self._workers.tell_ended)
         if task.state is TaskState.RUNNING:
             self._workers.interrupt(task)
         self._workers.tell_changed([task_id])

@@ -17,6 +17,9 @@ def main():
     bill = chord(charge.s(number, number) for number in range(11, 21))(total.s())
     nested = chord([group(charge.s(21, 1), charge.s(22, 2)), charge.s(23, 3)])(total.s())
     unpaid = chord([charge.s(24, 4), refuse.s(25)])(total.s())
+    regretted = charge.apply_async((26, 5), countdown=2)
+    asked.get(timeout=30)
+    regretted.revoke()
     results = {
         "charges": charges.get(timeout=30),
         "shipping": shipping.get(timeout=30),
@@ -26,6 +29,7 @@ def main():
         "bill": bill.get(timeout=30),
         "nested": nested.get(timeout=30),
         "unpaid": type(unpaid.get(timeout=30, propagate=False)).__name__,
+        "regretted": repr(regretted.get(timeout=30, propagate=False)),
         "states": [shipping.state, shipping.parent.state, refused.state],
         "unknown": charge.AsyncResult("nobody-knows-this").state,
     }

@@ -10,6 +10,8 @@ JOURNAL = os.environ.get("SHOP_JOURNAL", "journal.txt")
 
 app = Celery("shop", broker=f"{REDIS}/0", backend=f"{REDIS}/1")
 app.conf.broker_connection_retry_on_startup = True
+# Whoever watches, such as Flower, is told of each task that is sent.
+app.conf.task_send_sent_event = True
 
 
 def write(line):

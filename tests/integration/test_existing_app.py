@@ -113,7 +113,7 @@ def test_results_and_effects_are_the_same_as_on_stock_celery(shop: Shop) -> None
     kept = ledger.tasks.list(TaskFilter(), after=None, limit=200).items
     ledger.close()
     # Of each of three chords its parts, its body, and what counts them.
-    assert len(kept) == 11 + 12 + 5 + 4
+    assert len(kept) == 12 + 12 + 5 + 4
     assert all(task.state.is_final for task in kept)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.exceptions import TaskRevokedError
 
 from celeriac.core.state import TaskState
 from tests.servers.processes import Process, clean_environment
@@ -54,6 +55,33 @@ def test_result_in_the_broker_is_celerys_own_and_does_not_stay(stage: Stage, cli
 
     assert (meta["status"], meta["result"], meta["task_id"]) == ("SUCCESS", 22, result.id)
     assert 0 < broker.ttl(key) <= 600
+
+
+def test_plain_client_sees_what_a_running_task_tells(
+    stage: Stage, client: Any, plain: Any, key: str
+) -> None:
+    result = client.tell_progress.delay(key)
+    theirs = plain.AsyncResult(result.id)
+
+    stage.worker.wait_until(lambda: theirs.state == "PROGRESS", "the plain client sees it")
+
+    assert theirs.info == result.info
+    stage.gates.open(key)
+    assert theirs.get(timeout=15) == result.get(timeout=15)
+    assert theirs.state == "SUCCESS"
+
+
+def test_plain_client_hears_of_a_task_that_was_cancelled(
+    stage: Stage, client: Any, plain: Any, key: str
+) -> None:
+    result = client.mark.apply_async((key,), countdown=60)
+
+    result.revoke()
+
+    theirs = plain.AsyncResult(result.id)
+    with pytest.raises(TaskRevokedError):
+        theirs.get(timeout=15)
+    assert theirs.state == "REVOKED"
 
 
 def test_worker_answers_ping(stage: Stage, client: Any) -> None:

@@ -72,7 +72,9 @@ class LedgerPool(BasePool):
         # Now, and not when it joins again: the files may be others by then.
         version = code_version(self.app)
         names = frozenset(Catalogue(self.app).names())
-        self._bells = Bells(self._engine.publisher.ring, self._engine.tell_ended)
+        self._bells = Bells(
+            self._engine.publisher.ring, self._engine.tell_ended, self._engine.notices.show
+        )
         self._thread = PoolThread(
             self._engine,
             self._runner,

@@ -19,6 +19,7 @@ from celeriac.engine.pool.membership import Membership
 from celeriac.engine.pool.pauses import Pauses
 from celeriac.engine.pool.strangers import Strangers
 from celeriac.engine.pool.told import Told
+from celeriac.engine.road import cancel_all
 from celeriac.engine.runtime import Engine
 from celeriac.engine.troubles import list_troubles
 from celeriac.errors import UnavailableError
@@ -87,6 +88,7 @@ class Talk:
         if self._progress:
             ledger.tasks.set_progress(list(self._progress.values()))
             self._engine.changes.tell(self._progress)
+            self._bells.show([(task_id, text) for task_id, _, text in self._progress.values()])
             self._progress.clear()
         self._exchange(ledger, worker_id, is_claiming=is_claiming)
         self._strangers.look(ledger)
@@ -94,7 +96,8 @@ class Talk:
     def _cancel(self) -> None:
         wanted = self._engine.take_cancellations()
         try:
-            self._engine.road.cancel(wanted)
+            # Told behind this thread's back: no broker may hold up what ends meanwhile.
+            cancel_all(self._engine.ledger, wanted, lambda ended: self._bells.ring((), ended))
         except UnavailableError:
             # Asked for once, and by nobody again.
             self._engine.put_back_cancellations(wanted)

@@ -27,6 +27,10 @@ class SlowBroker:
         """Hear of ends."""
         self._hear("tell", ended)
 
+    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
+        """Hear of progress."""
+        self.heard.append(("show", [task_id for task_id, _ in progress]))
+
     def _hear(self, what: str, items: Sequence[Any]) -> None:
         if items:
             self.is_asked.set()
@@ -43,9 +47,21 @@ def _ended(task_id: str) -> Ended:
 
 
 def _started(broker: SlowBroker) -> Bells:
-    bells = Bells(broker.ring, broker.tell)
+    bells = Bells(broker.ring, broker.tell, broker.show)
     bells.start()
     return bells
+
+
+def test_what_a_task_says_of_itself_is_told_before_its_end() -> None:
+    broker = SlowBroker()
+    bells = _started(broker)
+
+    bells.show([(TaskId("busy"), "{}")])
+    bells.ring([], [_ended("busy")])
+    broker.is_let.set()
+    bells.stop(5.0)
+
+    assert broker.heard == [("show", ["busy"]), ("tell", ["busy"])]
 
 
 def test_waiters_are_told_before_doorbells_ring() -> None:
@@ -75,7 +91,7 @@ def test_whoever_rings_never_waits_and_what_gathers_goes_at_once() -> None:
 
 def test_a_flood_is_rung_in_bites() -> None:
     broker = SlowBroker()
-    bells = Bells(broker.ring, broker.tell)
+    bells = Bells(broker.ring, broker.tell, broker.show)
     broker.is_let.set()
     for number in range(1200):
         bells.ring([_doorbell(str(number))], [])
@@ -98,7 +114,7 @@ def test_what_cannot_be_said_does_not_silence_the_rest(
         if ended:
             raise RuntimeError("of a kind that nobody expects")
 
-    bells = Bells(broker.ring, fail)
+    bells = Bells(broker.ring, fail, broker.show)
     bells.start()
 
     bells.ring([_doorbell("a")], [_ended("done")])
@@ -125,6 +141,6 @@ def test_stopping_does_not_wait_longer_than_it_may() -> None:
 def test_bells_that_never_started_can_be_stopped() -> None:
     broker = SlowBroker()
 
-    Bells(broker.ring, broker.tell).stop(1.0)
+    Bells(broker.ring, broker.tell, broker.show).stop(1.0)
 
     assert broker.heard == []

@@ -256,7 +256,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def answers(ledger: Ledger) -> Answers:
-    return Answers(LedgerRoad(lambda: ledger, lambda _: None))
+    return Answers(LedgerRoad(lambda: ledger, lambda _: None, lambda _: None))
 
 
 def _row(task_id: str, **facts: Any) -> NewTask:
@@ -362,7 +362,7 @@ def test_a_child_learns_that_the_ledger_is_away_and_not_where_it_is(
     away: Any = AwayLedger()
     asked = asking(PipeRoad(channel).find, [TaskId("a")])
 
-    parent.answer(Answers(LedgerRoad(lambda: away, lambda _: None)))
+    parent.answer(Answers(LedgerRoad(lambda: away, lambda _: None, lambda _: None)))
 
     error = asked.exception(5.0)
     assert isinstance(error, LedgerUnavailableError)

@@ -425,7 +425,7 @@ def test_without_limits_there_is_nothing_to_wake_for(rig: Rig) -> None:
 def test_a_child_is_answered_out_of_the_ledger(tmp_path: Path) -> None:
     ledger = open_test_ledger(tmp_path)
     ledger.tasks.insert([make_new_task()])
-    with _open_rig(1, Answers(LedgerRoad(lambda: ledger, lambda _: None))) as rig:
+    with _open_rig(1, Answers(LedgerRoad(lambda: ledger, lambda _: None, lambda _: None))) as rig:
         rig.hand("ask", "a")
 
         rig.outcome("a")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.core.outcome import NewChord
+from celeriac.core.outcome import Ended, NewChord
 from celeriac.core.state import TaskState
 from celeriac.core.task import Doorbell, NewTask, Task, TaskId
 from celeriac.engine.road import LedgerRoad
@@ -23,10 +23,15 @@ class Broker:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.found: list[Task | None] = []
+        self.told: list[Task | None] = []
 
     def ring(self, doorbells: Sequence[Doorbell]) -> None:
         """Look what a worker would find."""
         self.found.extend(self._ledger.tasks.find(each.task_id) for each in doorbells)
+
+    def tell(self, ended: Sequence[Ended]) -> None:
+        """Look what somebody who waited would find."""
+        self.told.extend(self._ledger.tasks.find(each.task_id) for each in ended)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def broker(ledger: Ledger) -> Broker:
 
 @pytest.fixture
 def road(ledger: Ledger, broker: Broker) -> LedgerRoad:
-    return LedgerRoad(lambda: ledger, broker.ring)
+    return LedgerRoad(lambda: ledger, broker.ring, broker.tell)
 
 
 def _row(task_id: TaskId, *numbers: int, upstream_id: str | None = None) -> NewTask:
@@ -97,6 +102,19 @@ def test_cancelling_many_leaves_out_what_has_ended_or_never_was(road: LedgerRoad
     road.cancel([A, TaskId("nobody"), B])
 
     assert {each.state for each in road.find([A, B]).values()} == {TaskState.CANCELLED}
+
+
+def test_whoever_waits_for_a_cancelled_task_is_told_of_all_that_ended_with_it(
+    road: LedgerRoad, broker: Broker
+) -> None:
+    road.submit([_row(A), _row(B, upstream_id="a")])
+
+    road.cancel([A])
+
+    assert {each.id: each.state for each in broker.told if each} == {
+        A: TaskState.CANCELLED,
+        B: TaskState.FAILED,
+    }
 
 
 def test_progress_is_told_only_under_the_lease(road: LedgerRoad) -> None:

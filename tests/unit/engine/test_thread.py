@@ -176,7 +176,7 @@ class Rig:
         self.told: list[Ended] = []
         self.rung: list[Doorbell] = []
         self.requests: dict[str, Request] = {}
-        self._bells = Bells(self._ring, self._tell)
+        self._bells = Bells(self._ring, self._tell, lambda _: None)
         self.thread = PoolThread(
             self.engine,
             runner,
@@ -710,14 +710,13 @@ def test_what_was_to_be_cancelled_is_cancelled_when_the_ledger_is_back(
 ) -> None:
     rig.worker()
     rig.ledger.tasks.insert([NewTask(id=TaskId("a"), name="add", arguments=make_arguments())])
-    asked: list[Sequence[TaskId]] = []
+    asked: list[str] = []
 
-    def be_away(task_ids: Sequence[TaskId]) -> None:
-        if task_ids:
-            asked.append(task_ids)
-            raise LedgerUnavailableError("the test took it away")
+    def be_away(_tasks: object, task_id: str, **_options: object) -> None:
+        asked.append(task_id)
+        raise LedgerUnavailableError("the test took it away")
 
-    monkeypatch.setattr(rig.engine.road, "cancel", be_away)
+    monkeypatch.setattr(type(rig.engine.ledger.tasks), "request_cancel", be_away)
     rig.engine.on_cancel = rig.thread.wake
     rig.engine.cancel_soon(TaskId("a"))
     wait_until(lambda: asked, "it was tried", pause=0.005)

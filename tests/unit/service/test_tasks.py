@@ -189,6 +189,7 @@ def test_a_queued_task_is_cancelled_at_once(
 
     assert ledger.tasks.get(task.id).state is TaskState.CANCELLED
     assert workers.interrupted == []
+    assert workers.ended == [task.id]
 
 
 def test_a_running_task_is_asked_to_stop(
