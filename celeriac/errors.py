@@ -170,7 +170,10 @@ class TaskNameNotFoundError(NotFoundError):
     """No task function is registered under this name."""
 
     code = "task_name_not_found"
-    fix = "GET /task-types lists the names; why a module was not imported stands in the logs"
+    fix = (
+        "GET /task-types lists the names; if yours is not among them, "
+        "`celeriac doctor` says whether its file has a mistake"
+    )
 
     def __init__(self, name: str, *, question: str = "", unloaded: Sequence[str] = ()) -> None:
         super().__init__("; ".join((f"no task is registered under the name {name}", *unloaded)))

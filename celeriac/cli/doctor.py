@@ -20,7 +20,7 @@ from celeriac.engine.file_sweeper import OWNER_SETTING
 from celeriac.engine.local_broker import answers, with_local_broker
 from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, SettingsError
 from celeriac.files.store import FolderStore
-from celeriac.ledger.open import Ledger, open_ledger
+from celeriac.ledger.open import Ledger, open_ledger_as_it_is
 from celeriac.service.checkup import (
     Finding,
     Verdict,
@@ -153,7 +153,7 @@ def with_ledger(settings: Settings, look: Look) -> list[Finding]:
     if not settings.database_url and not file.exists():
         return [problem(f"ledger    there is none in {settings.data_dir}", "celeriac up makes one")]
     try:
-        ledger = open_ledger(settings.ledger_url)
+        ledger = open_ledger_as_it_is(settings.ledger_url)
     except LedgerUnavailableError as error:
         fix = error.fix or "start the database, or set CELERIAC_DATABASE_URL"
         return [problem(f"ledger    {shown}: {error.reason}", fix)]

@@ -178,7 +178,10 @@ def _waiting_fix(task: ShownTask) -> str:
     """Return the command that ends a wait which lasts for ever otherwise."""
     match task.waiting_because:
         case "no_worker_listens":
-            return command_to_serve(task.queue)
+            way_out = f"celeriac tasks cancel {shlex.quote(task.id)}"
+            return (
+                f"{command_to_serve(task.queue)}; or {way_out}, and submit it with another --queue"
+            )
         case "queue_paused":
             return f"celeriac queues resume {shlex.quote(task.queue)}"
         case "no_worker_knows_it":

@@ -101,6 +101,9 @@ def install(app: Celery, settings: Settings | None = None, *, adopt: bool = Fals
     for cached in ("amqp", "control", "events"):
         app.__dict__.pop(cached, None)
     app.conf.accept_content = sorted({*app.conf.accept_content, CONTENT_TYPE})
+    # Our pools tell each new consumer themselves how much to fetch. On Redis Celery would only say,
+    # at length, why it does nothing of the kind (celery 5.7, worker/consumer/consumer.py).
+    app.conf.worker_enable_prefetch_count_reduction = False
     # READONLY and MISCONF count as channel errors: a broker that fails over would end every worker
     # that declares its queues in that moment.
     app.conf.broker_channel_error_retry = True

@@ -78,7 +78,7 @@ class Ringer:
             # Once an outage: it is looked for every second, and `up` shows each warning.
             if self._away_since is None:
                 logger.warning(
-                    "the broker is away; the janitor rings when it is back",
+                    "the broker is away; tasks wait in the ledger until it is back",
                     extra={"error": type(error).__name__},
                 )
                 self._away_since = self._monotonic()

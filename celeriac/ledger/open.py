@@ -13,7 +13,7 @@ from celeriac.ledger.endings import Endings
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
 from celeriac.ledger.queues import Queues
-from celeriac.ledger.revision import bring_up_to_date
+from celeriac.ledger.revision import bring_up_to_date, check_up_to_date
 from celeriac.ledger.stored_settings import StoredSettings
 from celeriac.ledger.submissions import Submissions
 from celeriac.ledger.sweeps import Sweeps
@@ -79,9 +79,32 @@ def open_ledger(
         SettingsError: The URL is of no kind we know, or the server may lose what it has committed.
         LedgerUnavailableError: The database did not answer, or a newer Celeriac has changed it.
     """
+    return _open(url, bring_up_to_date, clock=clock, ring_again=ring_again)
+
+
+def open_ledger_as_it_is(url: str) -> Ledger:
+    """Open a ledger to look at it; one of another version is refused and left as it is.
+
+    Args:
+        url: sqlite:///FILE of a file that is there, postgresql://… or postgres://….
+
+    Raises:
+        SettingsError: The URL is of no kind we know.
+        LedgerUnavailableError: The database did not answer, or its tables are of another version.
+    """
+    return _open(url, check_up_to_date, clock=utc_now, ring_again=DEFAULT_RING_AGAIN)
+
+
+def _open(
+    url: str,
+    prepare: Callable[[Database], None],
+    *,
+    clock: Callable[[], datetime],
+    ring_again: timedelta,
+) -> Ledger:
     database = Database(url)
     try:
-        bring_up_to_date(database)
+        prepare(database)
     except BaseException:
         database.close()
         raise

@@ -43,6 +43,33 @@ def bring_up_to_date(database: Database) -> None:
         database.write(lambda connection: _migrate(connection, database))
 
 
+def check_up_to_date(database: Database) -> None:
+    """See that a database's tables are those that this program knows, and change nothing.
+
+    Raises:
+        LedgerUnavailableError: They are not, or it did not answer.
+    """
+    stored = database.read(_stored)
+    if stored == NEWEST:
+        return
+    if stored is not None and not list(MIGRATIONS.glob(f"versions/{stored}_*.py")):
+        raise _newer(stored)
+    raise LedgerUnavailableError(
+        "it has no tables yet"
+        if stored is None
+        else f"its tables are of an older version: it is at {stored}, this knows {NEWEST}",
+        fix="celeriac up, or a worker of this version, brings it up to date when it starts; "
+        "nothing was changed by looking",
+    )
+
+
+def _newer(stored: str | None) -> LedgerUnavailableError:
+    return LedgerUnavailableError(
+        f"a newer Celeriac has changed the database: it is at {stored}, this knows {NEWEST}",
+        fix="install the version that changed it, or a later one; no older one can use it",
+    )
+
+
 def _check_promises(connection: Connection, database: Database) -> None:
     names = ", ".join(f"current_setting('{name}')" for name in _PROMISES)
     answers = connection.exec_driver_sql(f"SELECT {names}").one()
@@ -84,8 +111,5 @@ def _migrate(connection: Connection, database: Database) -> None:
     try:
         command.upgrade(config, NEWEST)
     except CommandError as error:
-        raise LedgerUnavailableError(
-            f"a newer Celeriac has changed the database: it is at {before}, this knows {NEWEST}",
-            fix="install the version that changed it, or a later one; no older one can use it",
-        ) from error
+        raise _newer(before) from error
     logger.info("the ledger's tables were brought up to date", extra={"revision": NEWEST})

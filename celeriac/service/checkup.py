@@ -70,8 +70,8 @@ def check_broker(facts: BrokerFacts) -> list[Finding]:
             )
         )
     elif policy is not None:
-        kept = "throws nothing away when its memory is full (maxmemory-policy is noeviction)"
-        found.append(good(f"broker    {kept}"))
+        kept = "when its memory is full it says so, and drops nothing"
+        found.append(good(f"broker    {kept} (maxmemory-policy is noeviction)"))
     if facts.evicted:
         found.append(
             warning(
@@ -82,8 +82,8 @@ def check_broker(facts: BrokerFacts) -> list[Finding]:
     if facts.is_write_failing:
         found.append(problem("broker    cannot write to its disk", "look at its disk and its log"))
     if facts.is_persistent is not None:
-        kept = "keeps what it holds" if facts.is_persistent else "forgets everything when it ends"
-        found.append(good(f"broker    {kept}; tasks are in the ledger either way"))
+        also = ", and it writes down what it holds as well" if facts.is_persistent else ""
+        found.append(good(f"broker    no task is lost if it ends: the ledger keeps them{also}"))
     return found
 
 

@@ -32,7 +32,10 @@ def loud_lines(name: str, said: Sequence[str], *, most: int, log: Path) -> list[
     if len(loud) > most:
         left = len(loud) - most
         more = "1 more line like these is" if left == 1 else f"{left} more lines like these are"
-        shown.append(warning_line(name, f"{more} in {log}"))
+        more = f"{more} in {log}"
+        # Nor is it when a task prints a lot.
+        are_printed = all(_is_printed(each) for each in loud[most:])
+        shown.append(said_line("task", more) if are_printed else warning_line(name, more))
     return shown
 
 
@@ -44,6 +47,11 @@ def _loud_line(name: str, words: str) -> str:
     said = f"{level}{task}: {words[by_task.end() :]}"
     # Without a level it is mostly printed, which Celery logs as a warning.
     return warning_line("task", said) if level else said_line("task", said)
+
+
+def _is_printed(words: str) -> bool:
+    by_task = _BY_A_TASK.match(words)
+    return by_task is not None and not by_task[1]
 
 
 def loud_words(line: str) -> str:

@@ -16,6 +16,7 @@ from celeriac.up.ports import ChosenPort, choose_port, hold_port
 from celeriac.up.programs import WORKER_GRACE, Offer, Surroundings, ask_offer
 from celeriac.up.report import (
     Printer,
+    below,
     closing_lines,
     ready_line,
     taken_port_line,
@@ -137,4 +138,8 @@ def _told(name: str, chosen: ChosenPort, printer: Printer) -> ChosenPort:
     if chosen.taken is not None:
         holder = str(chosen.holder or "another program")
         printer.say(taken_port_line(name, taken=chosen.taken, holder=holder, port=chosen.port))
+        if name == "web":
+            printer.say(
+                below(f"links and lines of code with the port {chosen.taken} do not lead here")
+            )
     return chosen

@@ -360,6 +360,7 @@ def test_a_taken_port_is_told_with_its_holder_and_the_next_free_one_is_taken(
         taken_instead = int(line.rpartition(" ")[2])
         assert f"port {squatter.server_port} is held by" in line
         assert f"(process id {os.getpid()})" in line
+        assert f"with the port {squatter.server_port} do not lead here" in machine.log_text()
         assert httpx.get(f"http://127.0.0.1:{taken_instead}/readyz").status_code == 200
 
 

@@ -56,6 +56,33 @@ def test_without_a_broker_no_worker_is_said_to_be_well(waiting: Settings) -> Non
     assert any("reports: 1 task waits and no worker" in each.text for each in found)
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("UPDATE alembic_version SET version_num = '0008'", "it is at 0008, this knows"),
+        ("DROP TABLE alembic_version", "it has no tables yet"),
+    ],
+)
+def test_a_ledger_of_an_older_version_is_told_and_left_as_it_is(
+    tmp_path: Path, change: str, why: str
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    open_ledger(settings.ledger_url).close()
+    with sqlite3.connect(tmp_path / "ledger.db") as file:
+        file.execute(change)
+        before = file.execute("SELECT * FROM sqlite_master").fetchall()
+    file.close()
+
+    (found,) = look_at_ledger(settings, lambda _: [])
+
+    assert found.verdict is Verdict.PROBLEM
+    assert why in found.text
+    assert found.fix.startswith("celeriac up")
+    with sqlite3.connect(tmp_path / "ledger.db") as file:
+        assert file.execute("SELECT * FROM sqlite_master").fetchall() == before
+    file.close()
+
+
 def test_a_ledger_of_a_newer_version_needs_that_version_and_no_other_database(
     tmp_path: Path,
 ) -> None:

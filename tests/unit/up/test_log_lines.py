@@ -41,6 +41,19 @@ def test_of_a_flood_the_first_lines_and_a_count_are_shown() -> None:
     assert shown[-1].endswith("7 more lines like these are in web.log")
 
 
+def test_of_a_task_that_prints_a_lot_it_is_said_without_alarm_where_the_rest_stands() -> None:
+    said = [
+        f"[2026-11-22 15:00:00,000: WARNING/ForkPoolWorker-1] a.b[01a2-7b]: step {number}"
+        for number in range(20)
+    ]
+
+    shown = loud_lines("worker", said, most=5, log=Path("worker.log"))
+
+    assert [line[0] for line in shown] == ["·"] * 6
+    assert shown[-2].endswith("a.b: step 4")
+    assert shown[-1].endswith("15 more lines like these are in worker.log")
+
+
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("".join(f"line {number}\n" for number in range(5000)))
