@@ -15,6 +15,8 @@ from celery.app.utils import find_app as find_celery_app
 from celeriac.engine.app import create_celery, install
 from celeriac.engine.broker_options import celery_options
 from celeriac.engine.catalogue import Catalogue
+from celeriac.engine.local_broker import FILE_OPTION, find_followed, is_of_up
+from celeriac.engine.unheeded import tell_unheeded
 from celeriac.errors import SettingsError
 from celeriac.settings import Settings, given, is_tasks_file
 
@@ -92,13 +94,31 @@ def _named(name: str) -> Celery:
 
 
 def _moved(app: Celery, settings: Settings) -> Celery:
-    if hasattr(app, "celeriac"):
-        return app
-    # A broker that was named wins over the app's own.
-    if given("CELERIAC_BROKER_URL", os.environ):
-        broker = celery_options(settings.broker_url)
-        url = broker["broker_url"]
-        app.conf.update(**broker, broker_read_url=url, broker_write_url=url)
-    app.set_default()
-    # Its producers may know nothing of us.
-    return install(app, settings, adopt=True)
+    own_broker = str(app.conf.broker_read_url or app.conf.broker_url or "")
+    if not hasattr(app, "celeriac"):
+        # A broker that was named wins over the app's own. So does that of an `up` beside us: its
+        # ledger is ours, and with two brokers doorbells would ring where nobody listens.
+        if given("CELERIAC_BROKER_URL", os.environ) or is_of_up(settings):
+            _lead_to(app, settings)
+        app.set_default()
+        # Its producers may know nothing of us.
+        install(app, settings, adopt=True)
+    tell_unheeded(app, settings, own_broker=own_broker)
+    return app
+
+
+def _lead_to(app: Celery, settings: Settings) -> None:
+    broker = celery_options(settings.broker_url)
+    options = {
+        **(app.conf.broker_transport_options or {}),
+        **broker.pop("broker_transport_options", {}),
+    }
+    followed = find_followed(settings)
+    if followed is not None:
+        options[FILE_OPTION] = str(followed)
+    url = broker["broker_url"]
+    # Its own broker may have been reached by TLS, or with options that mean nothing to this one.
+    broker.setdefault("broker_use_ssl", None)
+    app.conf.update(
+        **broker, broker_read_url=url, broker_write_url=url, broker_transport_options=options
+    )

@@ -53,6 +53,22 @@ def find_followed(settings: Settings, environment: Mapping[str, str] | None = No
     return file if settings.broker_url == default and not _is_there(default) else None
 
 
+def is_of_up(settings: Settings) -> bool:
+    """Return whether the broker is the one that an `up` on the same data folder has started."""
+    return settings.broker_url == _told_in(settings.broker_file)
+
+
+def locate(app: Any, settings: Settings) -> str:
+    """Return the URL of an app's broker as it is now, for whoever speaks to it without Celery."""
+    file = (app.conf.broker_transport_options or {}).get(FILE_OPTION)
+    if file:
+        return _told_in(Path(file)) or settings.broker_url
+    own = str(app.conf.broker_url or "")
+    # An app that has moved by itself keeps its broker. What Celery needs beside a URL of another
+    # kind (TLS, sentinels) does not stand in it.
+    return own if own.startswith("redis://") else settings.broker_url
+
+
 def follow(connection: Any) -> None:
     """Have a connection of kombu, not yet made, lead to where the broker is now.
 

@@ -13,6 +13,7 @@ from celeriac.core.task import TaskId
 from celeriac.core.trouble import Trouble
 from celeriac.engine.broker import is_in_process, is_redis
 from celeriac.engine.changes import Changes, NoChanges
+from celeriac.engine.local_broker import locate
 from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
@@ -126,6 +127,10 @@ class Engine:
             # What Celery's early acknowledgement promises.
             return not task.acks_late
         return bool(own)
+
+    def locate_broker(self) -> str:
+        """Return the URL under which the broker is now: an `up` beside us may have moved it."""
+        return locate(self._app, self.settings)
 
     def cancel_soon(self, task_id: TaskId) -> None:
         """Have a task cancelled by whoever looks after the ledger in this process.

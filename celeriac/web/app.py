@@ -18,6 +18,7 @@ from celeriac.core.moments import utc_now
 from celeriac.engine.catalogue import Catalogue
 from celeriac.engine.runtime import Engine
 from celeriac.engine.workers import Workers
+from celeriac.errors import SettingsError
 from celeriac.ledger.audit import Audit
 from celeriac.ledger.keys import ApiKeys
 from celeriac.ledger.leases import Leases
@@ -143,9 +144,13 @@ def create_web(celery: CeleryApp) -> FastAPI:
     """Return the HTTP service of a Celery app.
 
     Raises:
-        SettingsError: A setting is broken, such as a key that is short or well known.
+        SettingsError: A setting is broken, such as a key that is short or well known; or the app
+            has not been moved onto the ledger.
     """
-    engine = celery.celeriac
+    engine = getattr(celery, "celeriac", None)
+    if engine is None:
+        allowed = "a Celery app that celeriac.install(app) has moved onto the ledger"
+        raise SettingsError("create_web", str(getattr(celery, "main", celery)), allowed)
     # A worker does so by itself; whoever only submits must know the tasks too.
     celery.loader.import_default_modules()
     parts = compose(engine, Catalogue(celery), Workers(engine))
@@ -190,8 +195,8 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         form_key=derive_key(keys[0], "forms"),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         files=engine.files,
-        limiter=Limiter(settings.broker_url),
-        ends=Ends(settings.broker_url),
+        limiter=Limiter(engine.locate_broker),
+        ends=Ends(engine.locate_broker),
         limits=Limits.from_settings(settings),
         hash_threads=HashThreads(MOST_HASHES_AT_ONCE),
         hub=Hub(workers.listen, tasks_service, now=utc_now),

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,15 @@ _AWAY_SECONDS = 1.0
 class Ends:
     """Tells those in this event loop who wait when tasks end."""
 
-    def __init__(self, broker_url: str) -> None:
-        self._url = broker_url if is_redis_url(broker_url) else ""
+    def __init__(self, locate: Callable[[], str]) -> None:
+        """Listen at a broker.
+
+        Args:
+            locate: Returns its URL; asked before each connection, as it may have moved.
+        """
+        self._locate = locate
+        # Whoever runs a broker of the kind that carries no such words does not change its kind.
+        self._is_heard = is_redis_url(locate())
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._count = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,7 +124,7 @@ class Ends:
                 event.set()
 
     async def _subscribe(self, *channels: str) -> None:
-        if not self._url or time.monotonic() < self._away_until:
+        if not self._is_heard or time.monotonic() < self._away_until:
             return
         if self._changing is None:
             self._changing = asyncio.Lock()
@@ -140,7 +147,9 @@ class Ends:
     async def _connect(self) -> None:
         from redis.asyncio import Redis
 
-        self._pool = pool_of(self._url, patience_seconds=_PATIENCE_SECONDS, reads_for_ever=True)
+        self._pool = pool_of(
+            self._locate(), patience_seconds=_PATIENCE_SECONDS, reads_for_ever=True
+        )
         pubsub = Redis(connection_pool=self._pool).pubsub()
         # All who wait: those of a connection that was lost, too.
         await pubsub.subscribe(*self._waiting)

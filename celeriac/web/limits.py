@@ -132,8 +132,17 @@ def private_key(*parts: str) -> str:
 class Limiter:
     """Counts requests over a sliding window."""
 
-    def __init__(self, broker_url: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._url = broker_url if is_redis_url(broker_url) else ""
+    def __init__(
+        self, locate: Callable[[], str], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Count at a broker.
+
+        Args:
+            locate: Returns its URL; asked again whenever it does not answer there.
+            monotonic: The clock.
+        """
+        self._locate = locate
+        self._url = self._find()
         self._monotonic = monotonic
         self._away_until = 0.0
         self._pool: ConnectionPool | None = None
@@ -218,7 +227,20 @@ class Limiter:
                     "the broker is away; requests are counted in this process alone",
                     extra={"error": type(error).__name__},
                 )
+                await self._follow()
         return await question(self._counting_alone(), rule, key, *facts)
+
+    async def _follow(self) -> None:
+        url = self._find()
+        if url != self._url:
+            # Another `up` has started its own: whoever asks next asks there.
+            await self.close()
+            self._url = url
+            self._away_until = 0.0
+
+    def _find(self) -> str:
+        url = self._locate()
+        return url if is_redis_url(url) else ""
 
     def _sharing(self) -> SlidingWindowCounterRateLimiter:
         if self._shared is None:

@@ -234,7 +234,7 @@ class Service:
     def _compose(self, catalogue: Catalogue) -> FastAPI:
         ledger = self.switched
         self.tokens = Tokens([KEY], lifetime=timedelta(minutes=15), now=self.clock)
-        self.limiter = Limiter(self.settings.broker_url)
+        self.limiter = Limiter(lambda: self.settings.broker_url)
         tasks = TaskService(ledger, self.workers, now=self.clock)
         self.files = FolderStore(self.settings.files_folder)
         access = AccessService(ledger, HASHER, self.tokens, now=self.clock)
@@ -267,7 +267,7 @@ class Service:
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             files=self.files,
             limiter=self.limiter,
-            ends=Ends(self.settings.broker_url),
+            ends=Ends(lambda: self.settings.broker_url),
             limits=Limits.from_settings(self.settings),
             hash_threads=HashThreads(2),
             hub=Hub(self.changes.listen, tasks, now=self.clock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from celeriac.core.user import Role, Scope
 from celeriac.service.keys import KeyRequest, KeyService
+from celeriac.web.limits import Limiter, Rule
 from tests.contract.web.problem import assert_problem
 from tests.contract.web.service import PASSWORD, Server, Service
 from tests.servers.ports import free_port
@@ -314,3 +316,23 @@ def test_a_broker_that_hangs_does_not_hang_the_service(
 
         assert response.status_code == 200
         assert response.elapsed.total_seconds() < 2
+
+
+def test_counting_goes_on_at_a_broker_that_has_moved(broker: ValkeyServer) -> None:
+    places = [f"redis://127.0.0.1:{free_port()}/0"]
+    now = [0.0]
+    limiter = Limiter(lambda: places[-1], monotonic=lambda: now[0])
+    rule = Rule.from_text("user", "5/minute")
+
+    async def count() -> None:
+        await limiter.count(rule, "ada")
+        places.append(broker.url)
+        # Told while it asks at the old place, and asks at the new one from then on.
+        now[0] += 60
+        await limiter.count(rule, "ada")
+        await limiter.count(rule, "ada")
+        await limiter.close()
+
+    asyncio.run(count())
+
+    assert broker.client().keys("*") != []

@@ -5,8 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
-from celeriac.engine.local_broker import answers, find_followed, with_local_broker
+from celeriac.engine.local_broker import (
+    FILE_OPTION,
+    answers,
+    find_followed,
+    locate,
+    with_local_broker,
+)
 from celeriac.settings import Settings
 
 
@@ -27,6 +34,38 @@ def test_the_broker_of_a_running_up_is_taken(settings: Settings) -> None:
         url = tell(settings, server.getsockname()[1])
 
         assert with_local_broker(settings, {}).broker_url == url
+
+
+def test_whoever_speaks_to_it_without_celery_is_led_to_the_next_one(settings: Settings) -> None:
+    url = tell(settings, 7001)
+    app = Celery("shop", broker=url, set_as_current=False)
+    app.conf.broker_transport_options = {FILE_OPTION: str(settings.broker_file)}
+    beside = replace(settings, broker_url=url)
+    assert locate(app, beside) == url
+
+    next_one = tell(settings, 7002)
+
+    assert locate(app, beside) == next_one
+    settings.broker_file.unlink()
+    assert locate(app, beside) == url
+
+
+@pytest.mark.parametrize(
+    ("own", "located"),
+    [
+        # an app that has moved by itself keeps it
+        ("redis://own:1/2", "redis://own:1/2"),
+        # what Celery needs beside these stands elsewhere
+        ("rediss://own:1/2", "redis://localhost:6379"),
+        (None, "redis://localhost:6379"),
+    ],
+)
+def test_an_apps_own_broker_is_where_it_is(
+    settings: Settings, own: str | None, located: str
+) -> None:
+    app = Celery("shop", broker=own, set_as_current=False)
+
+    assert locate(app, settings) == located
 
 
 def test_a_broker_that_is_gone_is_not(settings: Settings) -> None:

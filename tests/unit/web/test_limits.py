@@ -56,7 +56,7 @@ class SlowLimiter(Limiter):
 
 def test_what_several_count_at_the_same_moment_is_there_for_all_of_them() -> None:
     # given a limit so high that it is counted in chunks of ten
-    limiter = SlowLimiter("memory://")
+    limiter = SlowLimiter(lambda: "memory://")
     rule = Rule.from_text("user", "2000/minute")
 
     async def ask_at_once() -> int:
