@@ -2,7 +2,7 @@
 
 SQLAlchemy makes four objects and calls forty functions for each statement, which takes longer than
 SQLite takes for a short one. It still writes the statements, keeps the connections and says what an
-error is.
+error is. PostgreSQL is spoken to without its driver's cursor, too: see `libpq`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from celeriac.ledger import libpq
+
 
 def execute(connection: Connection, text: str, values: Any = None) -> Any:
-    """Run a statement and return the driver's cursor.
+    """Run a statement and return the driver's cursor, or what can be read like one.
 
     Args:
         connection: Where.
@@ -28,6 +30,8 @@ def execute(connection: Connection, text: str, values: Any = None) -> Any:
     dialect: Any = connection.dialect
     base = dialect.loaded_dbapi.Error
     try:
+        if dialect.name == "postgresql":
+            return libpq.run(connection, driver, text, values)
         return driver.execute(text) if values is None else driver.execute(text, values)
     except base as error:
         if dialect.is_disconnect(error, driver, None):

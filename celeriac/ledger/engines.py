@@ -120,7 +120,12 @@ def _postgresql_engine(url: URL) -> Engine:
         max_overflow=8,
         pool_timeout=10,
         pool_use_lifo=True,
-        connect_args={key: value for key, value in patience.items() if key not in url.query},
+        # The driver shall prepare nothing: `libpq` does, and the driver drops what it prepared, and
+        # ours with it, at each ROLLBACK.
+        connect_args={
+            "prepare_threshold": None,
+            **{key: value for key, value in patience.items() if key not in url.query},
+        },
     )
 
     @event.listens_for(engine, "connect")

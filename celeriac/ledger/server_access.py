@@ -6,13 +6,13 @@ task's way through the ledger takes.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from celeriac.ledger import libpq
 from celeriac.ledger.driver import execute
 from celeriac.ledger.transaction import Act, Doubt, Shape, T, transact
 
@@ -117,13 +117,7 @@ def _is_quiet(connection: Connection) -> bool:
     whether it did.
     """
     driver: Any = connection.connection.driver_connection
-    socket = driver.pgconn.socket
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        return not poll.poll(0)
-    # Windows, whose `select` takes any socket; elsewhere it takes low numbers only.
-    return not select.select([socket], [], [], 0)[0]
+    return not libpq.is_readable(driver.pgconn.socket)
 
 
 def _plans_once(connection: Connection) -> bool:
