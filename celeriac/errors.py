@@ -206,6 +206,19 @@ class StartLinkNotFoundError(NotFoundError):
         super().__init__("this start link was never made, or its 30 minutes are over")
 
 
+class PasswordLinkNotFoundError(NotFoundError):
+    """No such link to choose a password by is good."""
+
+    code = "password_link_not_found"
+    fix = "ask whoever runs this service for another: `celeriac user link NAME` makes one"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this link is not good: it has been used, a newer one was made, its 24 hours are over,"
+            " or it never was one"
+        )
+
+
 class QueueNotFoundError(NotFoundError):
     """Nothing is known of a queue of this name."""
 

@@ -11,9 +11,10 @@ from celeriac.cli.misuse import MisuseError
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text
+from celeriac.cli.user_link import LINK_NOTE, make_link
 from celeriac.cli.user_list import user_facts
-from celeriac.core.user import Role
-from celeriac.errors import WeakPasswordError
+from celeriac.core.user import Role, User
+from celeriac.errors import UserExistsError, WeakPasswordError
 from celeriac.service.passwords import LEAST_CHARACTERS, Hasher, weakness
 from celeriac.service.users import UserService
 
@@ -28,7 +29,9 @@ from celeriac.service.users import UserService
 )
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--allow-weak", is_flag=True, help="Take a weak password, for a walk-through.")
-@quiet_option("Print the name and nothing else.")
+@click.option("--link", "is_by_link", is_flag=True, help="Make a link by which they choose it.")
+@click.option("--url", metavar="URL", help="Where the link leads to.  [CELERIAC_URL]")
+@quiet_option("Print the name, or the link, and nothing else.")
 @json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
@@ -38,21 +41,46 @@ def add_user(
     role: str,
     password_stdin: bool,
     allow_weak: bool,
+    is_by_link: bool,
+    url: str | None,
     is_quiet: bool,
     as_json: bool,
     **options: str | None,
 ) -> None:
-    """Add someone who may sign in; asks for the password twice."""
-    password = read_password(name, from_stdin=password_stdin, allow_weak=allow_weak)
+    """Add someone who may sign in; asks for the password twice.
+
+    With --link it asks for none: whoever opens the link chooses it.
+    """
+    if is_by_link and (password_stdin or allow_weak):
+        raise MisuseError(
+            "with --link the password is chosen by whoever opens it",
+            fix="leave out --password-stdin and --allow-weak, or --link",
+        )
+    link = None
     with ledger_of(options) as ledger:
         users = UserService(ledger, Hasher())
-        added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
+        if ledger.users.find(name) is not None:
+            # Before anybody thinks of a password.
+            raise UserExistsError(name)
+        if is_by_link:
+            added = users.invite_user(name, role=Role(role))
+            link = make_link(ledger, name, url=url)
+        else:
+            password = read_password(name, from_stdin=password_stdin, allow_weak=allow_weak)
+            added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
+    _tell(added, link, is_quiet=is_quiet, as_json=as_json)
+
+
+def _tell(added: User, link: str | None, *, is_quiet: bool, as_json: bool) -> None:
     if as_json:
-        hand_out(json_text(user_facts(added)))
+        hand_out(json_text(user_facts(added) | ({} if link is None else {"link": link})))
     elif is_quiet:
-        hand_out(added.name)
+        hand_out(link or added.name)
     else:
         say(f"created {added.name} ({added.role})")
+        if link is not None:
+            say(LINK_NOTE)
+            hand_out(link)
 
 
 def read_password(name: str, *, from_stdin: bool, allow_weak: bool) -> str:

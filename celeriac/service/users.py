@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from typing import Protocol
 
 from celeriac.core.user import Role, User
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 # Fit for a URL, a log line and a rate limit's key as it stands.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _NAME_RULE = "1 to 64 letters, digits and . _ @ + -, beginning with a letter or a digit"
+# Of a password that nobody is told.
+_UNKNOWN_BYTES = 32
 
 
 class UserLedger(Protocol):
@@ -68,6 +71,20 @@ class UserService:
         if not _NAME.fullmatch(name):
             raise InvalidOptionError("name", _NAME_RULE)
         self._check_password(name, password, allow_weak=allow_weak)
+        return self._add(name, password, role)
+
+    def invite_user(self, name: str, *, role: Role = Role.SUBMITTER) -> User:
+        """Add someone who has yet to choose a password, by a link: nobody knows the one they have.
+
+        Raises:
+            InvalidOptionError: The name cannot be a user's.
+            UserExistsError: The name is taken.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidOptionError("name", _NAME_RULE)
+        return self._add(name, secrets.token_urlsafe(_UNKNOWN_BYTES), role)
+
+    def _add(self, name: str, password: str, role: Role) -> User:
         user = self._ledger.users.add(name, self._hasher.hash(password), role)
         logger.info("a user was added", extra={"user": name, "role": role.value})
         return user

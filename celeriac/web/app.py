@@ -30,6 +30,7 @@ from celeriac.ledger.users import Users
 from celeriac.service.access import AccessService
 from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
+from celeriac.service.password_links import PasswordLinks
 from celeriac.service.passwords import MOST_HASHES_AT_ONCE, Hasher
 from celeriac.service.queues import QueueService
 from celeriac.service.secrets import signing_keys
@@ -192,6 +193,7 @@ def compose(engine: Engine, catalogue: Catalogue, workers: Workers) -> Parts:
         users=UserService(ledger, hasher),
         sessions=Sessions(session_keys, lifetime=settings.session_lifetime, now=utc_now),
         start_links=StartLinks(ledger, now=utc_now),
+        password_links=PasswordLinks(ledger, now=utc_now),
         form_key=derive_key(keys[0], "forms"),
         page_tokens=PageTokens([derive_key(key, "page tokens") for key in keys]),
         files=engine.files,

@@ -13,6 +13,7 @@ from celeriac.files.store import FileStore
 from celeriac.service.access import AccessService
 from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
+from celeriac.service.password_links import PasswordLinks
 from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
 from celeriac.service.start_links import StartLinks
@@ -72,6 +73,7 @@ class Parts:
     users: UserService
     sessions: Sessions
     start_links: StartLinks
+    password_links: PasswordLinks
     # Seals the forms of the pages.
     form_key: bytes
     page_tokens: PageTokens

@@ -18,6 +18,7 @@ from celeriac.errors import (
     UserExistsError,
     WeakPasswordError,
 )
+from celeriac.service.password_links import is_password_link
 from celeriac.service.passwords import LEAST_CHARACTERS
 from celeriac.web.auth import address_key, count
 from celeriac.web.dashboard.guard import PageRoute, SentForm, SignedIn, Visiting
@@ -97,17 +98,23 @@ async def sign_out(request: Request, visit: Visiting, who: SignedIn, _: SentForm
 
 @router.get("/start/{secret}")
 async def show_start(request: Request, secret: str, visit: Visiting) -> Response:
-    """Show the page on which the first admin chooses a password."""
-    await run_in_threadpool(parts_of(request).start_links.check, secret)
+    """Show the page on which the first admin, or whoever got a link, chooses a password."""
+    parts = parts_of(request)
+    if is_password_link(secret):
+        owner = await run_in_threadpool(parts.password_links.check, secret)
+        return _start_page(request, visit, name=owner, is_first=False)
+    await run_in_threadpool(parts.start_links.check, secret)
     return _start_page(request, visit, name="admin")
 
 
 @router.post("/start/{secret}")
 async def start(request: Request, secret: str, visit: Visiting, form: SentForm) -> Response:
-    """Make the first admin, and sign them in."""
+    """Make the first admin, or take a user's new password, and sign them in."""
     parts = parts_of(request)
     await count(request, parts.limits.sign_in_address, address_key(request))
     name, password = text_of(form, "name").strip(), text_of(form, "password")
+    if is_password_link(secret):
+        return await _choose_password(request, parts, visit, secret=secret, password=password)
 
     def make_admin() -> User:
         return parts.users.add_user(name, password, role=Role.ADMIN)
@@ -120,13 +127,33 @@ async def start(request: Request, secret: str, visit: Visiting, form: SentForm) 
     return to_page(FIRST_STEPS, visit)
 
 
+async def _choose_password(
+    request: Request, parts: Parts, visit: Visit, *, secret: str, password: str
+) -> Response:
+    def set_password(name: str) -> None:
+        parts.users.set_password(name, password)
+
+    try:
+        user = await parts.hash_threads.run(parts.password_links.spend, secret, set_password)
+    except WeakPasswordError as error:
+        owner = await run_in_threadpool(parts.password_links.check, secret)
+        return _start_page(request, visit, name=owner, is_first=False, error=error)
+    visit.sign_in(parts.sessions.begin(user))
+    return to_page(FIRST_STEPS, visit)
+
+
 def text_of(form: Mapping[str, list[str]], name: str) -> str:
     """Return one field of a form, empty when it was not sent."""
     return form[name][0] if name in form else ""
 
 
 def _start_page(
-    request: Request, visit: Visit, *, name: str, error: CeleriacError | None = None
+    request: Request,
+    visit: Visit,
+    *,
+    name: str,
+    is_first: bool = True,
+    error: CeleriacError | None = None,
 ) -> Response:
     is_weak = isinstance(error, WeakPasswordError)
     told = f"{str(error)[:1].upper()}{str(error)[1:]}." if error else ""
@@ -136,6 +163,7 @@ def _start_page(
         "start.html",
         status=422 if error else 200,
         name=name,
+        is_first=is_first,
         least=LEAST_CHARACTERS,
         name_problem="" if is_weak else told,
         password_problem=told if is_weak else "",

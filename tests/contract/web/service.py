@@ -21,6 +21,7 @@ from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
 from celeriac.service.first_steps import FirstSteps
 from celeriac.service.keys import KeyService
+from celeriac.service.password_links import PasswordLinks
 from celeriac.service.passwords import Hasher
 from celeriac.service.queues import QueueService
 from celeriac.service.sessions import Sessions
@@ -263,6 +264,7 @@ class Service:
                 now=self.clock,
             ),
             start_links=StartLinks(ledger, now=self.clock),
+            password_links=PasswordLinks(ledger, now=self.clock),
             form_key=derive_key(KEY, "forms"),
             page_tokens=PageTokens([derive_key(KEY, "page tokens")]),
             files=self.files,

@@ -10,11 +10,12 @@ from starlette.routing import compile_path
 from celeriac.core.page import TaskFilter
 from celeriac.core.task import TaskId
 from celeriac.core.user import Role
+from celeriac.service.password_links import PasswordLinks
 from celeriac.service.start_links import StartLinks
 from celeriac.web.dashboard import access, submit, tasks
 from tests.contract.web.browser import Browser, Page, browser_of
 from tests.contract.web.problem import assert_problem
-from tests.contract.web.service import PASSWORD, Server, Service
+from tests.contract.web.service import HASHER, PASSWORD, Server, Service
 from tests.fakes import make_user
 
 FORMS = (
@@ -366,6 +367,45 @@ def test_the_start_link_makes_the_first_admin_and_signs_them_in(
     assert user is not None
     assert user.role is Role.ADMIN
     assert "grace" in browser.get("/ui/first-steps").text
+
+
+def test_a_link_lets_a_user_choose_their_password_and_signs_them_in(service: Service) -> None:
+    # Given: Ada, who is signed in somewhere, and has forgotten her password
+    elsewhere = browser_of(service, "ada")
+    link = f"/start/{PasswordLinks(service.ledger, now=service.clock).make('ada')}"
+    browser = Browser(service)
+
+    # When: she opens the link, and sends another name as well
+    page = browser.get(link)
+    assert "This link is for ada." in page.text
+    chosen = "four words of her own"
+    response = browser.send(link, link, name="grace", password=chosen)
+
+    # Then: she is in, with the new password alone, and everywhere else out
+    assert (response.status_code, response.headers["location"]) == (303, "/ui/first-steps")
+    assert "ada" in browser.get("/ui/first-steps").text
+    user = service.ledger.users.find("ada")
+    assert user is not None
+    assert HASHER.verify(chosen, user.password_hash)
+    assert service.ledger.users.find("grace") is None
+    assert elsewhere.client.get("/ui/tasks").status_code == 303
+
+    # And the link is used
+    again = Browser(service).get(link)
+    assert again.status == 404
+    assert "it has been used" in again.text
+
+
+def test_a_weak_password_leaves_a_users_link_good(service: Service) -> None:
+    service.add_user("ada")
+    link = f"/start/{PasswordLinks(service.ledger, now=service.clock).make('ada')}"
+    browser = Browser(service)
+
+    weak = browser.send(link, link, name="ada", password="password1234")
+
+    assert weak.status_code == 422
+    assert "The password is too well known." in weak.text
+    assert browser.send(link, link, name="ada", password=PASSWORD).status_code == 303
 
 
 def test_a_weak_password_is_told_and_leaves_the_link_good(service: Service, link: str) -> None:

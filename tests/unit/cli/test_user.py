@@ -13,6 +13,8 @@ from celeriac.cli.user_list import user_facts, user_table
 from celeriac.core.user import Role, User
 from celeriac.ledger.open import open_ledger
 from celeriac.service.passwords import Hasher
+from celeriac.service.profiles import Profile, local_profile, write_profile
+from celeriac.service.secrets import ensure_data_dir
 
 STRONG = "correct horse battery staple"
 ANA = User(
@@ -228,3 +230,91 @@ def test_somebody_at_a_terminal_types_a_good_password_twice_until_both_are_the_s
     assert "not the same" in capsys.readouterr().err
     assert next(typed, None) is None
     assert find_user(data, "ana") is not None
+
+
+def test_a_user_who_is_there_already_is_told_before_a_password_is_asked_for(
+    data: Path, standard_input: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["user", "add", "ana", "--link"]) == 0
+    capsys.readouterr()
+
+    # Nothing stands on standard input: nobody could answer.
+    code = main(["user", "add", "ana"])
+
+    assert code == 1
+    assert "ana exists already" in capsys.readouterr().err
+
+
+def test_a_user_can_be_added_by_a_link(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(
+        ["user", "add", "ana", "--role", "operator", "--link", "--url", "https://c.example/"]
+    )
+
+    assert code == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("created ana (operator)\none-time link, good for 24 hours")
+    assert said.out.startswith("https://c.example/start/user.")
+    assert len(said.out.splitlines()) == 1
+    user = find_user(data, "ana")
+    assert user is not None
+    assert user.role is Role.OPERATOR
+
+
+def test_a_link_leads_to_the_service_that_runs_here(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: a service that moved to another port, as `up` left word of it
+    main(["user", "add", "ana", "--link"])
+    ensure_data_dir(data)
+    write_profile(local_profile(data), Profile(url="http://127.0.0.1:8001", key="ck_x"))
+    capsys.readouterr()
+
+    code = main(["user", "link", "ana", "--json"])
+
+    assert code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["name"] == "ana"
+    assert said["link"].startswith("http://127.0.0.1:8001/start/user.")
+
+
+def test_without_a_service_a_link_says_what_is_missing(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CELERIAC_URL", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(data / "none"))
+    main(["user", "add", "ana", "--link"])
+    capsys.readouterr()
+
+    code = main(["user", "link", "ana", "--quiet"])
+
+    assert code == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("/start/user.")
+    assert "--url" in said.err
+
+
+@pytest.mark.parametrize("name", ["nobody", "gone"])
+def test_nobody_gets_a_link_who_may_not_sign_in(
+    data: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    main(["user", "add", "gone", "--link"])
+    main(["user", "disable", "gone"])
+    capsys.readouterr()
+
+    code = main(["user", "link", name])
+
+    assert code == 5
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert name in said.err
+
+
+def test_a_link_and_a_password_do_not_go_together(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["user", "add", "ana", "--link", "--password-stdin"])
+
+    assert code == 2
+    assert not (data / "ledger.db").exists()
