@@ -13,6 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded, TaskPredicate
 from celery.result import AsyncResult
 
 from celeriac.core.retry import backoff
+from celeriac.core.task_ids import new_task_id
 from celeriac.engine.contract import Contract
 from celeriac.engine.strand import finish
 from celeriac.engine.values import to_message
@@ -108,6 +109,9 @@ class TypedTask(Task, Generic[P, R]):
             return own.apply_async(args, kwargs, *rest, **options)
         if self.contract.file_fields:
             args, kwargs = self.contract.files_of(args or (), kwargs or {})
+        # Celery would make one up that is all random. The first of the rest is a task id as well.
+        if not rest and not options.get("task_id"):
+            options["task_id"] = new_task_id()
         with keeping(self._store()):
             return super().apply_async(to_message(args), to_message(kwargs), *rest, **options)
 

@@ -7,12 +7,12 @@ import json
 from celeriac.core.acceptance import Reservation, Wanted, WantedTask
 from celeriac.core.file_reference import without_file_ids
 from celeriac.core.task import NewTask, TaskId, Twin
+from celeriac.core.task_ids import new_task_id
 from celeriac.errors import CeleriacError, TaskNameNotFoundError
 from celeriac.service.callers import Caller
 from celeriac.service.checking import Alike, Checked
 from celeriac.service.reserving import reservation_id
 from celeriac.service.submission import new_task
-from celeriac.service.task_ids import new_task_id
 
 
 class Likes:

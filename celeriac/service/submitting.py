@@ -19,6 +19,7 @@ from celeriac.core.acceptance import (
 )
 from celeriac.core.file_reference import find_file_ids
 from celeriac.core.task import TaskId
+from celeriac.core.task_ids import new_task_id
 from celeriac.errors import (
     CeleriacError,
     FieldProblem,
@@ -45,7 +46,6 @@ from celeriac.service.reserving import reserve_key
 from celeriac.service.retrying import changed_arguments, task_again
 from celeriac.service.singles import Single, Singles
 from celeriac.service.submission import SubmitRequest
-from celeriac.service.task_ids import new_task_id
 from celeriac.service.task_types import Catalogue
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from celeriac.core.acceptance import Accepted
 from celeriac.core.task import Task, TaskId
+from celeriac.core.task_ids import new_task_id
 from celeriac.errors import CeleriacError, TaskNameNotFoundError
 from celeriac.service.access import Bearer
 from celeriac.service.reports import TaskReport
 from celeriac.service.submission import SubmitOptions, SubmitRequest
 from celeriac.service.submitting import Once
-from celeriac.service.task_ids import new_task_id
 from celeriac.web.accepted import accepted_task, task_text
 from celeriac.web.auth import SCHEME, bearer_of
 from celeriac.web.bare_route import BareRoute

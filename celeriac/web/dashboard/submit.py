@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from celeriac.core.file_reference import find_references
 from celeriac.core.nearest import did_you_mean
 from celeriac.core.task import DEFAULT_PRIORITY, TaskId
+from celeriac.core.task_ids import new_task_id
 from celeriac.core.task_type import TaskType
 from celeriac.errors import (
     FieldProblem,
@@ -134,7 +134,7 @@ async def submit(
             others = await run_in_threadpool(submitting.problems_with, wanted)
             problems = with_others(problems, others)
         else:
-            task_id = TaskId(visit.task_id(f"{name}\0{text_of(sent.texts, 'nonce')}", sent.said))
+            task_id = visit.task_id(name, text_of(sent.texts, "nonce"), sent.said)
             wanted = SubmitRequest(name=name, kwargs=kept.kwargs, files=named, options=options)
             try:
                 report = await run_in_threadpool(submitting.submit, wanted, by=who, task_id=task_id)
@@ -258,7 +258,7 @@ def _form_page(
         ],
         default_priority=DEFAULT_PRIORITY,
         most_priority=MOST_PRIORITY,
-        nonce=secrets.token_urlsafe(12),
+        nonce=new_task_id(),
         # Whose files stand in for those that are not chosen.
         earlier=earlier,
         has_files=any(each.kind is Kind.FILE for each in shown),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,6 +19,7 @@ from celeriac.core.file_reference import find_file_ids
 from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
+from celeriac.core.task_ids import new_task_id
 from celeriac.errors import InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller
 from celeriac.service.local_profile import LOCAL_USER
@@ -132,7 +132,7 @@ def show_task(
         "task.html",
         task=detail,
         row=detail.row,
-        nonce=secrets.token_urlsafe(12),
+        nonce=new_task_id(),
         instead=_queue_instead(report, task_types, queues, by=who),
         not_done=not_done(request.query_params.get(NOT_DONE, ""), detail),
     )
@@ -188,7 +188,7 @@ def run_again(
     kwargs = kwargs_of(task)
     if kwargs is None:
         raise HTTPException(409, "Its arguments cannot be given by name.")
-    new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
+    new_id = visit.task_id(task_id, text_of(form, "nonce"), form)
     wanted = SubmitRequest(name=task.name, kwargs=kwargs, files=find_file_ids(task.arguments.text))
     report = submitting.submit(wanted, by=who, task_id=new_id)
     return to_page(_task_url(report.task.id))
@@ -221,7 +221,7 @@ def run_instead(
     # Cancelled it is, too, when the same click comes twice.
     if task.state is not TaskState.CANCELLED:
         raise HTTPException(409, "It does not wait for a worker any more.")
-    new_id = TaskId(visit.task_id(f"{task_id}\0{text_of(form, 'nonce')}", form))
+    new_id = visit.task_id(task_id, text_of(form, "nonce"), form)
     again = submitting.submit(wanted, by=who, task_id=new_id)
     return to_page(_task_url(again.task.id))
 

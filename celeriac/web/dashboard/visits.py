@@ -16,6 +16,8 @@ from typing import Self
 from starlette.requests import Request
 from starlette.responses import Response
 
+from celeriac.core.task import TaskId
+from celeriac.core.task_ids import task_id_of
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.sessions import Session
 from celeriac.web.parts import parts_of
@@ -65,11 +67,16 @@ class Visit:
         """Return whether a form was made for this browser."""
         return hmac.compare_digest(self.form_token.encode(), text.encode(errors="replace"))
 
-    def task_id(self, nonce: str, said: Mapping[str, list[str]]) -> str:
-        """Return the id of the task a form makes: the same form sent twice makes one task."""
+    def task_id(self, of: str, nonce: str, said: Mapping[str, list[str]]) -> TaskId:
+        """Return the id of the task a form makes: the same form sent twice makes one task.
+
+        Args:
+            of: What is run: a task name, or the id of a task that is run again.
+            nonce: A task id that was made with the form.
+            said: The fields of the form.
+        """
         fields = "\0".join(f"{name}\1{value}" for name in sorted(said) for value in said[name])
-        digest = self._seal(f"task\0{nonce}\0{fields}")
-        return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+        return task_id_of(self._seal(f"task\0{of}\0{nonce}\0{fields}"), made=nonce)
 
     def sign_in(self, session: Session) -> None:
         """Have the answer give the browser a session."""

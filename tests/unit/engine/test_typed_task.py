@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from celery import Celery
@@ -124,6 +125,18 @@ def test_submit_gives_celerys_handle() -> None:
 
     assert handle.successful()
     assert handle.id
+
+
+def test_a_task_of_ours_has_an_id_that_begins_with_the_time_unless_it_was_given_one() -> None:
+    made = [
+        report.submit("a", MOMENT).id,
+        report.delay("a", MOMENT).id,
+        report.apply_async(["a", MOMENT]).id,
+    ]
+
+    assert [UUID(each).version for each in made] == [7, 7, 7]
+    assert report.apply_async(["a", MOMENT], task_id="mine").id == "mine"
+    assert report.apply_async(["a", MOMENT], None, "mine").id == "mine"
 
 
 @pytest.mark.parametrize("send", ["delay", "submit", "s"])

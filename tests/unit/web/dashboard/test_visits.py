@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from starlette.requests import Request
 
+from celeriac.core.task_ids import new_task_id
 from celeriac.web.dashboard.visits import Visit, came_over_tls
 
 
@@ -54,9 +56,28 @@ def test_two_visitors_have_forms_of_their_own() -> None:
 def test_a_form_decides_its_tasks_id() -> None:
     visit = Visit.of(request_over("http", proxies=0))
 
-    first = visit.task_id("nonce", {"a": ["1", "2"]})
+    nonce, said = new_task_id(), {"a": ["1", "2"]}
 
-    assert first == visit.task_id("nonce", {"a": ["1", "2"]})
-    assert len(first) == 36
-    others = [("other", {"a": ["1", "2"]}), ("nonce", {"a": ["1"]}), ("nonce", {"b": ["1", "2"]})]
-    assert first not in [visit.task_id(nonce, said) for nonce, said in others]
+    first = visit.task_id("a.b", nonce, said)
+
+    assert first == visit.task_id("a.b", nonce, said)
+    others = [
+        ("a.c", nonce, said),
+        ("a.b", new_task_id(), said),
+        ("a.b", nonce, {"a": ["1"]}),
+        ("a.b", nonce, {"b": ["1", "2"]}),
+    ]
+    assert first not in [visit.task_id(*other) for other in others]
+    # It looks like any other, and has the time of its form.
+    assert UUID(first).version == 7
+    assert first[:13] == nonce[:13]
+
+
+@pytest.mark.parametrize("nonce", ["", "n", "é" * 36, "01A2082A-87AC-71ae-9e3d-4f690b1fe97b"])
+def test_a_form_with_any_nonce_makes_an_id_all_the_same(nonce: str) -> None:
+    visit = Visit.of(request_over("http", proxies=0))
+
+    made = visit.task_id("a.b", nonce, {})
+
+    assert UUID(made).version == 7
+    assert made == visit.task_id("a.b", nonce, {})

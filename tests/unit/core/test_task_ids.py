@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 
-from celeriac.service.task_ids import new_task_id
+from celeriac.core.task_ids import new_task_id
 
 
 def test_ids_are_uuids_and_never_come_twice() -> None:
