@@ -44,9 +44,25 @@ def open_parts(arguments: Mapping[str, Any], stack: ExitStack) -> list[Part]:
         if any(map(is_file, _several(value))):
             parts += [(name, _open(each, stack)) for each in _several(value)]
         else:
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-            parts.append((name, (None, text.encode(), "application/json")))
+            parts.append((name, (None, to_json(value), "application/json")))
     return parts
+
+
+def to_json(value: Json) -> bytes:
+    """Return arguments as JSON.
+
+    Raises:
+        TypeError: They hold something that is none, such as a file that was opened as text.
+        ValueError: They hold a number that JSON has not, such as NaN.
+    """
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, default=_refuse).encode()
+
+
+def _refuse(value: Any) -> Json:
+    said = f"an argument of the type {type(value).__name__} cannot be sent"
+    if isinstance(value, bytes | bytearray | io.TextIOBase):
+        said += '; where a task takes a file, give a Path or a file opened with "rb"'
+    raise TypeError(said)
 
 
 def _several(value: Any) -> list[Any]:

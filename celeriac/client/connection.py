@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from celeriac.client.attachments import open_parts
+from celeriac.client.attachments import open_parts, to_json
 from celeriac.client.calls import Call
 from celeriac.client.problems import error_from_answer, is_problem, with_note
 from celeriac.errors import (
@@ -198,8 +197,7 @@ class Connection:
         content = None
         if call.body is not None:
             headers["Content-Type"] = "application/json"
-            # Not the default of httpx: NaN is refused here rather than sent.
-            content = json.dumps(call.body, allow_nan=False, ensure_ascii=False).encode()
+            content = to_json(call.body)
         return self._exchange(
             call.method,
             call.path,

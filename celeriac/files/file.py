@@ -25,7 +25,7 @@ from celeriac.files.store import FileStore
 
 Json = Any
 A_FILE = (
-    "a file (over HTTP as multipart/form-data, in Python a path or an open file, "
+    "a file (over HTTP as multipart/form-data, in Python a Path or an open file, "
     "on the command line @FILE)"
 )
 

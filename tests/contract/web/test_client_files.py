@@ -100,6 +100,12 @@ def test_a_text_is_no_path(client: Client, path: Path) -> None:
         client.submit("look", image=str(path))
 
 
+@pytest.mark.parametrize("given", [b"bytes", io.StringIO("opened as text")])
+def test_what_is_nearly_a_file_is_told_how_to_be_one(client: Client, given: object) -> None:
+    with pytest.raises(TypeError, match='give a Path or a file opened with "rb"'):
+        client.submit("look", image=given)
+
+
 def test_a_path_that_leads_nowhere_sends_nothing(client: Client, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         client.submit("look", image=tmp_path / "none.png")
