@@ -74,6 +74,8 @@ def url(*schemes: str) -> Parse:
 def broker_url(text: str) -> str:
     """Return the URL of a broker, or of several."""
     url(*_BROKERS)(text)
+    if text.startswith("sentinel://") and "master_name=" not in text:
+        raise ValueError(text)
     # Several brokers with semicolons between them are no single URL; Celery reads them.
     if ";" not in text:
         # Raises ValueError when it is no port.

@@ -9,6 +9,7 @@ at the process.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -54,9 +55,22 @@ def given(variable: str, environment: Mapping[str, str]) -> str:
     return text
 
 
+# Where another URL begins behind a semicolon, which a password may contain, too.
+_NEXT_URL = re.compile(r";(?=[a-z]+://)")
+_PASSWORD_OPTION = re.compile(r"((?:^|&)[a-z_]*password=)[^&]*")
+
+
 def mask_url(url: str) -> str:
-    """Return a URL without its password, fit for a log or an error."""
+    """Return a URL, or several with semicolons between them, without passwords: fit for a log."""
+    return ";".join(map(_mask_one, _NEXT_URL.split(url)))
+
+
+def _mask_one(url: str) -> str:
     parts = urlsplit(url)
+    shown = _PASSWORD_OPTION.sub(r"\1***", parts.query)
+    if shown != parts.query:
+        parts = parts._replace(query=shown)
+        url = urlunsplit(parts)
     if not parts.password:
         return url
     host = parts.netloc.rpartition("@")[2]

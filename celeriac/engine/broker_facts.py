@@ -47,6 +47,7 @@ def facts_of_info(info: Mapping[str, Any], *, answer_seconds: float) -> BrokerFa
 
 def _ask_redis(url: str) -> BrokerFacts:
     import redis
+    from redis.sentinel import MasterNotFoundError
 
     began = time.monotonic()
     try:
@@ -59,6 +60,12 @@ def _ask_redis(url: str) -> BrokerFacts:
         return facts_of_info(client.info("all"), answer_seconds=took)
     except redis.AuthenticationError as error:
         raise BrokerUnavailableError(str(error), fix=_SIGN_IN_FIX) from error
+    except MasterNotFoundError as error:
+        # Its own words tell a whole client, with all options.
+        name = read_sentinel_url(url).master_name
+        raise BrokerUnavailableError(
+            f"no sentinel that answers knows a primary {name!r}"
+        ) from error
     except (redis.RedisError, OSError) as error:
         raise BrokerUnavailableError(str(error) or type(error).__name__) from error
     finally:

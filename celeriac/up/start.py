@@ -250,11 +250,13 @@ def broker_line(url: str) -> str:
     """Return the line about a broker that somebody else runs."""
     parts = urlsplit(url)
     shown = mask_url(url)
+    if parts.scheme == "sentinel":
+        return _sentinel_line(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         return note_line("broker", f"{shown} (not ours)")
     if not answers(parts.hostname, parts.port or _PORTS[parts.scheme]):
         return warning_line(
-            "broker", f"{shown} does not answer; tasks wait in the ledger until it does"
+            "broker", f"{shown} does not answer; tasks wait in the ledger until one does"
         )
     try:
         ask_broker(url)
@@ -263,6 +265,16 @@ def broker_line(url: str) -> str:
         # is said: it may work all the same.
         if error.fix:
             return warning_line("broker", f"{shown}: {error.reason.rstrip('.')}; {error.fix}")
+    return note_line("broker", f"{shown} (not ours)")
+
+
+def _sentinel_line(url: str) -> str:
+    shown = mask_url(url)
+    try:
+        ask_broker(url)
+    except BrokerUnavailableError as error:
+        said = error.fix or "tasks wait in the ledger until one does"
+        return warning_line("broker", f"{shown}: {error.reason.rstrip('.')}; {said}")
     return note_line("broker", f"{shown} (not ours)")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.errors import SettingsError
-from celeriac.settings import Settings, given
+from celeriac.settings import Settings, given, mask_url
 
 SECRETS = {
     "CELERIAC_DATABASE_URL": "postgresql://me:canary@host/name",
@@ -101,3 +101,22 @@ def test_a_value_that_is_not_allowed_is_told_with_what_is(variable: str, text: s
     )
     assert caught.value.name == variable
     assert allowed in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host/1", "redis://host/1"),
+        ("redis://ann:a;b@host/1", "redis://ann:***@host/1"),
+        (
+            "sentinel://ann:canary@one:1;sentinel://bob:canary@two/0?master_name=main",
+            "sentinel://ann:***@one:1;sentinel://bob:***@two/0?master_name=main",
+        ),
+        (
+            "sentinel://one/0?sentinel_password=canary&master_name=main",
+            "sentinel://one/0?sentinel_password=***&master_name=main",
+        ),
+    ],
+)
+def test_a_url_is_shown_without_any_of_its_passwords(url: str, shown: str) -> None:
+    assert mask_url(url) == shown

@@ -66,6 +66,7 @@ def test_a_secret_option_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         ("broker_url", "nonsense"),
         ("broker_url", "redis://localhost:99999"),
         ("broker_url", "redis://localhost:port"),
+        ("broker_url", "sentinel://one:26379;sentinel://two:26379"),
         ("queues", " , "),
     ],
 )
@@ -75,7 +76,7 @@ def test_a_value_that_would_fail_later_is_refused_at_once(name: str, value: str)
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:secret@localhost:6379/1", "sentinel://one:26379;sentinel://two:26379"]
+    "url", ["redis://:secret@localhost:6379/1", "sentinel://one;sentinel://two/0?master_name=main"]
 )
 def test_a_broker_is_named_as_celery_names_it(url: str) -> None:
     assert settings_with({"broker_url": url}).broker_url == url

@@ -18,6 +18,7 @@ from celeriac.up.start import (
     refuse_broker,
 )
 from celeriac.up.welcome import ledger_words, refuse_without_admin
+from tests.servers.ports import free_port
 
 MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -113,9 +114,18 @@ def test_a_broker_that_is_away_is_told_and_is_no_error(scheme: str) -> None:
 
 
 def test_a_broker_of_another_kind_is_not_asked() -> None:
-    line = broker_line("sentinel://user:canary@localhost/name")
+    line = broker_line("memory://user:canary@localhost/name")
 
-    assert line.startswith("✓ broker     sentinel://user:***")
+    assert line.startswith("✓ broker     memory://user:***")
+
+
+def test_a_primary_that_no_sentinel_knows_is_told() -> None:
+    url = f"sentinel://ann:canary@127.0.0.1:{free_port()}/0?master_name=main"
+
+    line = broker_line(url)
+
+    assert line.startswith("! broker     sentinel://ann:***@127.0.0.1:")
+    assert "no sentinel that answers knows a primary 'main'; tasks wait" in line
 
 
 @pytest.mark.parametrize("roles", [(), (Role.VIEWER, Role.OPERATOR)])
