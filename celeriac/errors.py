@@ -210,7 +210,7 @@ class PasswordLinkNotFoundError(NotFoundError):
     """No such link to choose a password by is good."""
 
     code = "password_link_not_found"
-    fix = "ask whoever runs this service for another: `celeriac user link NAME` makes one"
+    fix = "ask whoever runs this service for another: `celeriac user reset-link NAME` makes one"
 
     def __init__(self) -> None:
         super().__init__(
@@ -322,7 +322,7 @@ class StartLinkUsedError(ConflictError):
     """The start link has made the first admin already."""
 
     code = "start_link_used"
-    fix = "sign in; `celeriac user add NAME --role admin` makes another admin"
+    fix = "sign in; with the password forgotten, `celeriac user reset-link NAME` makes a new link"
 
     def __init__(self) -> None:
         super().__init__("this start link has been used")

@@ -93,7 +93,7 @@ user = LazyGroup(
         "add": ("celeriac.cli.user_add:add_user", "Add someone who may sign in."),
         "list": ("celeriac.cli.user_list:list_users", "List who may sign in."),
         "set-password": ("celeriac.cli.user_change:set_password", "Give another password."),
-        "link": ("celeriac.cli.user_link:link_user", "Make a link to choose a password by."),
+        "reset-link": ("celeriac.cli.user_link:reset_link", "Make a link to choose a password."),
         "disable": ("celeriac.cli.user_change:disable_user", "Let somebody in no more."),
     },
 )

@@ -1,4 +1,4 @@
-"""`celeriac user link`."""
+"""`celeriac user reset-link`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOWHERE = "no service runs here: put its address before the link, or name it wi
 @json_option
 @twin_option("data", "FOLDER", "Where secrets and ledger live.")
 @twin_option("database_url", "URL", "The ledger's database.")
-def link_user(
+def reset_link(
     name: str, *, url: str | None, is_quiet: bool, as_json: bool, **options: str | None
 ) -> None:
     """Make a one-time link by which a user chooses a new password.

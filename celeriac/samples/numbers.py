@@ -62,7 +62,7 @@ LAST_SHOWN = 10
 
 @task(name="numbers.primes")
 def primes(
-    n: Annotated[int, Field(ge=0, le=5_000_000, description="Primes below this")],
+    n: Annotated[int, Field(ge=0, le=200_000_000, description="Primes below this")],
 ) -> Primes:
     """Count the primes below a number.
 

@@ -123,8 +123,8 @@ def test_a_password_is_judged_while_it_is_typed(chromium: Browser, tmp_path: Pat
         "abcdefghijk": ("1 more character", "weak"),
         # long, and as good as two letters
         "abababababababab": ("Too repetitive", "weak"),
-        "walnut-umbre": ("Good", "good"),
-        PASSWORD: ("Strong", "good"),
+        "walnut-umbre": ("Long enough", "good"),
+        PASSWORD: ("Long enough", "good"),
     }
     with Service(tmp_path, server) as service:
         context = chromium.new_context(base_url=service.url)
@@ -218,7 +218,7 @@ def test_progress_is_seen_and_focus_and_folds_stay(user1: Page) -> None:
 
     assert user1.evaluate("window.stillHere") is True
     expect(user1.get_by_role("button", name="Sign out")).to_be_focused()
-    expect(user1.locator("#announcement")).to_have_text("The task is completed")
+    expect(user1.locator("#announcement")).to_have_text("The task has completed")
     expect(user1.locator("#result pre")).to_have_text("Processed: words")
 
 
@@ -274,3 +274,35 @@ def test_no_page_is_wider_than_its_window(user1: Page, context: BrowserContext, 
     for path in ("/ui/tasks", "/ui/submit", "/ui/submit/numbers.primes", "/ui/tasks/none"):
         user1.goto(path)
         assert user1.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_key_and_the_lines_beside_it_are_copied(user1: Page) -> None:
+    user1.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    user1.goto("/ui/first-steps")
+    user1.locator("#step-code button").click()
+    key = user1.locator("#key").inner_text()
+
+    user1.get_by_role("button", name="Copy the key").press("Enter")
+
+    expect(user1.locator(".copy").first.get_by_role("status")).to_have_text("Copied")
+    assert user1.evaluate("navigator.clipboard.readText()") == key
+
+    # And of several ways the one that is shown
+    user1.get_by_text("curl", exact=True).click()
+    user1.get_by_role("button", name="Copy these lines").click()
+    expect(user1.locator(".ways [role=status]")).to_have_text("Copied")
+    copied = user1.evaluate("navigator.clipboard.readText()")
+    assert copied == user1.locator(".way:visible").inner_text()
+    assert copied.startswith("curl")
+
+
+def test_where_the_browser_gives_no_clipboard_the_text_is_selected(user1: Page) -> None:
+    user1.goto("/ui/first-steps")
+    user1.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    shown = user1.locator(".ways").first
+
+    shown.get_by_role("button", name="Copy these lines").click()
+
+    expect(shown.get_by_role("status")).to_contain_text("Selected: press")
+    selected = user1.evaluate("getSelection().toString()")
+    assert selected.strip() == shown.locator(".way:visible").inner_text().strip()

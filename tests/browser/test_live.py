@@ -193,7 +193,7 @@ def test_a_stream_ends_with_its_task(user1: Page) -> None:
 
     expect(user1.locator("#live")).to_be_hidden()
     assert user1.evaluate("stream") is None
-    expect(user1.locator("#announcement")).to_have_text("The task is completed")
+    expect(user1.locator("#announcement")).to_have_text("The task has completed")
 
 
 def test_somebody_who_is_signed_out_elsewhere_is_led_to_the_sign_in(

@@ -30,7 +30,7 @@ _WORDS: dict[StepKind, tuple[str, str, str]] = {
     ),
     StepKind.NUMBERS: (
         "Run numbers, and watch the progress",
-        "It counts the primes below five million, and its page tells how far it has come.",
+        "It counts the primes below a hundred million, and its page tells how far it has come.",
         "Run it",
     ),
     StepKind.PICTURE: (
@@ -62,7 +62,7 @@ _WORDS: dict[StepKind, tuple[str, str, str]] = {
 _EXAMPLES: dict[str, dict[str, Json]] = {
     "text.wordcount": {"text": "one two two"},
     "process": {"data": "example data"},
-    "numbers.primes": {"n": 5_000_000},
+    "numbers.primes": {"n": 100_000_000},
     "numbers.statistics": {"numbers": [3, 1, 4, 1, 5, 9]},
     "image.thumbnail": {"image": FileToSend("cat.png")},
     "image.grayscale": {"image": FileToSend("cat.png")},

@@ -24,6 +24,7 @@ from celeriac.errors import (
     TaskIdTakenError,
     TaskNotFoundError,
 )
+from celeriac.samples import NAMES as SAMPLES
 from celeriac.service.callers import Caller, Scope
 from celeriac.service.submission import (
     MOST_PRIORITY,
@@ -64,7 +65,10 @@ def choose_task(
         request,
         visit,
         "choose.html",
-        task_types=task_types.list_task_types(by=who),
+        # One's own first: the samples are only to look around with.
+        task_types=sorted(
+            task_types.list_task_types(by=who), key=lambda each: each.name in SAMPLES
+        ),
         unloaded=task_types.list_unloaded(by=who),
     )
 

@@ -271,7 +271,7 @@ def test_a_link_leads_to_the_service_that_runs_here(
     write_profile(local_profile(data), Profile(url="http://127.0.0.1:8001", key="ck_x"))
     capsys.readouterr()
 
-    code = main(["user", "link", "ana", "--json"])
+    code = main(["user", "reset-link", "ana", "--json"])
 
     assert code == 0
     said = json.loads(capsys.readouterr().out)
@@ -287,7 +287,7 @@ def test_without_a_service_a_link_says_what_is_missing(
     main(["user", "add", "ana", "--link"])
     capsys.readouterr()
 
-    code = main(["user", "link", "ana", "--quiet"])
+    code = main(["user", "reset-link", "ana", "--quiet"])
 
     assert code == 0
     said = capsys.readouterr()
@@ -303,7 +303,7 @@ def test_nobody_gets_a_link_who_may_not_sign_in(
     main(["user", "disable", "gone"])
     capsys.readouterr()
 
-    code = main(["user", "link", name])
+    code = main(["user", "reset-link", name])
 
     assert code == 5
     said = capsys.readouterr()

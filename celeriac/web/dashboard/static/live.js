@@ -140,7 +140,10 @@ function lookAtAll() {
 function announce() {
   const place = document.getElementById("announcement");
   const state = document.querySelector("#heading .state");
-  if (place && state) place.textContent = "The task is " + state.textContent.trim();
+  if (!place || !state) return;
+  const word = state.textContent.trim();
+  const verb = { completed: "has ", failed: "has ", expired: "has ", cancelled: "was " }[word] || "is ";
+  place.textContent = "The task " + verb + word;
 }
 
 // ---- being told
@@ -264,9 +267,10 @@ function judge(event) {
   if (!place) return;
   const missing = field.minLength - field.value.length;
   const repeats = new Set(field.value).size < 5;
+  // No praise: which ones are too well known the server alone knows.
   place.textContent = !field.value ? "" : missing > 0
     ? missing + (missing === 1 ? " more character" : " more characters")
-    : repeats ? "Too repetitive" : field.value.length < 16 ? "Good" : "Strong";
+    : repeats ? "Too repetitive" : "Long enough";
   place.dataset.level = missing > 0 || repeats ? "weak" : "good";
 }
 
