@@ -30,11 +30,12 @@ def tell_unheeded(app: Any, settings: Settings, *, own_broker: str) -> None:
     sentences = list_unheeded(app, settings, own_broker=own_broker)
 
     def tell(**_: Any) -> None:
-        # As their own logger's: by now Celery has its log, and `up` shows warnings of a worker.
+        # By now Celery has its log, and `up` shows warnings of a worker. Before it connects: the
+        # broker may be away.
         for sentence in sentences:
             logger.warning(sentence)
 
-    signals.worker_ready.connect(tell, weak=False)
+    signals.celeryd_after_setup.connect(tell, weak=False)
 
 
 def list_unheeded(app: Any, settings: Settings, *, own_broker: str) -> list[str]:
@@ -51,15 +52,18 @@ def _broker(app: Any, settings: Settings, own: str) -> list[str]:
     if not own or not is_of_up(settings):
         return []
     shown = mask_url(own)
-    fix = f"CELERIAC_BROKER_URL={shown} for `up` and the workers beside it serves that one"
     if used == own:
         if used == settings.broker_url:
             return []
         # It has called `install` itself, and keeps what it has.
-        return [f"{settings.app} keeps its own broker, {shown}, and not the one of `up`: {fix}"]
+        return [
+            f"{settings.app} keeps its own broker, {shown}, and nobody uses that of `up`:"
+            f" CELERIAC_BROKER_URL={shown} has `up` start none"
+        ]
     return [
         f"what other programs send to {shown}, the broker of {settings.app}, does not come here,"
-        f" to the broker of `up`: {fix}"
+        f" to the broker of `up`: CELERIAC_BROKER_URL={shown} for `up` and the workers beside it"
+        " serves that one"
     ]
 
 

@@ -23,9 +23,9 @@ OF_UP = "redis://:secret@127.0.0.1:7001/0"
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
     """Forget who listens for a worker's start."""
-    receivers = list(signals.worker_ready.receivers)
+    receivers = list(signals.celeryd_after_setup.receivers)
     yield
-    signals.worker_ready.receivers[:] = receivers
+    signals.celeryd_after_setup.receivers[:] = receivers
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_worker_beside_up_joins_its_broker_and_says_what_does_not_come_there(
     app = make_app(broker_use_ssl=True, broker_transport_options={"global_keyprefix": "x"})
 
     move(app, settings, monkeypatch)
-    signals.worker_ready.send(sender=app)
+    signals.celeryd_after_setup.send(sender="celery@host")
 
     assert app.conf.broker_url == app.conf.broker_read_url == OF_UP
     assert not app.conf.broker_use_ssl
@@ -75,7 +75,10 @@ def test_an_app_that_has_moved_by_itself_keeps_its_broker_and_says_so(settings: 
 
     (said,) = list_unheeded(app, settings, own_broker=str(app.conf.broker_url))
 
-    assert said.startswith("shop:app keeps its own broker, redis://:***@old:6379/3, and not")
+    assert said == (
+        "shop:app keeps its own broker, redis://:***@old:6379/3, and nobody uses that of `up`:"
+        " CELERIAC_BROKER_URL=redis://:***@old:6379/3 has `up` start none"
+    )
 
 
 @pytest.mark.parametrize(
