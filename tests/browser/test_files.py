@@ -64,7 +64,9 @@ def test_a_file_that_is_no_picture_is_told_of_and_another_is_taken(user1: Page) 
     expect(user1.locator("#story")).to_contain_text("notes.png is no picture that can be read")
 
     user1.get_by_role("link", name="Edit and run again").click()
-    expect(user1.get_by_text("notes.png again, unless you choose another.")).to_be_visible()
+    expect(
+        user1.get_by_text("notes.png is taken again unless you choose another file here.")
+    ).to_be_visible()
     user1.get_by_label("Image").set_input_files(drawn("cat.jpg"))
     submit(user1)
 

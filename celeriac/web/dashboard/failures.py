@@ -18,6 +18,8 @@ class Failure:
     message: str
     kind: str
     traceback: str
+    # The same once more would fail once more: the function has said so, or never got the arguments.
+    is_of_arguments: bool
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -37,6 +39,12 @@ class Try:
     failure: Failure | None
 
 
+# As the ledger names `celeriac.Fail`, and what a function's hints refuse.
+_OF_ARGUMENTS = frozenset(
+    {("celeriac.engine.typed_task", "Fail"), ("celeriac.errors", "InvalidArgumentsError")}
+)
+
+
 def failure_of(error: TaskError) -> Failure:
     """Return an error as it is shown."""
     return Failure(
@@ -44,6 +52,7 @@ def failure_of(error: TaskError) -> Failure:
         message=clean(error.message),
         kind=error.kind.value,
         traceback=clean(error.traceback),
+        is_of_arguments=(error.module, error.type) in _OF_ARGUMENTS,
     )
 
 

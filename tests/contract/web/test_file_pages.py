@@ -224,7 +224,7 @@ def test_an_old_form_still_takes_the_earlier_tasks_file(service: Service, ada: B
     old = Page(ada.client.post("/ui/submit/look", files=[("form_token", (None, b"x")), *parts]))
     response = ada.client.post("/ui/submit/look", files=[*hidden(old), nothing])
 
-    assert "cat.png again, unless you choose another" in old.text
+    assert "<strong>cat.png</strong> is taken again" in old.text
     assert references(service, response.headers["location"]) == references(service, first)
 
 
@@ -296,7 +296,7 @@ def test_edit_and_run_again_takes_the_earlier_file_unless_another_is_chosen(
     kept = send(ada, nothing, ("arg.width", (None, b"9")), page=again)
     other = send(ada, ("arg.image", cat("dog.png")), page=again)
 
-    assert "cat.png again, unless you choose another" in page.text
+    assert "<strong>cat.png</strong> is taken again" in page.text
     assert references(service, kept.headers["location"]) == references(service, first)
     assert [each.name for each in references(service, other.headers["location"])] == ["dog.png"]
 

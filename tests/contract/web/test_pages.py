@@ -12,6 +12,7 @@ import httpx
 import pytest
 from markupsafe import escape
 
+from celeriac import Fail
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
@@ -349,6 +350,31 @@ def test_a_failed_task_shows_its_own_frames_and_folds_those_of_libraries(
     assert "trace.py" in folded[0]
     # The whole stands by itself, as it was written, for whoever copies it.
     assert f"{escape(TRACEBACK)}</pre>" in folded[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "meant"),
+    [
+        # raised by the function, which knows that it cannot succeed so
+        (TaskError(kind=ErrorKind.EXCEPTION, type="Fail", module=Fail.__module__), "edit"),
+        (TaskError(kind=ErrorKind.EXCEPTION, type="OSError", module="builtins"), "again"),
+        # somebody's own class of the same name
+        (TaskError(kind=ErrorKind.EXCEPTION, type="Fail", module="shop.errors"), "again"),
+    ],
+)
+def test_the_main_button_of_a_failed_task_is_what_may_mend_it(
+    service: Service, ada: Browser, error: TaskError, meant: str
+) -> None:
+    path = submit(ada)
+    finish(service, path, ending=Ending.FAILED, error=error)
+
+    page = ada.get(path)
+
+    shown = {
+        name: look
+        for look, name in re.findall(r'<(?:a|button)([^>]*) id="(again|edit)"', page.text)
+    }
+    assert {name for name, look in shown.items() if "quiet" not in look} == {meant}
 
 
 def test_cancel_and_run_again_stand_where_they_make_sense(service: Service, ada: Browser) -> None:
