@@ -12,7 +12,7 @@ from celery.contrib.abortable import ABORTED
 
 from celeriac.core.outcome import Ended
 from celeriac.core.state import TaskState
-from celeriac.core.task import Task, TaskId
+from celeriac.core.task import Task, TaskError, TaskId
 from celeriac.engine import codec
 from celeriac.engine.failures import exception_facts
 
@@ -90,6 +90,16 @@ def text_of_progress(task_id: TaskId, progress: str) -> bytes:
     return json.dumps(meta, separators=(",", ":")).encode()
 
 
+def progress_of_start(pid: int) -> str:
+    """Return what a task that has begun says of itself to plain clients, as Celery has it."""
+    return json.dumps({"state": states.STARTED, "meta": {"pid": pid}})
+
+
+def progress_of_retry(error: TaskError | None) -> str:
+    """Return what a task that will be tried again says of itself to plain clients."""
+    return json.dumps({"state": states.RETRY, "meta": _failure(TaskState.SCHEDULED, error)})
+
+
 def text_of_ended(ended: Ended, *, at: str) -> bytes:
     """Return the meta of a task that has just ended, as Celery's own backends write it down.
 
@@ -107,18 +117,22 @@ def text_of_ended(ended: Ended, *, at: str) -> bytes:
             b'"date_done":"%b"}' % (orjson.dumps(ended.task_id), result, at.encode())
         )
     state = TaskState(ended.state)
-    facts = exception_facts(state, ended.error)
     meta: dict[str, Any] = {
         "task_id": ended.task_id,
         "status": CELERY_STATES[state],
-        "result": {
-            "exc_type": facts.type,
-            "exc_message": facts.arguments,
-            "exc_module": facts.module,
-        },
+        "result": _failure(state, ended.error),
         "traceback": (ended.error.traceback or None) if ended.error else None,
         "children": [],
         "date_done": at,
     }
     # An exception's arguments may be numbers that only Python's JSON knows.
     return json.dumps(meta).encode()
+
+
+def _failure(state: TaskState, error: TaskError | None) -> dict[str, Any]:
+    facts = exception_facts(state, error)
+    return {
+        "exc_type": facts.type,
+        "exc_message": facts.arguments,
+        "exc_module": facts.module,
+    }

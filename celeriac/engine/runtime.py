@@ -71,6 +71,7 @@ class Engine:
         self._background: Any = None
         # Asked for every task: Celery takes a lock to say which tasks there are.
         self._is_async: dict[str, bool] = {}
+        self._is_tracked: dict[str, bool] = {}
         self._is_nine_first: dict[str, bool] = {}
         self._to_cancel: deque[TaskId] = deque()
         # Called when a task is to be cancelled soon; a worker's pool hangs its thread here.
@@ -118,6 +119,15 @@ class Engine:
                 return False
             found = self._is_async[name] = is_async(task)
         return found
+
+    def is_tracked(self, name: str) -> bool:
+        """Whether Celery would show of a task function that it has begun: `track_started`."""
+        known = self._is_tracked.get(name)
+        if known is None:
+            known = self._is_tracked[name] = bool(
+                getattr(self._app.tasks.get(name), "track_started", False)
+            )
+        return known
 
     def is_at_most_once(self, name: str) -> bool:
         """Whether a task function must never be run a second time."""

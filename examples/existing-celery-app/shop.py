@@ -12,6 +12,8 @@ app = Celery("shop", broker=f"{REDIS}/0", backend=f"{REDIS}/1")
 app.conf.broker_connection_retry_on_startup = True
 # Whoever watches, such as Flower, is told of each task that is sent.
 app.conf.task_send_sent_event = True
+# Whoever waits for a long task sees that it has begun.
+app.conf.task_track_started = True
 
 
 def write(line):

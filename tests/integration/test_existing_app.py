@@ -108,12 +108,13 @@ def test_results_and_effects_are_the_same_as_on_stock_celery(shop: Shop) -> None
 
     assert results == expected
     assert lines == expected_lines
+    assert results["seen"] == [True, True]
     assert "send parcel of 7 to Paris" in lines
     ledger = shop.ledger()
     kept = ledger.tasks.list(TaskFilter(), after=None, limit=200).items
     ledger.close()
     # Of each of three chords its parts, its body, and what counts them.
-    assert len(kept) == 12 + 12 + 5 + 4
+    assert len(kept) == 13 + 12 + 5 + 4
     assert all(task.state.is_final for task in kept)
 
 

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from celeriac.core.outcome import Ending
 from celeriac.core.task import ClaimedTask, TaskId
 from celeriac.engine.bells import Bells
+from celeriac.engine.metas import progress_of_retry, progress_of_start
 from celeriac.engine.pool.holding import End, Holding
 from celeriac.engine.pool.intake import Intake
 from celeriac.engine.pool.job import Job
@@ -60,6 +62,8 @@ class Talk:
         self._queues = queues
         self._limits = limits
         self._progress: dict[TaskId, tuple[TaskId, str, str]] = {}
+        # Tasks that have begun, and what plain clients are to see of it.
+        self._begun: dict[TaskId, str] = {}
         # The id under which it claimed what it holds.
         self._worker_id = ""
         # When to look for wishes to cancel what runs, by the monotonic clock.
@@ -68,6 +72,11 @@ class Talk:
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Take what a task tells of itself; only the latest is written."""
         self._progress[task_id] = (task_id, lease_token, progress)
+
+    def began(self, task_id: TaskId, name: str, pid: int) -> None:
+        """Have plain clients see that a task has begun, where Celery would have shown it."""
+        if self._engine.is_tracked(name):
+            self._begun[task_id] = progress_of_start(pid)
 
     def speak(self, *, is_claiming: bool) -> None:
         """Say what there is to say.
@@ -91,6 +100,9 @@ class Talk:
             self._bells.show([(task_id, text) for task_id, _, text in self._progress.values()])
             self._progress.clear()
         self._exchange(ledger, worker_id, is_claiming=is_claiming)
+        if self._begun:
+            self._bells.show([*self._begun.items()])
+            self._begun.clear()
         self._strangers.look(ledger)
 
     def _cancel(self) -> None:
@@ -144,8 +156,14 @@ class Talk:
         return self._intake.ask_for(*self._holding.room(), free=self._holding.free_slots())
 
     def _after_ends(self, ends: list[End], lost: frozenset[TaskId]) -> None:
+        retried: list[tuple[TaskId, str]] = []
         for end in ends:
             self._holding.wrote(end)
+            if self._begun:
+                # How it ended is told: short tasks are never seen to have begun.
+                self._begun.pop(end.outcome.task_id, None)
+            if end.outcome.ending is Ending.RETRIED and end.outcome.task_id not in lost:
+                retried.append((end.outcome.task_id, progress_of_retry(end.outcome.error)))
             if end.outcome.task_id in lost:
                 self._engine.counters.add("completions_refused")
                 logger.warning(
@@ -153,6 +171,8 @@ class Talk:
                     extra={"task_id": end.job.id},
                 )
             self._told.ended(end.job.request, end.outcome, end.report)
+        if retried:
+            self._bells.show(retried)
 
     def _tell_troubles(self, ends: Sequence[End], exchange: Exchange) -> None:
         tell = self._engine.on_trouble

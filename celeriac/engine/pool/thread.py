@@ -149,6 +149,7 @@ class PoolThread:
         """Note that a job truly runs."""
         began = self._holding.began(job, slot)
         self._membership.runs(slot, job.id)
+        self._talk.began(TaskId(job.id), job.claimed.name, pid)
         self._told.accepted(job.request, pid, began)
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
