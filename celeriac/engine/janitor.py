@@ -114,6 +114,8 @@ class Janitor:
         reaper = Reaper(self._engine, self._monotonic)
         while not self._stopping.wait(_TURN_SECONDS):
             try:
+                # Whoever leads: each process knows for itself what it could not tell.
+                self._engine.tell_missed()
                 self._turn(self._engine.ledger, ringer, reaper)
             except UnavailableError as error:
                 logger.debug("the janitor waits for the ledger", extra={"error": str(error)})

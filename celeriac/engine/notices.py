@@ -30,6 +30,8 @@ _TELL = resources.files(__package__).joinpath("tell.lua").read_text()
 _SHOW = resources.files(__package__).joinpath("show.lua").read_text()
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
+# An end is told after it was written down, and clocks differ.
+_BEFORE = timedelta(seconds=10)
 # Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
 _LONGEST_PAUSE_SECONDS = 0.25
 
@@ -103,20 +105,49 @@ class Notices:
         self._script: Any = None
         self._subscriptions = Subscriptions(lambda: self._client().pubsub(), lambda: self._errors)
         self._away_until = 0.0
+        # Since when some ends may not have been told.
+        self._missed_since: datetime | None = None
 
-    def tell(self, ended: Sequence[Ended]) -> None:
-        """Publish that tasks have ended; a broker that is away misses it."""
-        if not ended or not self._is_redis or time.monotonic() < self._away_until:
-            return
+    def tell(self, ended: Sequence[Ended]) -> bool:
+        """Publish that tasks have ended; False when the broker, being away, missed it."""
+        if not ended or not self._is_redis:
+            return True
+        if time.monotonic() < self._away_until:
+            self.miss(datetime.now(UTC))
+            return False
         try:
             self._tell_again(ended)
         except self._errors as error:
             self._away_until = time.monotonic() + 1.0
+            self.miss(datetime.now(UTC))
             self._drop()
             logger.warning(
                 "results were not announced: the broker is away",
                 extra={"count": len(ended), "error": type(error).__name__},
             )
+            return False
+        return True
+
+    def miss(self, since: datetime) -> None:
+        """Take note that ends may have been told to nobody since a moment, or a little before."""
+        since -= _BEFORE
+        with self._lock:
+            if self._missed_since is None or since < self._missed_since:
+                self._missed_since = since
+
+    def take_missed(self) -> datetime | None:
+        """Return since when ends may have been missed, once, and when they can be told again."""
+        if self._missed_since is None or time.monotonic() < self._away_until:
+            return None
+        try:
+            self._client().ping()
+        except self._errors:
+            self._away_until = time.monotonic() + 1.0
+            self._drop()
+            return None
+        with self._lock:
+            since, self._missed_since = self._missed_since, None
+        return since
 
     def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
         """Keep what running tasks say of themselves where plain Celery clients look for it."""
@@ -227,12 +258,19 @@ class NoticesHere:
         self._lock = threading.Lock()
         self._waiting: dict[TaskId, list[threading.Event]] = {}
 
-    def tell(self, ended: Sequence[Ended]) -> None:
+    def tell(self, ended: Sequence[Ended]) -> bool:
         """Wake those who wait for tasks that have ended."""
         with self._lock:
             for each in ended:
                 for bell in self._waiting.get(each.task_id, ()):
                     bell.set()
+        return True
+
+    def miss(self, since: datetime) -> None:
+        """Take no note: whoever waits here looks into the ledger."""
+
+    def take_missed(self) -> None:
+        """Have missed nothing."""
 
     def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
         """Show nobody: there are no plain clients."""
@@ -275,8 +313,15 @@ class _Bell:
 class NoNotices:
     """The bell of a process that has no broker: a child asks its parent, again and again."""
 
-    def tell(self, ended: Sequence[Ended]) -> None:
+    def tell(self, ended: Sequence[Ended]) -> bool:
         """Tell nobody."""
+        return True
+
+    def miss(self, since: datetime) -> None:
+        """Take no note: nobody waits here."""
+
+    def take_missed(self) -> None:
+        """Have missed nothing."""
 
     def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
         """Show nobody: there are no plain clients."""

@@ -65,6 +65,8 @@ class Reaper:
         self._engine.counters.add("workers_reaped")
         self._engine.publisher.ring(reaped.doorbells)
         self._engine.tell_ended(reaped.ended)
+        # What it had written down last it may have told to nobody.
+        self._engine.notices.miss(worker.heartbeat_at)
 
     def _suspects(self, worker: Worker) -> frozenset[TaskId] | None:
         """Return the tasks that may have killed a worker: those it ran; None is all it held."""

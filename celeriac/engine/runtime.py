@@ -18,6 +18,7 @@ from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_noti
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
 from celeriac.engine.strand import is_async
+from celeriac.errors import LedgerUnavailableError
 from celeriac.files.store import FileStore, FolderStore
 from celeriac.settings import Settings
 from celeriac.telemetry import Counters
@@ -166,6 +167,26 @@ class Engine:
         self.notices.tell(ended)
         if ended:
             self.changes.tell((), ended)
+
+    def tell_missed(self) -> None:
+        """Tell again of ends that may have been told to nobody, now that the broker is there.
+
+        Only of an app with plain Celery clients: they look into the broker alone, and would wait
+        for ever. All others look into the ledger.
+
+        Raises:
+            LedgerUnavailableError: The ledger did not answer; it is tried again.
+        """
+        since = self.notices.take_missed() if self.adopts else None
+        if since is None:
+            return
+        try:
+            is_told = all(map(self.notices.tell, self.ledger.sweeps.ended_since(since)))
+        except LedgerUnavailableError:
+            self.notices.miss(since)
+            raise
+        if not is_told:
+            self.notices.miss(since)
 
     def start_background(self) -> None:
         """Start the janitor of this process: it works when no other process leads."""

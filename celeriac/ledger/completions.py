@@ -26,7 +26,7 @@ from celeriac.core.file_reference import find_file_ids
 from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ended, Ending, Outcome
 from celeriac.core.state import TaskState
-from celeriac.core.task import Codec, Doorbell
+from celeriac.core.task import Doorbell
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
@@ -44,7 +44,7 @@ from celeriac.ledger.incoming import (
     matched,
     words,
 )
-from celeriac.ledger.records import error_from_text
+from celeriac.ledger.records import ended_from_row
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import attempts, tasks
 from celeriac.ledger.verdicts import Held, judge
@@ -150,7 +150,7 @@ class Completions:
             elif row.state == TaskState.QUEUED.value:
                 settled.doorbells.append(_doorbell_of(row))
             elif row.finished_at is not None:
-                settled.ended.append(_ended_of(row))
+                settled.ended.append(ended_from_row(row))
         settled.lost = lost
 
     def _find_recorded(
@@ -215,16 +215,6 @@ def _ended_plainly(outcome: Outcome) -> Ended:
 
 def _doorbell_of(row: Any) -> Doorbell:
     return Doorbell(task_id=row.id, name=row.name, queue=row.queue, priority=row.priority)
-
-
-def _ended_of(row: Any) -> Ended:
-    return Ended(
-        task_id=row.id,
-        state=row.state,
-        result=row.result,
-        result_codec=Codec(row.result_codec),
-        error=error_from_text(row.error),
-    )
 
 
 def _finish_statement(dialect: str) -> Update:

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import ColumnElement, Table
 
 from celeriac.core.moments import from_micros, to_micros
+from celeriac.core.outcome import Ended
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import (
     Arguments,
@@ -244,3 +245,25 @@ DOORBELL_COLUMNS: tuple[ColumnElement[Any], ...] = (
 def doorbell_from_row(row: Any) -> Doorbell:
     """Return the doorbell of a row of `DOORBELL_COLUMNS`."""
     return Doorbell(task_id=TaskId(row[0]), name=row[1], queue=row[2], priority=row[3])
+
+
+# What `ended_from_row` asks for, by name, and when it ended.
+ENDED_COLUMNS: tuple[ColumnElement[Any], ...] = (
+    tasks.c.id,
+    tasks.c.state,
+    tasks.c.finished_at,
+    tasks.c.result,
+    tasks.c.result_codec,
+    tasks.c.error,
+)
+
+
+def ended_from_row(row: Any) -> Ended:
+    """Return the end of a row that has `ENDED_COLUMNS`, among others."""
+    return Ended(
+        task_id=row.id,
+        state=row.state,
+        result=row.result,
+        result_codec=Codec(row.result_codec),
+        error=error_from_text(row.error),
+    )

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Update,
+    and_,
     bindparam,
     case,
     literal_column,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from celeriac.ledger.endings import HELD_COLUMNS
 from celeriac.ledger.incoming import TEXT, WHOLE
-from celeriac.ledger.records import DOORBELL_COLUMNS
+from celeriac.ledger.records import DOORBELL_COLUMNS, ENDED_COLUMNS
 from celeriac.ledger.tables import chords, paused_queues, tasks
 
 _SCHEDULED: ColumnElement[str] = literal_column("'scheduled'")
@@ -140,4 +141,20 @@ def ring_all_statement() -> Update:
         update(tasks)
         .where(tasks.c.state == _QUEUED, or_(tasks.c.queue == queue, queue.is_(null())))
         .values(ring_due_at=bindparam("now", type_=WHOLE))
+    )
+
+
+def ended_since_statement() -> Select[Any]:
+    """Find tasks that have ended since a moment, after one that ended then."""
+    since, last_id = bindparam("since", type_=WHOLE), bindparam("last_id", type_=TEXT)
+    return (
+        select(*ENDED_COLUMNS)
+        .where(
+            or_(
+                tasks.c.finished_at > since,
+                and_(tasks.c.finished_at == since, tasks.c.id > last_id),
+            )
+        )
+        .order_by(tasks.c.finished_at, tasks.c.id)
+        .limit(bindparam("limit", type_=WHOLE))
     )

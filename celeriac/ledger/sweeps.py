@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, func, literal_column, select
 
@@ -18,9 +19,10 @@ from celeriac.ledger.database import Database
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.file_holders import FileHolders
 from celeriac.ledger.leadership import Leadership
-from celeriac.ledger.records import doorbell_from_row
+from celeriac.ledger.records import doorbell_from_row, ended_from_row
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.sweep_statements import (
+    ended_since_statement,
     expired_statement,
     is_due,
     is_expired,
@@ -87,6 +89,7 @@ class Sweeps(Leadership):
         self._orphans = Statement(database, orphans_statement)
         self._ring = Statement(database, ring_statement)
         self._ring_all = Statement(database, ring_all_statement)
+        self._ended_since = Statement(database, ended_since_statement)
 
     def promote(self, limit: int = 1000) -> list[Doorbell]:
         """Queue scheduled tasks whose time has come, at most so many; return their doorbells."""
@@ -179,6 +182,21 @@ class Sweeps(Leadership):
             )
 
         return self._database.write(act)
+
+    def ended_since(self, moment: datetime, limit: int = 1000) -> Iterator[list[Ended]]:
+        """Yield tasks that have ended since a moment, at most so many at a time, oldest first.
+
+        Reads the whole table each time: for when something went wrong.
+        """
+        since, last_id = to_micros(moment), ""
+        while True:
+            ask = partial(self._ended_since.rows, since=since, last_id=last_id, limit=limit)
+            rows = self._database.read(ask)
+            if rows:
+                yield [ended_from_row(row) for row in rows]
+            if len(rows) < limit:
+                return
+            since, last_id = rows[-1].finished_at, rows[-1].id
 
     def held_files(self, ids: Sequence[FileId]) -> set[FileId]:
         """Return those files that a task, or a chord, still holds on to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +183,46 @@ def test_late_acknowledged_task_whose_worker_is_killed_runs_again(shop: Shop) ->
 
     assert result == "parcel of 1"
     assert shop.lines() == ["pack 1", "pack 1"]
+
+
+def test_a_result_that_its_worker_could_not_announce_any_more_comes_all_the_same(
+    shop: Shop,
+) -> None:
+    # Given: a task ends while nobody can be told of it
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        sent = shop.producer.send_task("shop.charge", (1, 100), {"seconds": 1})
+        wait_until(lambda: shop.lines() == ["charge 1"], "it runs")
+        ledger = shop.ledger()
+        shop.broker.signal(signal.SIGSTOP)
+        wait_until(lambda: ledger.tasks.get(TaskId(sent.id)).state.is_final, "it is written down")
+        ledger.close()
+
+        # When: its worker dies at that moment
+        worker.kill_group()
+        shop.broker.signal(signal.SIGCONT)
+
+    # Then: plain Celery, which looks into the broker alone, gets the result
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        assert sent.get(timeout=30) == {"order": 1, "cents": 100}
+    assert shop.lines() == ["charge 1"]
+
+
+def test_a_result_of_a_time_without_a_broker_comes_when_it_is_back(shop: Shop) -> None:
+    with shop.our_worker() as worker:
+        worker.wait_for_log("ready.", seconds=30)
+        sent = shop.producer.send_task("shop.charge", (1, 100), {"seconds": 1})
+        wait_until(lambda: shop.lines() == ["charge 1"], "it runs")
+        ledger = shop.ledger()
+        shop.broker.kill()
+        wait_until(lambda: ledger.tasks.get(TaskId(sent.id)).state.is_final, "it is written down")
+        ledger.close()
+        worker.wait_for_log("were not announced")
+
+        shop.broker.start()
+
+        assert sent.get(timeout=60) == {"order": 1, "cents": 100}
 
 
 def test_death_of_a_worker_costs_early_acknowledged_tasks_that_ran_and_no_other(

@@ -269,3 +269,23 @@ def test_a_leader_that_leaves_need_not_be_waited_for(ledger: Ledger) -> None:
     view = sweeps.leadership("janitor")
     assert view == LeaseView("", 2)
     assert sweeps.take_leadership("janitor", "bob", view.sequence)
+
+
+def test_what_has_ended_since_a_moment_is_told_once_each_in_small_bites(
+    desk: Desk, ledger: Ledger
+) -> None:
+    # Given: one that ended before, five that end in two moments, and one that runs
+    desk.complete(desk.begin("before"))
+    desk.clock.advance(seconds=10)
+    since = desk.clock()
+    for name in ("c", "a", "b"):
+        desk.complete(desk.begin(name), result=f'"{name}"')
+    desk.clock.advance(seconds=1)
+    for name in ("e", "d"):
+        desk.complete(desk.begin(name))
+    desk.begin("runs")
+
+    bites = list(ledger.sweeps.ended_since(since, limit=2))
+
+    assert [[each.task_id for each in bite] for bite in bites] == [["a", "b"], ["c", "d"], ["e"]]
+    assert bites[0][0].result == '"a"'
