@@ -84,9 +84,4 @@ class FileSweeper:
 
 
 def _owner(ledger: Ledger) -> str:
-    found = ledger.settings.find(OWNER_SETTING)
-    if found is None:
-        ledger.settings.put(OWNER_SETTING, secrets.token_hex(16))
-        # Two that are first at once: the later one's word stands, and both read it.
-        found = ledger.settings.find(OWNER_SETTING)
-    return found or ""
+    return ledger.settings.put_first(OWNER_SETTING, secrets.token_hex(16))

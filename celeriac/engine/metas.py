@@ -27,6 +27,31 @@ CELERY_STATES = {
     TaskState.EXPIRED: states.REVOKED,
 }
 _COMPLETED = TaskState.COMPLETED.value
+# Not when it ended: the word was said a moment later.
+_HEARD = ("task_id", "status", "result", "traceback", "children")
+
+
+class HeardMeta(dict[str, Any]):
+    """The meta of a completed task as the broker told it: state and result.
+
+    What else a meta has is read out of the ledger when somebody asks for it.
+    """
+
+    def __init__(self, heard: dict[str, Any], read: Callable[[TaskId], dict[str, Any]]) -> None:
+        super().__init__((name, heard[name]) for name in _HEARD)
+        self._read = read
+
+    def __missing__(self, name: str) -> Any:
+        whole = self._read(self["task_id"])
+        self.update(whole)
+        return whole[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a part, by whichever way there is."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
 
 def meta_of_task(task: Task, exception_of: Callable[[Task], BaseException]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Telling those who wait that tasks have ended, and keeping a copy for plain Celery clients.
 
 On Redis each completion batch writes Celery's own `celery-task-meta-<id>` keys and publishes them
-in one script. They are a cache and a wake-up call: whoever wants the truth reads the ledger.
+in one script. They are a cache and a wake-up call: whoever wants the truth reads the ledger, or
+believes what is signed (`signing`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, connect_to_results, is_redis
 from celeriac.engine.metas import text_of_ended, text_of_progress
+from celeriac.engine.signing import Signer, is_worth_signing
 from celeriac.engine.subscriptions import Subscription, Subscriptions
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 _META = "celery-task-meta-"
 _TELL = resources.files(__package__).joinpath("tell.lua").read_text()
 _SHOW = resources.files(__package__).joinpath("show.lua").read_text()
+# Whoever waits for many tasks reads the ledger once for all that were told together.
+_MOST_SIGNED = 8
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
 # An end is told after it was written down, and clocks differ.
@@ -47,8 +51,12 @@ def channel_of(task_id: TaskId) -> str:
 class Notice(Protocol):
     """Something to wait at for the end of one task."""
 
-    def wait(self, longest: float | None) -> None:
-        """Return when the task may have ended, or some time has passed."""
+    def wait(self, longest: float | None) -> bytes | None:
+        """Return when the task may have ended, or some time has passed.
+
+        Returns:
+            What was said of it, where something is said.
+        """
 
 
 class Pause:
@@ -71,32 +79,35 @@ class _Word:
         self._errors = errors
         self._pause: Pause | None = None
 
-    def wait(self, longest: float | None) -> None:
+    def wait(self, longest: float | None) -> bytes | None:
         """Return when something was published, or after a second at the most."""
-        if self._pause is None:
-            try:
-                self._subscription.wait(
-                    _TRUST_SECONDS if longest is None else min(_TRUST_SECONDS, longest)
-                )
-            except self._errors:
-                self._pause = Pause()
-        else:
+        if self._pause is not None:
             self._pause.wait(longest)
+            return None
+        try:
+            return self._subscription.wait(
+                _TRUST_SECONDS if longest is None else min(_TRUST_SECONDS, longest)
+            )
+        except self._errors:
+            self._pause = Pause()
+            return None
 
 
 class Notices:
     """The broker as a bell for those who wait for results."""
 
-    def __init__(self, app: Any, *, keep: timedelta, url: str = "") -> None:
+    def __init__(self, app: Any, *, keep: timedelta, signer: Signer, url: str = "") -> None:
         """Prepare; nothing is connected.
 
         Args:
             app: The Celery app.
             keep: How long a result's copy stays.
+            signer: Signs results, so that those who wait believe them.
             url: Where plain Celery clients look for results; the broker if empty.
         """
         self._app = app
         self._keep_seconds = max(int(keep.total_seconds()), 1)
+        self._signer = signer
         self._url = url
         self._is_redis = bool(url) or is_redis(app)
         self._lock = threading.Lock()
@@ -180,7 +191,10 @@ class Notices:
         at = datetime.now(UTC).isoformat()
         texts: list[bytes] = []
         for each in ended:
-            texts += ((_META + each.task_id).encode(), text_of_ended(each, at=at))
+            text = text_of_ended(each, at=at)
+            if len(ended) <= _MOST_SIGNED and is_worth_signing(each):
+                text = self._signer.sign(text)
+            texts += ((_META + each.task_id).encode(), text)
         client = self._client()
         if self._script is None:
             self._script = client.register_script(_TELL)
@@ -240,15 +254,15 @@ class Notices:
             results.close()
 
 
-def create_notices(app: Any, *, keep: timedelta, adopts: bool) -> Notices:
+def create_notices(app: Any, *, keep: timedelta, signer: Signer, adopts: bool) -> Notices:
     """Return the notices of an app; of one with plain clients, where and as long as they expect."""
     backend = app.conf.result_backend
     if not adopts or not str(backend or "").startswith(("redis://", "rediss://")):
-        return Notices(app, keep=keep)
+        return Notices(app, keep=keep, signer=signer)
     expires = app.conf.result_expires
     if isinstance(expires, int | float):
         expires = timedelta(seconds=expires)
-    return Notices(app, keep=expires or keep, url=str(backend))
+    return Notices(app, keep=expires or keep, signer=signer, url=str(backend))
 
 
 class NoticesHere:

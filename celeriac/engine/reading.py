@@ -15,9 +15,10 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult, result_from_tuple
 
 from celeriac.core.file_reference import find_file_ids
-from celeriac.core.task import Task, TaskId
+from celeriac.core.task import Codec, Task, TaskId
+from celeriac.engine import codec
 from celeriac.engine.failures import exception_facts, rebuild
-from celeriac.engine.metas import meta_of_task
+from celeriac.engine.metas import HeardMeta, meta_of_task
 from celeriac.errors import TaskNotFoundError
 from celeriac.files.file import KeptFiles, open_files
 
@@ -115,13 +116,16 @@ class ReadingBackend(BaseBackend):
         deadline = None if timeout is None else time.monotonic() + timeout
         looks = itertools.count(1)
 
+        def end(task_id: TaskId, meta: Any) -> Iterator[tuple[str, Any]]:
+            left.discard(task_id)
+            if on_message:
+                on_message(meta)
+            yield task_id, meta
+
         def look() -> Iterator[tuple[str, Any]]:
             for task_id, meta in self.get_metas(left).items():
                 if meta["status"] in READY_STATES:
-                    left.discard(task_id)
-                    if on_message:
-                        on_message(meta)
-                    yield task_id, meta
+                    yield from end(task_id, meta)
 
         # Nobody need be told of what has ended already, and to have oneself told takes longer.
         yield from look()
@@ -137,7 +141,25 @@ class ReadingBackend(BaseBackend):
                 rest = None if deadline is None else deadline - time.monotonic()
                 if rest is not None and rest <= 0:
                     raise CeleryTimeoutError("The operation timed out.")
-                notice.wait(rest)
+                said = notice.wait(rest)
+                heard = None if said is None else self._believe(left, said)
+                if heard is not None:
+                    yield from end(heard["task_id"], heard)
+                    return
+
+    def _believe(self, left: Collection[TaskId], said: bytes) -> HeardMeta | None:
+        """Return the meta of the task that is waited for, if what was said is truly its end."""
+        text = self._engine.signer.verify(said)
+        if text is None:
+            return None
+        heard = HeardMeta(codec.load(Codec.JSON, text.decode()), self._read_meta)
+        if heard["task_id"] not in left:
+            return None
+        self._cache[heard["task_id"]] = heard
+        return heard
+
+    def _read_meta(self, task_id: TaskId) -> Any:
+        return self.get_task_meta(task_id, cache=False)
 
     def forget(self, task_id: str) -> None:
         """Drop what this process remembers of a result; the ledger keeps its record."""

@@ -17,6 +17,7 @@ from celeriac.engine.local_broker import locate
 from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_notices
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
+from celeriac.engine.signing import KEY_SETTING, Signer, new_key
 from celeriac.engine.strand import is_async
 from celeriac.errors import LedgerUnavailableError
 from celeriac.files.store import FileStore, FolderStore
@@ -58,10 +59,11 @@ class Engine:
             is_zero_first=self.is_zero_first,
             tell=lambda ids: self.changes.tell(ids),
         )
+        self.signer = Signer(lambda: self.ledger.settings.put_first(KEY_SETTING, new_key()))
         self.notices: Notices | NoticesHere | NoNotices = (
             NoticesHere()
             if is_in_process(app)
-            else create_notices(app, keep=settings.result_cache, adopts=adopts)
+            else create_notices(app, keep=settings.result_cache, signer=self.signer, adopts=adopts)
         )
         self.road: Road = LedgerRoad(
             lambda: self.ledger, self.publisher.ring, self.tell_ended, self.notices.show

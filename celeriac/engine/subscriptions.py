@@ -47,8 +47,12 @@ class Subscription:
             if message is not None and message["type"] == "subscribe":
                 heard.add(message["channel"])
 
-    def wait(self, seconds: float) -> None:
-        """Return when something was said, or after so many seconds."""
+    def wait(self, seconds: float) -> bytes | None:
+        """Return when something was said, or after so many seconds.
+
+        Returns:
+            What was said, to somebody who listens for one thing only.
+        """
         deadline = time.monotonic() + seconds
         is_heard = False
         while True:
@@ -57,11 +61,12 @@ class Subscription:
             if message is None and (is_heard or time.monotonic() >= deadline):
                 # What was said together is looked up together: whoever waits for a thousand tasks
                 # shall not read the ledger for each of them.
-                return
+                return None
             is_said = message is not None and message["type"] == "message"
             is_heard = is_heard or (is_said and message["channel"] in self._wanted)
             if is_heard and len(self._wanted) == 1:
-                return
+                said: bytes = message["data"]
+                return said
 
     @property
     def is_worth_keeping(self) -> bool:

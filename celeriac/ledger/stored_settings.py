@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from celeriac.core.moments import to_micros
 from celeriac.ledger.database import Database
@@ -30,10 +30,12 @@ class StoredSettings:
             index_elements=[settings.c.name],
             set_={name: insert.excluded[name] for name in ("value", "updated_at", "updated_by")},
         )
+        put_first = insert.on_conflict_do_nothing()
         find = select(settings.c.value).where(settings.c.name == bindparam("setting"))
         everything = select(settings.c.name, settings.c.value).order_by(settings.c.name)
         remove = delete(settings).where(settings.c.name == bindparam("setting"))
         self._put = Statement(database, lambda: put)
+        self._put_first = Statement(database, lambda: put_first)
         self._find = Statement(database, lambda: find)
         self._everything = Statement(database, lambda: everything)
         self._remove = Statement(database, lambda: remove)
@@ -49,6 +51,16 @@ class StoredSettings:
         self._database.write(
             lambda connection: self._put.count(connection, setting=name, new=value, now=now, by=by)
         )
+
+    def put_first(self, name: str, value: str) -> str:
+        """Set a setting that nobody has set yet; return what it is set to, by whomever."""
+        now = to_micros(self._clock())
+
+        def act(connection: Connection) -> str:
+            self._put_first.count(connection, setting=name, new=value, now=now, by=None)
+            return str(self._find.first(connection, setting=name)[0])
+
+        return self.find(name) or self._database.write(act)
 
     def remove(self, name: str) -> bool:
         """Unset a setting; False when it was not set."""
