@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from celeriac.errors import CommitInDoubtError, InvalidOptionError, LedgerUnavailableError
+from celeriac.ledger.connections import Connections
 from celeriac.ledger.engines import make_engine, read_url
 from celeriac.ledger.file_access import FileAccess
 from celeriac.ledger.line import LineTooLongError
@@ -47,13 +48,13 @@ class Database:
         # The file of a SQLite database; None for a server.
         self.file = Path(self.url.database or "") if self.dialect == "sqlite" else None
         self._access: Access = ServerAccess() if self.file is None else FileAccess(self.file)
-        self._engine = make_engine(self.url)
+        self._connections = Connections(make_engine(self.url))
         _alive.add(self)
 
     @property
     def engine(self) -> Engine:
         """The engine, for statements to be compiled and run by."""
-        return self._engine
+        return self._connections.engine
 
     def read(self, act: Act[T], *, shape: Shape = Shape.ANY) -> T:
         """Run something that only reads, each statement for itself.
@@ -67,7 +68,7 @@ class Database:
         """
         for left in range(_TRIES - 1, -1, -1):
             try:
-                return self._access.read(self._engine, act, shape=shape)
+                return self._access.read(self._connections, act, shape=shape)
             except (SQLAlchemyError, OSError) as error:
                 if not (left and _is_worth_another_try(error)):
                     raise self._unavailable(error) from error
@@ -85,7 +86,9 @@ class Database:
             LedgerUnavailableError: The database did not answer; nothing was written.
             RefusedRowError: A row breaks a rule of the tables; nothing was written.
         """
-        return self._write(lambda doubt: self._access.write(self._engine, act, doubt, shape=shape))
+        return self._write(
+            lambda doubt: self._access.write(self._connections, act, doubt, shape=shape)
+        )
 
     def write_ahead(self, act: Act[T], seen: Callable[[T], None], *, shape: Shape = Shape.ANY) -> T:
         """Run something in one transaction that others see before it is on the disk.
@@ -104,7 +107,9 @@ class Database:
             RefusedRowError: As `write`.
         """
         return self._write(
-            lambda doubt: self._access.write_ahead(self._engine, act, doubt, shape=shape, seen=seen)
+            lambda doubt: self._access.write_ahead(
+                self._connections, act, doubt, shape=shape, seen=seen
+            )
         )
 
     def write_passing(
@@ -125,7 +130,7 @@ class Database:
         """
         return self._write(
             lambda doubt: self._access.write_passing(
-                self._engine, act, doubt, shape=shape, is_promise=is_promise
+                self._connections, act, doubt, shape=shape, is_promise=is_promise
             )
         )
 
@@ -180,13 +185,13 @@ class Database:
         Closing SQLite's handles here could end the parent's write-ahead log, and closing
         PostgreSQL's would end its sessions; so they are kept for as long as the process lives.
         """
-        _immortalise(self._engine)
+        _immortalise(self._connections)
         self._access.forget()
-        self._engine = make_engine(self.url)
+        self._connections = Connections(make_engine(self.url))
 
     def close(self) -> None:
         """Close every connection; a later call opens new ones."""
-        self._engine.dispose()
+        self._connections.close()
         self._access.close()
 
     def _unavailable(self, error: BaseException) -> LedgerUnavailableError:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from celeriac.errors import LedgerUnavailableError
 from celeriac.ledger.ahead import IS_POSSIBLE, Ahead
+from celeriac.ledger.connections import Connections
 from celeriac.ledger.engines import TURN_SECONDS, identity_of, make_file
 from celeriac.ledger.line import WritersLine
 from celeriac.ledger.transaction import Act, Doubt, Shape, T, transact
@@ -33,21 +32,27 @@ class FileAccess:
         # Which file the path named when it was opened; None before that.
         self._identity: tuple[int, int] | None = None
 
-    def read(self, engine: Engine, act: Act[T], *, shape: Shape) -> T:
+    def read(self, connections: Connections, act: Act[T], *, shape: Shape) -> T:
         """Run something that only reads, each statement for itself."""
         self._check()
-        with engine.connect() as connection:
+        with connections.use() as connection:
             return act(connection)
 
-    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
+    def write(self, connections: Connections, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
         """Run something in a transaction that is on the disk before anybody sees it."""
         with self._turn():
             self._check()
-            with engine.connect() as connection:
+            with connections.use() as connection:
                 return transact(connection, act, doubt, begin=_BEGIN)
 
     def write_ahead(
-        self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape, seen: Callable[[T], None]
+        self,
+        connections: Connections,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        shape: Shape,
+        seen: Callable[[T], None],
     ) -> T:
         """Run something in a transaction that others see before it is on the disk."""
 
@@ -55,11 +60,11 @@ class FileAccess:
             seen(value)
             return True
 
-        return self.write_passing(engine, act, doubt, shape=shape, is_promise=tell)
+        return self.write_passing(connections, act, doubt, shape=shape, is_promise=tell)
 
     def write_passing(
         self,
-        engine: Engine,
+        connections: Connections,
         act: Act[T],
         doubt: Doubt,
         *,
@@ -71,13 +76,13 @@ class FileAccess:
         Unless it is found to be a promise when others see it: then this waits.
         """
         if not IS_POSSIBLE:
-            value = self.write(engine, act, doubt, shape=shape)
+            value = self.write(connections, act, doubt, shape=shape)
             is_promise(value)
             return value
         with Ahead(self._name) as ahead:
             with self._turn():
                 self._check()
-                with engine.connect() as connection, ahead.prepared(connection):
+                with connections.use() as connection, ahead.prepared(connection):
                     value = transact(connection, ahead.opening(act), doubt, begin=_BEGIN)
             # The turn is another one's by now.
             if is_promise(value):

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.ledger import libpq
+from celeriac.ledger.connections import Connections
 from celeriac.ledger.driver import execute
 from celeriac.ledger.transaction import Act, Doubt, Shape, T, transact
 
@@ -38,16 +39,16 @@ _PLANS_ONCE = "celeriac_plans_once"
 class ServerAccess:
     """A database that falls alone: whoever works with it may well live on."""
 
-    def read(self, engine: Engine, act: Act[T], *, shape: Shape) -> T:
+    def read(self, connections: Connections, act: Act[T], *, shape: Shape) -> T:
         """Run something that only reads, each statement for itself."""
-        with engine.connect() as connection:
+        with connections.use() as connection:
             if shape is Shape.ANY:
                 _plan(connection, once=False)
             return act(connection)
 
-    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
+    def write(self, connections: Connections, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
         """Run something in a transaction that is on the disk before anybody sees it."""
-        with engine.connect() as connection:
+        with connections.use() as connection:
             if shape is Shape.ALONE and _is_quiet(connection):
                 return _write_alone(connection, act, doubt)
             is_once = shape is not Shape.ANY
@@ -57,7 +58,13 @@ class ServerAccess:
             return transact(connection, act, doubt, begin=begin)
 
     def write_ahead(
-        self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape, seen: Callable[[T], None]
+        self,
+        connections: Connections,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        shape: Shape,
+        seen: Callable[[T], None],
     ) -> T:
         """Run something in a transaction like any other, and tell of it.
 
@@ -65,13 +72,13 @@ class ServerAccess:
         a second one. Measured, that was slower, and much slower for one in a hundred: it makes the
         server write to its disk once more for each task.
         """
-        value = self.write(engine, act, doubt, shape=shape)
+        value = self.write(connections, act, doubt, shape=shape)
         seen(value)
         return value
 
     def write_passing(
         self,
-        engine: Engine,
+        connections: Connections,
         act: Act[T],
         doubt: Doubt,
         *,
@@ -83,7 +90,7 @@ class ServerAccess:
         Its worker lives on when the server falls: a claim that is forgotten then would take the
         result of a living worker away.
         """
-        return self.write(engine, act, doubt, shape=shape)
+        return self.write(connections, act, doubt, shape=shape)
 
     def open(self) -> None:
         """Have nothing to make: a server is there or it is not."""

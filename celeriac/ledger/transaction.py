@@ -11,9 +11,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from celeriac.ledger.connections import Connections
 from celeriac.ledger.driver import execute
 
 T = TypeVar("T")
@@ -42,20 +43,26 @@ class Shape(Enum):
 class Access(Protocol):
     """How one kind of database is used; each call is one try, with a new `Doubt` if it writes."""
 
-    def read(self, engine: Engine, act: Act[T], *, shape: Shape) -> T:
+    def read(self, connections: Connections, act: Act[T], *, shape: Shape) -> T:
         """Read, each statement for itself."""
 
-    def write(self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
+    def write(self, connections: Connections, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
         """Write what is on the disk before anybody sees it."""
 
     def write_ahead(
-        self, engine: Engine, act: Act[T], doubt: Doubt, *, shape: Shape, seen: Callable[[T], None]
+        self,
+        connections: Connections,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        shape: Shape,
+        seen: Callable[[T], None],
     ) -> T:
         """Write what others see before it is on the disk."""
 
     def write_passing(
         self,
-        engine: Engine,
+        connections: Connections,
         act: Act[T],
         doubt: Doubt,
         *,
