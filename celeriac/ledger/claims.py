@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     and_,
     bindparam,
+    case,
     func,
     literal_column,
     or_,
@@ -67,11 +68,35 @@ class Claims:
         is_postgresql = dialect == "postgresql"
         build = _claim_on_postgresql if is_postgresql else _claim_on_sqlite
         self._claim = Statement(database, build)
+        # Of a transaction that writes nothing but claims.
+        self._claim_alone = (
+            Statement(database, lambda: _claim_on_postgresql(is_alone=True))
+            if is_postgresql
+            else self._claim
+        )
         self._granted = Statement(database, _granted_on_sqlite)
         self._known_worker = Statement(database, lambda: known)
 
-    def claim(self, connection: Connection, wish: Wish, timing: Timing, settled: Settled) -> None:
-        """Claim what is wished for and may be had."""
+    def claim(
+        self,
+        connection: Connection,
+        wish: Wish,
+        timing: Timing,
+        settled: Settled,
+        *,
+        is_alone: bool = False,
+    ) -> None:
+        """Claim what is wished for and may be had.
+
+        Args:
+            connection: Where.
+            wish: What is wanted.
+            timing: The transaction's.
+            settled: Takes what was claimed.
+            is_alone: Nothing else is written in the transaction: PostgreSQL need not wait for its
+                disk, unless one of the tasks must not run again if it ran at all.
+        """
+        claim = self._claim_alone if is_alone else self._claim
         order = sorted(wish.tokens.items())
         values: dict[str, Any] = {
             "queues": words(self._dialect, wish.queues),
@@ -82,8 +107,8 @@ class Claims:
         if self._dialect == "postgresql":
             rows = encode([{"id": task_id, "token": token} for task_id, token in order])
             ids = words(self._dialect, [task_id for task_id, _ in order])
-            found = self._claim.rows(connection, rows=rows, ids=ids, **values)
-        elif self._claim.count(connection, rows=(rows := encode_by_id(dict(order))), **values):
+            found = claim.rows(connection, rows=rows, ids=ids, **values)
+        elif claim.count(connection, rows=(rows := encode_by_id(dict(order))), **values):
             text, is_any_at_most_once = self._granted.first(connection, rows=rows)
             found = orjson.loads(text)
             settled.is_any_at_most_once |= bool(is_any_at_most_once)
@@ -137,24 +162,34 @@ def _holder() -> Select[Any]:
     )
 
 
-def _claim_on_postgresql() -> Update:
+def _claim_on_postgresql(*, is_alone: bool = False) -> Update:
     rows = incoming("postgresql", {"id": TEXT, "token": TEXT})
     # Kept from being reaped until this commits: a claim in the name of a worker that is gone would
     # never be given back.
     holder = _holder().with_for_update(read=True, key_share=True).cte("holder")
     due = (
-        select(tasks.c.id, rows.c.token)
+        select(tasks.c.id, rows.c.token, tasks.c.at_most_once)
         .where(matched("postgresql", tasks.c.id, rows), _is_due("postgresql"))
         .order_by(tasks.c.id)
         .with_for_update(of=tasks)
         .cte("due")
     )
-    return (
+    claim = (
         update(tasks)
         .where(tasks.c.id == due.c.id, holder.c.id.is_not(None))
         .values(_claimed_by(holder, due.c.token))
         .returning(*CLAIMED_COLUMNS)
     )
+    if not is_alone:
+        return claim
+    # Said in the statement itself: it is a transaction, and holds to its end.
+    name: ColumnElement[str] = literal_column("'synchronous_commit'")
+    waits = case(
+        (func.bool_or(due.c.at_most_once), func.current_setting(name)),
+        else_=literal_column("'off'"),
+    )
+    setting = select(func.set_config(name, waits, literal_column("true"))).select_from(due)
+    return claim.where(setting.scalar_subquery().is_not(None))
 
 
 def _claim_on_sqlite() -> Update:

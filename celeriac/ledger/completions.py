@@ -26,7 +26,7 @@ from celeriac.core.file_reference import find_file_ids
 from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ended, Ending, Outcome
 from celeriac.core.state import TaskState
-from celeriac.core.task import Doorbell
+from celeriac.core.task import Doorbell, TaskId
 from celeriac.ledger.arrivals import Arrivals, Timing
 from celeriac.ledger.database import Database
 from celeriac.ledger.endings import HELD_COLUMNS, Endings
@@ -152,6 +152,13 @@ class Completions:
             elif row.finished_at is not None:
                 settled.ended.append(ended_from_row(row))
         settled.lost = lost
+
+    def find_ended(
+        self, connection: Connection, leases: Sequence[tuple[TaskId, str]]
+    ) -> set[tuple[TaskId, str]]:
+        """Return those of some leases, ids and tokens, whose attempts have ended in any way."""
+        rows = encode([{"id": task_id, "lease_token": token} for task_id, token in leases])
+        return {(row.id, row.lease_token) for row in self._recorded.rows(connection, rows=rows)}
 
     def _find_recorded(
         self, connection: Connection, outcomes: Sequence[Outcome]

@@ -24,6 +24,8 @@ class Connections:
         self._lock = threading.Lock()
         # The one used last is used next: it is warm.
         self._kept: list[Connection] = []
+        # How often it was found that the server had hung up.
+        self.losses = 0
         # How many threads are asking the pool: what comes back is for them.
         self._asking = 0
 
@@ -56,6 +58,7 @@ class Connections:
         """Take a connection back on which something went wrong."""
         if connection.invalidated:
             # Whoever hung up on this one has hung up on those as well.
+            self.losses += 1
             self._close_kept()
         connection.close()
 

@@ -56,6 +56,11 @@ class Database:
         """The engine, for statements to be compiled and run by."""
         return self._connections.engine
 
+    @property
+    def losses(self) -> int:
+        """How often this process found that the server had hung up on it."""
+        return self._connections.losses
+
     def read(self, act: Act[T], *, shape: Shape = Shape.ANY) -> T:
         """Run something that only reads, each statement for itself.
 

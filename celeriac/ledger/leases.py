@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,6 +21,7 @@ from celeriac.ledger.completions import Completions, is_plain
 from celeriac.ledger.database import Database, RefusedRowError
 from celeriac.ledger.endings import Endings
 from celeriac.ledger.exchange import Exchange, Settled
+from celeriac.ledger.forgotten import Forgotten
 from celeriac.ledger.incoming import is_sound
 from celeriac.ledger.statement import Statement
 from celeriac.ledger.tables import tasks
@@ -49,6 +50,7 @@ class Leases(Workers):
         super().__init__(database, endings, clock=clock)
         self._claims = Claims(database)
         self._completions = Completions(database, arrivals, endings)
+        self._forgotten = Forgotten(self._claims, self._completions)
         self._ring_again = ring_again
         to_stop = select(tasks.c.id).where(
             tasks.c.worker_id == bindparam("worker"),
@@ -122,6 +124,31 @@ class Leases(Workers):
             cancelled_running=self._find_to_stop(worker_id),
             is_reaped=settled.is_reaped,
         )
+
+    def hold_on(
+        self, worker_id: str, held: Mapping[TaskId, str], queues: Sequence[str]
+    ) -> Sequence[TaskId]:
+        """Claim again what a worker holds and the ledger, having fallen, may not know of.
+
+        Args:
+            worker_id: The worker.
+            held: Its tasks, with the tokens it holds them by.
+            queues: The queues it serves.
+
+        Returns:
+            What had been forgotten.
+
+        Raises:
+            LedgerUnavailableError: The database did not answer or would not commit.
+        """
+        wish = Wish(worker_id, {}, tuple(queues))
+        timing = Timing.rung_by_caller(self._clock(), self._ring_again)
+        return [
+            *self._database.write(
+                lambda connection: self._forgotten.claim(connection, wish, held, timing),
+                shape=Shape.BY_ID,
+            )
+        ]
 
     def leave(self, worker_id: str) -> None:
         """Forget a worker. What it still held goes back, and none of it is to blame."""
@@ -209,8 +236,10 @@ class Leases(Workers):
         settled = Settled()
         if outcomes:
             self._completions.complete(connection, outcomes, timing, settled)
+            if settled.lost:
+                self._forgotten.complete(connection, wish, timing, settled)
         if wish.tokens:
-            self._claims.claim(connection, wish, timing, settled)
+            self._claims.claim(connection, wish, timing, settled, is_alone=not outcomes)
         return settled
 
     def _find_to_stop(self, worker_id: str) -> tuple[TaskId, ...]:

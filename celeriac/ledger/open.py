@@ -42,6 +42,11 @@ class Ledger:
         self.audit = Audit(database, clock=clock)
         self.settings = StoredSettings(database, clock=clock)
 
+    @property
+    def losses(self) -> int:
+        """How often this process lost its connection to the database, for whatever reason."""
+        return self._database.losses
+
     def ping(self) -> None:
         """Return when the database answers.
 

@@ -87,8 +87,7 @@ class ServerAccess:
     ) -> T:
         """Run something in a transaction like any other.
 
-        Its worker lives on when the server falls: a claim that is forgotten then would take the
-        result of a living worker away.
+        What need not be on the disk, its statement says itself: see `claims`.
         """
         return self.write(connections, act, doubt, shape=shape)
 

@@ -52,14 +52,19 @@ class PostgresServer(Process):
     `with` block, deletes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        """Prepare a server.
+
+        Args:
+            options: Settings of its own, as postgresql.conf has them.
+        """
         # Not pytest's folders: those are closed to every other user.
         self.data = Path(tempfile.mkdtemp(prefix="celeriac-postgres-"))
         self.port = free_port()
         self._databases = 0
         if _USER is not None:
             shutil.chown(self.data, _USER)
-        options = {**_OPTIONS, "port": str(self.port)}
+        options = {**_OPTIONS, **options, "port": str(self.port)}
         super().__init__(
             [
                 str(postgres_binaries() / "postgres"),

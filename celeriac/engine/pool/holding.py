@@ -85,6 +85,10 @@ class Holding:
         job = self._jobs.get(task_id)
         return None if job is None else job.request
 
+    def tokens(self) -> dict[TaskId, str]:
+        """Return what is held, and by which tokens."""
+        return {job.claimed.id: job.claimed.lease_token for job in self._jobs.values()}
+
     def is_stuck(self) -> bool:
         """Whether every slot has a long task."""
         is_full = self._appetite.plain >= self._runner.slots or self._line.is_quarantine

@@ -66,6 +66,8 @@ class Talk:
         self._begun: dict[TaskId, str] = {}
         # The id under which it claimed what it holds.
         self._worker_id = ""
+        # How often the ledger had been lost when what is held was last made sure of.
+        self._losses = 0
         # When to look for wishes to cancel what runs, by the monotonic clock.
         self.look_at = 0.0
 
@@ -92,6 +94,7 @@ class Talk:
         if worker_id != self._worker_id:
             self._worker_id = worker_id
             self._holding.disown()
+        self._hold_on(ledger)
         self._pauses.look(ledger)
         self._cancel()
         if self._progress:
@@ -104,6 +107,20 @@ class Talk:
             self._bells.show([*self._begun.items()])
             self._begun.clear()
         self._strangers.look(ledger)
+
+    def _hold_on(self, ledger: Ledger) -> None:
+        """Make sure of what is held once the ledger was lost: falling, it may forget claims."""
+        losses = ledger.losses
+        if losses == self._losses:
+            return
+        if held := self._holding.tokens():
+            forgotten = ledger.leases.hold_on(self._worker_id, held, list(self._queues()))
+            if forgotten:
+                logger.warning(
+                    "the ledger fell and had forgotten claims; they stand again",
+                    extra={"count": len(forgotten)},
+                )
+        self._losses = losses
 
     def _cancel(self) -> None:
         wanted = self._engine.take_cancellations()

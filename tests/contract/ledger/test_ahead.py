@@ -141,9 +141,9 @@ def test_an_end_is_on_the_disk_before_anybody_sees_it(
     def note(connection: Connection) -> None:
         modes.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
-    def claim_and_note(claims: Claims, connection: Connection, *given: Any) -> Any:
+    def claim_and_note(claims: Claims, connection: Connection, *given: Any, **how: Any) -> Any:
         note(connection)
-        return claim(claims, connection, *given)
+        return claim(claims, connection, *given, **how)
 
     def finish_and_note(completions: Completions, connection: Connection, *given: Any) -> Any:
         note(connection)

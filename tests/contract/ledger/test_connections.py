@@ -276,7 +276,7 @@ def test_whoever_has_just_written_goes_to_the_end_of_the_line(tmp_path: Path) ->
 def test_claims_and_completions_are_planned_once_and_by_an_index(
     desk: Desk, ledger: Ledger
 ) -> None:
-    statements = (ledger.leases._claims._claim, ledger.leases._completions._finish)
+    statements = (ledger.leases._claims._claim_alone, ledger.leases._completions._finish)
     # So often that the driver has them prepared.
     for number in range(8):
         desk.complete(desk.begin(f"t{number}"))

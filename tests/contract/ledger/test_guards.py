@@ -172,20 +172,25 @@ class Guard:
 HELD_BY = "tasks.lease_token = incoming.lease_token"
 GUARDS = [
     # I2: one holder, and only it completes.
-    Guard(one_holder, "leases._claims", "_claim", "tasks.state = 'queued'"),
+    Guard(one_holder, "leases._claims", "_claim_alone", "tasks.state = 'queued'"),
     Guard(only_the_holder_completes, "leases._completions", "_finish", HELD_BY),
     Guard(only_the_holder_fails, "leases._completions", "_hold", HELD_BY),
     Guard(only_the_holder_tells_progress, "tasks", "_progress", "tasks.lease_token = incoming"),
     # I6: what runs is what the ledger says.
-    Guard(only_served_queues_are_claimed, "leases._claims", "_claim", "tasks.queue"),
-    Guard(nothing_of_a_paused_queue_is_claimed, "leases._claims", "_claim", "(tasks.queue NOT IN"),
+    Guard(only_served_queues_are_claimed, "leases._claims", "_claim_alone", "tasks.queue"),
+    Guard(
+        nothing_of_a_paused_queue_is_claimed,
+        "leases._claims",
+        "_claim_alone",
+        "(tasks.queue NOT IN",
+    ),
     Guard(
         no_cancelled_task_is_claimed,
         "leases._claims",
-        "_claim",
+        "_claim_alone",
         "tasks.cancel_requested_at IS NULL",
     ),
-    Guard(no_expired_task_is_claimed, "leases._claims", "_claim", "tasks.expires_at"),
+    Guard(no_expired_task_is_claimed, "leases._claims", "_claim_alone", "tasks.expires_at"),
     # I5: by sequence numbers, not by clocks.
     Guard(only_a_worker_that_stands_still_is_reaped, "leases", "_remove", "workers.sequence ="),
     Guard(only_a_leader_that_stands_still_is_followed, "sweeps", "_take", "leases.sequence ="),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from celeriac.core.outcome import Ending
 from celeriac.errors import CommitInDoubtError, LedgerUnavailableError
 from celeriac.ledger.claims import Claims
 from celeriac.ledger.open import Ledger, open_ledger
@@ -54,21 +55,51 @@ def trips(ledger: Ledger, folder: Path) -> Iterator[Trips]:
     found.count = sum(each[1:2] == ["F"] and each[3] in ("Query", "Sync") for each in said)
 
 
-def test_a_claim_is_on_the_disk_when_it_is_seen(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ids", "mode"),
+    [(["plain"], "off"), (["once"], "on"), (["plain", "once"], "on")],
+)
+def test_a_claim_waits_for_the_disk_if_its_task_must_not_run_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, ids: list[str], mode: str
 ) -> None:
-    desk.put(new("a"))
+    desk.put(new("plain"), new("once", at_most_once=True))
     modes: list[str] = []
     claim = Claims.claim
 
-    def claim_and_look(claims: Claims, connection: Connection, *given: Any) -> None:
-        claim(claims, connection, *given)
+    def claim_and_look(
+        claims: Claims, connection: Connection, *given: Any, is_alone: bool = False
+    ) -> None:
+        # In a transaction of its own the statement's word would be over with the statement.
+        connection.exec_driver_sql("BEGIN")
+        claim(claims, connection, *given, is_alone=is_alone)
+        modes.append(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+        connection.exec_driver_sql("COMMIT")
+
+    monkeypatch.setattr(Claims, "claim", claim_and_look)
+    desk.claim(*ids)
+
+    assert modes == [mode]
+    assert ask(desk.ledger, "current_setting('synchronous_commit')") == "on"
+
+
+def test_ends_and_claims_of_one_transaction_wait_for_the_disk(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = desk.begin("a")
+    desk.put(new("b"))
+    modes: list[str] = []
+    claim = Claims.claim
+
+    def claim_and_look(
+        claims: Claims, connection: Connection, *given: Any, is_alone: bool = False
+    ) -> None:
+        claim(claims, connection, *given, is_alone=is_alone)
         modes.append(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
 
     monkeypatch.setattr(Claims, "claim", claim_and_look)
-    desk.claim_one("a")
+    exchange = desk.exchange(desk.outcome(held, Ending.COMPLETED, result="3"), wanted=["b"])
 
-    assert modes == ["on"]
+    assert ([each.id for each in exchange.claimed], modes) == (["b"], ["on"])
 
 
 def test_the_next_statement_on_the_connection_is_planned_anew(desk: Desk) -> None:

@@ -155,6 +155,7 @@ class FlakyLedger:
         self._engine = engine
         self.tasks, self.real_leases = ledger.tasks, ledger.leases
         self.leases = self
+        self.losses = ledger.losses
 
     def join(self, worker: Any) -> None:
         self.real_leases.join(worker)
