@@ -34,6 +34,8 @@ class StoredSettings:
         find = select(settings.c.value).where(settings.c.name == bindparam("setting"))
         everything = select(settings.c.name, settings.c.value).order_by(settings.c.name)
         remove = delete(settings).where(settings.c.name == bindparam("setting"))
+        remove_if = remove.where(settings.c.value == bindparam("known"))
+        self._remove_if = Statement(database, lambda: remove_if)
         self._put = Statement(database, lambda: put)
         self._put_first = Statement(database, lambda: put_first)
         self._find = Statement(database, lambda: find)
@@ -66,6 +68,14 @@ class StoredSettings:
         """Unset a setting; False when it was not set."""
         return bool(
             self._database.write(lambda connection: self._remove.count(connection, setting=name))
+        )
+
+    def remove_if(self, name: str, value: str) -> bool:
+        """Unset a setting if it is set to a value; False when it was not. Of many, one succeeds."""
+        return bool(
+            self._database.write(
+                lambda connection: self._remove_if.count(connection, setting=name, known=value)
+            )
         )
 
     def list(self) -> dict[str, str]:

@@ -7,12 +7,15 @@ hash alone, so whoever reads the ledger cannot use it.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import logging
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from celeriac.core.user import User
 from celeriac.errors import CeleriacError, PasswordLinkNotFoundError, UserNotFoundError
@@ -24,6 +27,20 @@ LIFETIME = timedelta(hours=24)
 # How its secret begins, so that it is not taken for the first admin's, which has no full stop.
 _MARK = "user."
 _SECRET_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """A link as it is kept."""
+
+    hash: str
+    # In seconds since 1970.
+    ends_at: float
+    # The hash of the password's hash that it is to replace: with any other one it is void.
+    instead_of: str
+
+
+_NO_LINK = _Link(hash="", ends_at=0.0, instead_of="")
 
 
 class UserFinder(Protocol):
@@ -61,16 +78,17 @@ class PasswordLinks:
         Raises:
             UserNotFoundError: There is no such user, or nobody lets them in any more.
         """
-        if self._active(name) is None:
+        user = self._active(name)
+        if user is None:
             raise UserNotFoundError(name)
-        secret = _MARK + secrets.token_urlsafe(_SECRET_BYTES)
-        settings = self._ledger.settings
-        older = settings.find(_pointer(name))
-        if older is not None:
-            settings.remove(older)
-        ends_at = (self._now() + LIFETIME).timestamp()
-        settings.put(_key(secret), json.dumps({"user": name, "ends_at": ends_at}))
-        settings.put(_pointer(name), _key(secret))
+        secret = f"{_MARK}{_coded(name)}.{secrets.token_urlsafe(_SECRET_BYTES)}"
+        link = _Link(
+            hash=_hash(secret),
+            ends_at=(self._now() + LIFETIME).timestamp(),
+            instead_of=_hash(user.password_hash),
+        )
+        # One for each user: whatever stood there is void.
+        self._ledger.settings.put(_setting(name), json.dumps(asdict(link)))
         logger.info("a link to choose a password was made", extra={"user": name})
         return secret
 
@@ -79,15 +97,10 @@ class PasswordLinks:
 
         Raises:
             PasswordLinkNotFoundError: It was never made or has been used, a newer one was made,
-                its time is over, or its user is let in no more.
+                its time is over, or its user has got another password or is let in no more.
         """
-        kept: Any = json.loads(self._ledger.settings.find(_key(secret)) or "null")
-        if kept is None or kept["ends_at"] <= self._now().timestamp():
-            raise PasswordLinkNotFoundError
-        if self._active(kept["user"]) is None:
-            raise PasswordLinkNotFoundError
-        name: str = kept["user"]
-        return name
+        user, _ = self._find(secret)
+        return user.name
 
     def spend(self, secret: str, set_password: Callable[[str], None]) -> User:
         """Have a link's user choose a password, and let nobody else do so with it.
@@ -99,22 +112,39 @@ class PasswordLinks:
         Raises:
             PasswordLinkNotFoundError: As `check`.
         """
-        name = self.check(secret)
-        settings = self._ledger.settings
-        kept = settings.find(_key(secret))
+        found, kept = self._find(secret)
+        name, settings = found.name, self._ledger.settings
         # Of two who come at once, one takes it away.
-        if kept is None or not settings.remove(_key(secret)):
+        if not settings.remove_if(_setting(name), kept):
             raise PasswordLinkNotFoundError
         try:
             set_password(name)
         except CeleriacError:
-            settings.put(_key(secret), kept)
+            # Unless a newer one was made meanwhile.
+            settings.put_first(_setting(name), kept)
             raise
         user = self._active(name)
         if user is None:
             raise PasswordLinkNotFoundError
         logger.info("a user chose a password by a link", extra={"user": name})
         return user
+
+    def _find(self, secret: str) -> tuple[User, str]:
+        """Return whose link it is, and how it is kept."""
+        name = _name_in(secret)
+        kept = self._ledger.settings.find(_setting(name))
+        link = _Link(**json.loads(kept)) if kept else _NO_LINK
+        is_known = hmac.compare_digest(link.hash, _hash(secret))
+        user = self._active(name)
+        if (
+            kept is None
+            or user is None
+            or not is_known
+            or link.ends_at <= self._now().timestamp()
+            or not hmac.compare_digest(link.instead_of, _hash(user.password_hash))
+        ):
+            raise PasswordLinkNotFoundError
+        return user, kept
 
     def _active(self, name: str) -> User | None:
         user = self._ledger.users.find(name)
@@ -126,11 +156,30 @@ def is_password_link(secret: str) -> bool:
     return secret.startswith(_MARK)
 
 
-def _key(secret: str) -> str:
+def _coded(name: str) -> str:
+    return urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def _name_in(secret: str) -> str:
+    """Return the name in a link's secret.
+
+    Raises:
+        PasswordLinkNotFoundError: There is none: it was never made.
+    """
+    coded = secret.removeprefix(_MARK).partition(".")[0]
+    try:
+        name = urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode()
+    except ValueError:
+        raise PasswordLinkNotFoundError from None
+    if "\0" in name:
+        raise PasswordLinkNotFoundError
+    return name
+
+
+def _hash(secret: str) -> str:
     # Random enough that nobody tries them all, so a fast hash is a good one.
-    text = secret.encode("utf-8", errors="surrogatepass")
-    return f"password_link:{hashlib.sha256(text).hexdigest()}"
+    return hashlib.sha256(secret.encode("utf-8", errors="surrogatepass")).hexdigest()
 
 
-def _pointer(name: str) -> str:
+def _setting(name: str) -> str:
     return f"password_link_of:{name}"

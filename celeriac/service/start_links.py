@@ -37,8 +37,12 @@ class LinkLedger(Protocol):
         """Set it."""
         ...
 
-    def remove(self, name: str) -> bool:
-        """Unset it; False when it was not set."""
+    def put_first(self, name: str, value: str) -> str:
+        """Set it if nobody has; return what it is set to."""
+        ...
+
+    def remove_if(self, name: str, value: str) -> bool:
+        """Unset it if it is set to a value; False when it was not."""
         ...
 
 
@@ -114,12 +118,13 @@ class StartLinks:
         self.check(secret)
         kept = self._ledger.settings.find(_SETTING)
         # Of two who come at once, one takes it away.
-        if kept is None or not self._ledger.settings.remove(_SETTING):
+        if kept is None or not self._ledger.settings.remove_if(_SETTING, kept):
             raise StartLinkUsedError
         try:
             admin = make_admin()
         except CeleriacError:
-            self._ledger.settings.put(_SETTING, kept)
+            # Unless a newer one was made meanwhile.
+            self._ledger.settings.put_first(_SETTING, kept)
             raise
         self._put({"hash": _hash(secret), "ends_at": 0, "is_used": True})
         logger.info("the first admin was made", extra={"user": admin.name})

@@ -16,7 +16,7 @@ from celeriac.core.worker import Worker
 from celeriac.engine.garbage import kept_for_good
 from celeriac.errors import LedgerUnavailableError
 from celeriac.service.local_profile import keep_local_profile
-from celeriac.service.start_links import StartLinks
+from celeriac.service.start_links import LinkLedger, StartLinks
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +45,6 @@ class _Keys(Protocol):
     def find_by_hash(self, key_hash: str) -> ApiKey | None: ...
 
 
-class _Settings(Protocol):
-    def find(self, name: str) -> str | None: ...
-
-    def put(self, name: str, value: str) -> None: ...
-
-    def remove(self, name: str) -> bool: ...
-
-
 class _Ledger(Protocol):
     @property
     def leases(self) -> _Leases: ...
@@ -64,7 +56,7 @@ class _Ledger(Protocol):
     def keys(self) -> _Keys: ...
 
     @property
-    def settings(self) -> _Settings: ...
+    def settings(self) -> LinkLedger: ...
 
     def close(self) -> None: ...
 

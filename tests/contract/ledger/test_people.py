@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from celeriac.core.api_key import ApiKey
+from celeriac.core.moments import utc_now
 from celeriac.core.user import Role, Scope, User
-from celeriac.errors import InvalidOptionError, UserExistsError, UserNotFoundError
+from celeriac.errors import (
+    InvalidOptionError,
+    PasswordLinkNotFoundError,
+    UserExistsError,
+    UserNotFoundError,
+)
 from celeriac.ledger.open import Ledger
+from celeriac.service.password_links import PasswordLinks
 from tests.fakes import Clock
 
 
@@ -200,3 +209,59 @@ def test_a_setting_is_kept_until_it_is_removed(ledger: Ledger) -> None:
     assert settings.remove("paused")
     assert not settings.remove("paused")
     assert settings.find("paused") is None
+
+
+def test_a_setting_is_made_by_one_and_taken_away_by_one(ledger: Ledger) -> None:
+    settings = ledger.settings
+    words = [str(number) for number in range(20)]
+
+    with ThreadPoolExecutor(8) as threads:
+        made = set(threads.map(lambda word: settings.put_first("key", word), words))
+        taken = list(threads.map(lambda _: settings.remove_if("key", *made), words))
+
+    assert len(made) == 1
+    assert taken.count(True) == 1
+    assert settings.find("key") is None
+
+
+def test_a_setting_that_is_another_by_now_is_not_taken_away(ledger: Ledger) -> None:
+    ledger.settings.put("key", "new")
+
+    assert not ledger.settings.remove_if("key", "old")
+    assert ledger.settings.put_first("key", "newer") == "new"
+    assert ledger.settings.find("key") == "new"
+
+
+def test_of_many_who_spend_one_link_at_once_one_chooses(ledger: Ledger) -> None:
+    ledger.users.add("ana", "hash", Role.VIEWER)
+    links = PasswordLinks(ledger, now=utc_now)
+    secret = links.make("ana")
+    chosen: list[str] = []
+
+    def spend(number: int) -> None:
+        def choose(name: str) -> None:
+            chosen.append(name)
+            ledger.users.set_password(name, f"hash {number}")
+
+        with suppress(PasswordLinkNotFoundError):
+            links.spend(secret, choose)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(spend, range(20)))
+
+    assert chosen == ["ana"]
+
+
+def test_of_many_links_that_are_made_at_once_one_is_good(ledger: Ledger) -> None:
+    ledger.users.add("ana", "hash", Role.VIEWER)
+    links = PasswordLinks(ledger, now=utc_now)
+
+    with ThreadPoolExecutor(8) as threads:
+        secrets = list(threads.map(lambda _: links.make("ana"), range(20)))
+
+    good = 0
+    for secret in secrets:
+        with suppress(PasswordLinkNotFoundError):
+            links.check(secret)
+            good += 1
+    assert good == 1

@@ -111,7 +111,44 @@ def test_nobody_gets_a_link_for_a_user_who_is_not_there(links: PasswordLinks) ->
         links.make("nobody")
 
 
-@pytest.mark.parametrize("guess", ["", "user.", "user.guess", "\ud800"])
+def test_another_password_makes_a_link_void(
+    ledger: Ledger, links: PasswordLinks, secret: str
+) -> None:
+    ledger.users.set_password("ana", "another")
+
+    with pytest.raises(PasswordLinkNotFoundError):
+        links.spend(secret, accept)
+
+
+def test_a_link_stays_good_when_its_user_signs_out(
+    ledger: Ledger, links: PasswordLinks, secret: str
+) -> None:
+    ledger.users.sign_out("ana")
+
+    assert links.check(secret) == "ana"
+
+
+def test_a_newer_link_outlives_an_older_one_whose_password_is_refused(
+    links: PasswordLinks, secret: str
+) -> None:
+    newer: list[str] = []
+
+    def refuse_late(name: str) -> NoReturn:
+        newer.append(links.make(name))
+        refuse(name)
+
+    with pytest.raises(WeakPasswordError):
+        links.spend(secret, refuse_late)
+
+    assert links.check(newer[0]) == "ana"
+    with pytest.raises(PasswordLinkNotFoundError):
+        links.check(secret)
+
+
+@pytest.mark.parametrize(
+    "guess",
+    ["", "user.", "user.guess", "\ud800", "user.YW5h", "user.YW5h.", "user.\ud800.x", "user.AA.x"],
+)
 def test_a_guess_is_no_link(links: PasswordLinks, secret: str, guess: str) -> None:
     with pytest.raises(PasswordLinkNotFoundError):
         links.check(guess)
@@ -131,4 +168,4 @@ def test_the_ledger_does_not_have_the_secret(ledger: Ledger, secret: str) -> Non
     )
 
     assert "password_link" in str(kept)
-    assert secret.removeprefix("user.") not in str(kept)
+    assert secret.rpartition(".")[2] not in str(kept)

@@ -65,8 +65,9 @@ class SnatchedSettings:
     def __init__(self, ledger: Ledger) -> None:
         self.find = ledger.settings.find
         self.put = ledger.settings.put
+        self.put_first = ledger.settings.put_first
 
-    def remove(self, name: str) -> bool:
+    def remove_if(self, name: str, value: str) -> bool:
         return False
 
 
@@ -143,3 +144,21 @@ def test_without_any_link_every_guess_is_refused(links: StartLinks) -> None:
 
 def test_the_ledger_does_not_know_the_secret(ledger: Ledger, secret: str) -> None:
     assert all(secret not in value for value in ledger.settings.list().values())
+
+
+def test_a_newer_link_outlives_an_older_one_whose_password_is_refused(
+    ledger: Ledger, links: StartLinks, secret: str
+) -> None:
+    made: list[str | None] = []
+
+    def refuse() -> NoReturn:
+        made.append(links.make())
+        raise WeakPasswordError("too short")
+
+    with pytest.raises(WeakPasswordError):
+        links.spend(secret, refuse)
+
+    assert made[0] is not None
+    links.check(made[0])
+    with pytest.raises(StartLinkNotFoundError):
+        links.check(secret)
