@@ -11,7 +11,7 @@ from celeriac.cli.misuse import MisuseError
 from celeriac.cli.options import twin_option
 from celeriac.cli.remote import hand_out, json_option, quiet_option, say
 from celeriac.cli.render import json_text
-from celeriac.cli.user_link import LINK_NOTE, make_link
+from celeriac.cli.user_link import LINK_NOTE, address_of, make_link
 from celeriac.cli.user_list import user_facts
 from celeriac.core.user import Role, User
 from celeriac.errors import UserExistsError, WeakPasswordError
@@ -49,24 +49,29 @@ def add_user(
 ) -> None:
     """Add someone who may sign in; asks for the password twice.
 
-    With --link it asks for none: whoever opens the link chooses it.
+    Given none there, or with --link, it makes a link: whoever opens it chooses the password.
     """
     if is_by_link and (password_stdin or allow_weak):
         raise MisuseError(
             "with --link the password is chosen by whoever opens it",
             fix="leave out --password-stdin and --allow-weak, or --link",
         )
+    address = address_of(url, options)
     link = None
     with ledger_of(options) as ledger:
         users = UserService(ledger, Hasher())
         if ledger.users.find(name) is not None:
             # Before anybody thinks of a password.
             raise UserExistsError(name)
-        if is_by_link:
+        password = None
+        if password_stdin:
+            password = read_password(name, from_stdin=True, allow_weak=allow_weak)
+        elif not is_by_link:
+            password = _ask_or_link(name, allow_weak=allow_weak)
+        if password is None:
             added = users.invite_user(name, role=Role(role))
-            link = make_link(ledger, name, url=url)
+            link = make_link(ledger, name, address)
         else:
-            password = read_password(name, from_stdin=password_stdin, allow_weak=allow_weak)
             added = users.add_user(name, password, role=Role(role), allow_weak=allow_weak)
     _tell(added, link, is_quiet=is_quiet, as_json=as_json)
 
@@ -92,18 +97,30 @@ def read_password(name: str, *, from_stdin: bool, allow_weak: bool) -> str:
         allow_weak: Whether it may be short, so that nobody is told how long it should be.
 
     Raises:
-        click.UsageError: There is nobody to ask.
+        MisuseError: There is nobody to ask.
+        WeakPasswordError: What was typed is not good enough.
     """
     if from_stdin:
         return sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    wanted = "" if allow_weak else f"({LEAST_CHARACTERS} characters or more)"
+    while True:
+        asked = _ask(name, wanted, allow_weak=allow_weak)
+        if asked is not None:
+            return asked
+
+
+def _ask(name: str, wanted: str, *, allow_weak: bool) -> str | None:
+    """Return a password that somebody typed twice; None when they typed none."""
     if not sys.stdin.isatty():
         raise MisuseError(
             "there is no terminal to ask for the password at",
             fix="give it on standard input, with --password-stdin",
         )
-    wanted = "" if allow_weak else f" ({LEAST_CHARACTERS} characters or more)"
+    prompt = f"Password for {name} {wanted}".rstrip()
     while True:
-        asked: str = click.prompt(f"Password for {name}{wanted}", hide_input=True, err=True)
+        asked: str = click.prompt(prompt, default="", show_default=False, hide_input=True, err=True)
+        if not asked:
+            return None
         # Before it is typed a second time.
         reason = None if allow_weak else weakness(name, asked)
         if reason is not None:
@@ -111,3 +128,9 @@ def read_password(name: str, *, from_stdin: bool, allow_weak: bool) -> str:
         if click.prompt("The same again", hide_input=True, err=True) == asked:
             return asked
         say("the two are not the same")
+
+
+def _ask_or_link(name: str, *, allow_weak: bool) -> str | None:
+    """Return a password that somebody typed twice; None when they would rather have a link."""
+    least = "" if allow_weak else f"{LEAST_CHARACTERS} characters or more; "
+    return _ask(name, f"({least}Enter alone makes a link)", allow_weak=allow_weak)

@@ -41,6 +41,7 @@ from celeriac.service.task_types import TaskTypeService
 from celeriac.service.tasks import TaskService
 from celeriac.service.tokens import Tokens, derive_key
 from celeriac.service.users import UserService
+from celeriac.web.access_log import mask_access_log
 from celeriac.web.api import health, keys, queues, submit, task_types, tasks, token
 from celeriac.web.dashboard import access as dashboard_access
 from celeriac.web.dashboard import first_steps as dashboard_first_steps
@@ -152,6 +153,7 @@ def create_web(celery: CeleryApp) -> FastAPI:
     if engine is None:
         allowed = "a Celery app that celeriac.install(app) has moved onto the ledger"
         raise SettingsError("create_web", str(getattr(celery, "main", celery)), allowed)
+    mask_access_log()
     # A worker does so by itself; whoever only submits must know the tasks too.
     celery.loader.import_default_modules()
     parts = compose(engine, Catalogue(celery), Workers(engine))

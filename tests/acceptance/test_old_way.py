@@ -130,6 +130,15 @@ def test_the_processes_share_one_data_folder_that_is_private(old_way: OldWay) ->
     assert (data / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_service_logs_no_link_by_which_somebody_chooses_a_password(old_way: OldWay) -> None:
+    log = old_way.processes["service"]
+
+    httpx.get(f"{old_way.url}/start/user.QWRh.a-link-that-nobody-made?next=x")
+
+    log.wait_for_log('"GET /start/***?next=x HTTP/1.1" 404')
+    assert "a-link" not in log.log_text()
+
+
 def test_ctrl_c_ends_each_of_the_four(old_way: OldWay) -> None:
     for name, process in old_way.processes.items():
         os.killpg(process.pid, signal.SIGINT)

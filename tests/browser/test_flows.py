@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from celeriac.service.password_links import PasswordLinks
 from celeriac.service.start_links import StartLinks
 from tests.acceptance.machine import UpProcess, add_user
 from tests.contract.web.service import Server, Service
@@ -140,6 +141,28 @@ def test_a_password_is_judged_while_it_is_typed(chromium: Browser, tmp_path: Pat
         field.fill("")
 
         expect(told).to_be_empty()
+        context.close()
+    server.close()
+
+
+def test_somebody_with_a_link_chooses_a_password_and_is_in(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    server = Server()
+    with Service(tmp_path, server) as service:
+        service.add_user("ada")
+        link = f"/start/{PasswordLinks(service.ledger, now=service.clock).make('ada')}"
+        context = chromium.new_context(base_url=service.url)
+        page = context.new_page()
+
+        page.goto(link)
+        expect(page.get_by_text("This link is for ada.")).to_be_visible()
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+
+        page.wait_for_url("**/ui/first-steps")
+        page.goto(link)
+        expect(page.get_by_text("it has been used")).to_be_visible()
         context.close()
     server.close()
 

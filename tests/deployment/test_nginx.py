@@ -342,3 +342,17 @@ class Teller:
             if not self.go_on.wait(20):
                 return
             connection.sendall(b"data: 2\n")
+
+
+def test_no_log_has_the_links_of_people(front: Front, service: ServiceProcess) -> None:
+    path = "/start/user.QWRh.a-link-that-nobody-made"
+    with front.client("127.0.0.9") as client:
+        assert client.get(path).status_code == 404
+        assert client.get("/healthz").status_code == 200
+    httpx.get(f"http://127.0.0.1:{front.plain_port}{path}")
+    front.nginx.wait_until(
+        lambda: "/healthz" in front.nginx.access_log.read_text(), "it has logged"
+    )
+
+    assert "a-link" not in front.nginx.access_log.read_text()
+    assert "a-link" not in service.log_text()

@@ -22,7 +22,7 @@ error_log stderr notice;
 events {{ worker_connections 256; }}
 http {{
     default_type application/octet-stream;
-    access_log off;
+    access_log {folder}/access.log;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -52,6 +52,7 @@ class NginxServer(Process):
         (folder / "site.conf").write_text(site)
         (folder / "nginx.conf").write_text(_AROUND.format(folder=folder, user=_USER))
         self._port = port
+        self.access_log = folder / "access.log"
         program = find_program("nginx", package="nginx-light")
         super().__init__(
             [program, "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")],

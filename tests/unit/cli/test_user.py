@@ -15,6 +15,7 @@ from celeriac.ledger.open import open_ledger
 from celeriac.service.passwords import Hasher
 from celeriac.service.profiles import Profile, local_profile, write_profile
 from celeriac.service.secrets import ensure_data_dir
+from celeriac.up.lock import DataFolderLock
 
 STRONG = "correct horse battery staple"
 ANA = User(
@@ -187,7 +188,10 @@ def test_a_password_is_changed_and_a_user_disabled(
 
 @pytest.mark.parametrize(
     ("words", "asked"),
-    [([], "Password for ana (12 characters or more):"), (["--allow-weak"], "Password for ana:")],
+    [
+        ([], "Password for ana (12 characters or more; Enter alone makes a link):"),
+        (["--allow-weak"], "Password for ana (Enter alone makes a link):"),
+    ],
 )
 def test_somebody_at_a_terminal_is_told_first_how_long_a_password_is(
     data: Path,
@@ -262,6 +266,37 @@ def test_a_user_can_be_added_by_a_link(
     assert user.role is Role.OPERATOR
 
 
+def test_somebody_who_types_no_password_gets_a_link(
+    data: Path,
+    standard_input: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(standard_input, "isatty", lambda: True)
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _prompt: "")
+
+    code = main(["user", "add", "ana", "--url", "https://c.example"])
+
+    assert code == 0
+    assert capsys.readouterr().out.startswith("https://c.example/start/user.")
+    assert find_user(data, "ana") is not None
+
+
+def test_a_new_password_has_to_be_typed(
+    data: Path, standard_input: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["user", "add", "ana", "--link", "--url", "https://c.example"])
+    before = find_user(data, "ana")
+    monkeypatch.setattr(standard_input, "isatty", lambda: True)
+    typed = iter(["", STRONG, STRONG])
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _prompt: next(typed))
+
+    assert main(["user", "set-password", "ana"]) == 0
+
+    assert find_user(data, "ana") != before
+    assert next(typed, None) is None
+
+
 def test_a_link_leads_to_the_service_that_runs_here(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -274,9 +309,54 @@ def test_a_link_leads_to_the_service_that_runs_here(
     code = main(["user", "reset-link", "ana", "--json"])
 
     assert code == 0
-    said = json.loads(capsys.readouterr().out)
+    told = capsys.readouterr()
+    said = json.loads(told.out)
     assert said["name"] == "ana"
     assert said["link"].startswith("http://127.0.0.1:8001/start/user.")
+    # It was killed, or stopped for a while.
+    assert "does not run" in told.err
+
+
+def test_a_link_leads_to_the_service_of_its_own_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given: another folder with a service, and a profile of this user for one far away
+    ensure_data_dir(data)
+    write_profile(local_profile(data), Profile(url="http://127.0.0.1:8001", key="ck_x"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    far = Profile(url="https://far.example", key="ck_x")
+    write_profile(tmp_path / "config" / "celeriac" / "profile.json", far)
+    other = tmp_path / "other"
+    ensure_data_dir(other)
+    write_profile(local_profile(other), Profile(url="http://127.0.0.1:8002", key="ck_x"))
+    links = []
+    lock = DataFolderLock(other)
+    lock.acquire()
+
+    for options in ([], ["--database-url", f"sqlite:///{other / 'elsewhere.db'}"]):
+        words = ["--data", str(other), *options]
+        main(["user", "add", "ana", "--link", *words])
+        capsys.readouterr()
+        assert main(["user", "reset-link", "ana", "-q", *words]) == 0
+        links.append(capsys.readouterr())
+
+    lock.release()
+    assert links[0].out.startswith("http://127.0.0.1:8002/start/user.")
+    assert links[0].err == ""
+    # Another ledger's people: which service has them is not known.
+    assert links[1].out.startswith("/start/user.")
+    assert "--url" in links[1].err
+
+
+@pytest.mark.parametrize("url", ["c.example", "ftp://c.example", "https://", "https://a b"])
+def test_a_link_leads_to_no_address_that_is_none(
+    data: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    code = main(["user", "add", "ana", "--link", "--url", url])
+
+    assert code == 2
+    assert "--url" in capsys.readouterr().err
+    assert not (data / "ledger.db").exists()
 
 
 def test_without_a_service_a_link_says_what_is_missing(
