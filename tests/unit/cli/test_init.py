@@ -9,6 +9,7 @@ from celeriac.cli import main
 from celeriac.cli.init import TASKS
 from celeriac.cli.worker import worker_command
 from celeriac.settings import Settings
+from tests.engines import open_app
 
 
 def test_a_file_with_a_task_is_written_once(
@@ -32,12 +33,15 @@ def test_a_folder_that_is_not_there_is_told(
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_the_task_that_is_written_runs() -> None:
+def test_the_task_that_is_written_runs(tmp_path: Path) -> None:
     names: dict[str, Any] = {"__name__": "written"}
-    exec(compile(TASKS, "tasks.py", "exec"), names)
+    # Of an app that stays open: another test's, closed by now, would not know the task.
+    with open_app(tmp_path):
+        exec(compile(TASKS, "tasks.py", "exec"), names)
+        greeted = names["greet"]("Ada", 2)
 
     assert len(TASKS.splitlines()) == 8
-    assert names["greet"]("Ada", 2) == ["Hello, Ada!", "Hello, Ada!"]
+    assert greeted == ["Hello, Ada!", "Hello, Ada!"]
 
 
 def test_a_worker_gets_the_settings_and_what_celery_shall_hear() -> None:
