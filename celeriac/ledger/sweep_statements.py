@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Update,
-    and_,
     bindparam,
     case,
     literal_column,
@@ -145,16 +144,14 @@ def ring_all_statement() -> Update:
 
 
 def ended_since_statement() -> Select[Any]:
-    """Find tasks that have ended since a moment, after one that ended then."""
-    since, last_id = bindparam("since", type_=WHOLE), bindparam("last_id", type_=TEXT)
+    """Find tasks that came between two moments and have ended since another one."""
     return (
         select(*ENDED_COLUMNS)
         .where(
-            or_(
-                tasks.c.finished_at > since,
-                and_(tasks.c.finished_at == since, tasks.c.id > last_id),
-            )
+            # The only moment of all tasks that has an index.
+            tasks.c.created_at >= bindparam("begin", type_=WHOLE),
+            tasks.c.created_at < bindparam("end", type_=WHOLE),
+            tasks.c.finished_at >= bindparam("since", type_=WHOLE),
         )
-        .order_by(tasks.c.finished_at, tasks.c.id)
-        .limit(bindparam("limit", type_=WHOLE))
+        .order_by(tasks.c.created_at, tasks.c.id)
     )

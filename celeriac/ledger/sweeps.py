@@ -39,6 +39,10 @@ from celeriac.ledger.workers import Workers
 
 _LONGEST_RING = timedelta(minutes=10)
 _MICROSECOND = timedelta(microseconds=1)
+# How long before a moment a task may have come that is looked for because it ended after that, and
+# how much of that time is looked at together, in microseconds.
+_LONGEST_WAY = timedelta(hours=1) // _MICROSECOND
+_SLICE = timedelta(seconds=2) // _MICROSECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,20 +187,17 @@ class Sweeps(Leadership):
 
         return self._database.write(act)
 
-    def ended_since(self, moment: datetime, limit: int = 1000) -> Iterator[list[Ended]]:
-        """Yield tasks that have ended since a moment, at most so many at a time, oldest first.
+    def ended_since(self, moment: datetime) -> Iterator[list[Ended]]:
+        """Yield tasks that have ended since a moment, in the order in which they came.
 
-        Reads the whole table each time: for when something went wrong.
+        Of those that came no more than an hour before that moment: when a task came has an index,
+        and when it ended has none. Read in small slices of time, however many there are.
         """
-        since, last_id = to_micros(moment), ""
-        while True:
-            ask = partial(self._ended_since.rows, since=since, last_id=last_id, limit=limit)
-            rows = self._database.read(ask)
-            if rows:
+        since, now = to_micros(moment), to_micros(self._clock())
+        for begin in range(since - _LONGEST_WAY, now + 1, _SLICE):
+            ask = partial(self._ended_since.rows, since=since, begin=begin, end=begin + _SLICE)
+            if rows := self._database.read(ask):
                 yield [ended_from_row(row) for row in rows]
-            if len(rows) < limit:
-                return
-            since, last_id = rows[-1].finished_at, rows[-1].id
 
     def held_files(self, ids: Sequence[FileId]) -> set[FileId]:
         """Return those files that a task, or a chord, still holds on to."""

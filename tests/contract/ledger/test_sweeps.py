@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from celeriac.core.moments import to_micros
 from celeriac.core.outcome import Ending
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import TaskId
 from celeriac.ledger.leadership import NOBODY, LeaseView
 from celeriac.ledger.open import Ledger
+from celeriac.ledger.sweep_statements import ended_since_statement
 from tests.contract.ledger.desk import Desk, new, new_chord, states_of, waiting
 
 AGAIN = timedelta(seconds=30)
@@ -274,18 +276,44 @@ def test_a_leader_that_leaves_need_not_be_waited_for(ledger: Ledger) -> None:
 def test_what_has_ended_since_a_moment_is_told_once_each_in_small_bites(
     desk: Desk, ledger: Ledger
 ) -> None:
-    # Given: one that ended before, five that end in two moments, and one that runs
+    # Given: one that came too long ago, one that ended before, one that came before and ended
+    # after, five that end in two moments, and one that runs
+    ancient = desk.begin("ancient")
+    desk.clock.advance(hours=1)
     desk.complete(desk.begin("before"))
+    early = desk.begin("early")
     desk.clock.advance(seconds=10)
     since = desk.clock()
     for name in ("c", "a", "b"):
         desk.complete(desk.begin(name), result=f'"{name}"')
-    desk.clock.advance(seconds=1)
+    desk.complete(early)
+    desk.complete(ancient)
+    desk.clock.advance(seconds=3)
     for name in ("e", "d"):
         desk.complete(desk.begin(name))
     desk.begin("runs")
 
-    bites = list(ledger.sweeps.ended_since(since, limit=2))
+    bites = list(ledger.sweeps.ended_since(since))
 
-    assert [[each.task_id for each in bite] for bite in bites] == [["a", "b"], ["c", "d"], ["e"]]
-    assert bites[0][0].result == '"a"'
+    told = [[each.task_id for each in bite] for bite in bites]
+    assert told == [["early"], ["a", "b", "c"], ["d", "e"]]
+    assert bites[1][0].result == '"a"'
+
+
+def test_what_has_ended_is_found_by_an_index(desk: Desk, ledger_url: str) -> None:
+    for second in range(20):
+        desk.put(*(new(f"{second}-{number}") for number in range(50)))
+        desk.clock.advance(seconds=1)
+    newest = to_micros(desk.clock())
+    given = {"begin": newest - 2_000_000, "end": newest, "since": 1}
+    query = ended_since_statement().compile(desk.ledger._database.engine)
+
+    with desk.ledger._database.engine.connect() as connection:
+        if ledger_url.startswith("sqlite"):
+            values = tuple(given[each] for each in query.positiontup or ())
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+        else:
+            connection.exec_driver_sql("ANALYZE tasks")
+            rows = connection.exec_driver_sql(f"EXPLAIN {query}", given).fetchall()
+
+    assert "tasks_newest" in str(rows)
