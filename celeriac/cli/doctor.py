@@ -22,8 +22,6 @@ from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, Sett
 from celeriac.files.store import FolderStore
 from celeriac.ledger.open import Ledger, open_ledger_as_it_is
 from celeriac.service.checkup import (
-    Finding,
-    Verdict,
     check_broker,
     check_code,
     check_files,
@@ -34,10 +32,8 @@ from celeriac.service.checkup import (
     check_waiting,
     check_worker,
     check_workers,
-    good,
-    is_sound,
-    problem,
 )
+from celeriac.service.findings import Finding, Verdict, good, is_sound, problem
 from celeriac.service.profiles import local_profile, read_profile
 from celeriac.settings import Settings, given, mask_url
 from celeriac.up.programs import Offer, ask_offer

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
 import redis
 
@@ -22,6 +22,7 @@ from celeriac.core.outcome import Ended
 from celeriac.core.task import TaskId
 from celeriac.engine.broker import broker_errors, connect_once, connect_to_results, is_redis
 from celeriac.engine.metas import text_of_ended, text_of_progress
+from celeriac.engine.notice import Notice, Pause
 from celeriac.engine.signing import Signer, is_worth_signing
 from celeriac.engine.subscriptions import Subscription, Subscriptions
 
@@ -36,8 +37,6 @@ _MOST_SIGNED = 8
 _TRUST_SECONDS = 1.0
 # An end is told after it was written down, and clocks differ.
 _BEFORE = timedelta(seconds=10)
-# Without anybody to tell it, a waiter reads the ledger after pauses that grow up to this.
-_LONGEST_PAUSE_SECONDS = 0.25
 
 
 def channel_of(task_id: TaskId) -> str:
@@ -46,29 +45,6 @@ def channel_of(task_id: TaskId) -> str:
     Only on Redis.
     """
     return _META + task_id
-
-
-class Notice(Protocol):
-    """Something to wait at for the end of one task."""
-
-    def wait(self, longest: float | None) -> bytes | None:
-        """Return when the task may have ended, or some time has passed.
-
-        Returns:
-            What was said of it, where something is said.
-        """
-
-
-class Pause:
-    """Waiting without being told: pauses that grow."""
-
-    def __init__(self) -> None:
-        self._pause = 0.002
-
-    def wait(self, longest: float | None) -> None:
-        """Sleep a little, a little longer each time."""
-        time.sleep(self._pause if longest is None else min(self._pause, longest))
-        self._pause = min(self._pause * 1.6, _LONGEST_PAUSE_SECONDS)
 
 
 class _Word:
@@ -263,87 +239,3 @@ def create_notices(app: Any, *, keep: timedelta, signer: Signer, adopts: bool) -
     if isinstance(expires, int | float):
         expires = timedelta(seconds=expires)
     return Notices(app, keep=expires or keep, signer=signer, url=str(backend))
-
-
-class NoticesHere:
-    """The bell of a process that has everything in it: whoever waits is woken where it waits."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting: dict[TaskId, list[threading.Event]] = {}
-
-    def tell(self, ended: Sequence[Ended]) -> bool:
-        """Wake those who wait for tasks that have ended."""
-        with self._lock:
-            for each in ended:
-                for bell in self._waiting.get(each.task_id, ()):
-                    bell.set()
-        return True
-
-    def miss(self, since: datetime) -> None:
-        """Take no note: whoever waits here looks into the ledger."""
-
-    def take_missed(self) -> None:
-        """Have missed nothing."""
-
-    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
-        """Show nobody: there are no plain clients."""
-
-    @contextmanager
-    def listening(self, *task_ids: TaskId) -> Iterator[Notice]:
-        """Give something to wait at for the end of a task, or of any of several."""
-        bell = threading.Event()
-        with self._lock:
-            for task_id in task_ids:
-                self._waiting.setdefault(task_id, []).append(bell)
-        try:
-            yield _Bell(bell)
-        finally:
-            with self._lock:
-                for task_id in task_ids:
-                    bells = self._waiting[task_id]
-                    bells.remove(bell)
-                    if not bells:
-                        del self._waiting[task_id]
-
-    def close(self) -> None:
-        """Have nothing to close."""
-
-
-class _Bell:
-    """Waiting at an event; whoever waits looks into the ledger now and then all the same."""
-
-    def __init__(self, bell: threading.Event) -> None:
-        self._bell = bell
-
-    def wait(self, longest: float | None) -> None:
-        """Return when the task has ended, or after a quarter of a second at the most."""
-        pause = _LONGEST_PAUSE_SECONDS
-        self._bell.wait(pause if longest is None else min(pause, longest))
-        # It may ring again, for another one of those.
-        self._bell.clear()
-
-
-class NoNotices:
-    """The bell of a process that has no broker: a child asks its parent, again and again."""
-
-    def tell(self, ended: Sequence[Ended]) -> bool:
-        """Tell nobody."""
-        return True
-
-    def miss(self, since: datetime) -> None:
-        """Take no note: nobody waits here."""
-
-    def take_missed(self) -> None:
-        """Have missed nothing."""
-
-    def show(self, progress: Sequence[tuple[TaskId, str]]) -> None:
-        """Show nobody: there are no plain clients."""
-
-    @contextmanager
-    def listening(self, *task_ids: TaskId) -> Iterator[Notice]:
-        """Give pauses to wait with."""
-        yield Pause()
-
-    def close(self) -> None:
-        """Have nothing to close."""

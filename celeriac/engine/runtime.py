@@ -14,7 +14,8 @@ from celeriac.core.trouble import Trouble
 from celeriac.engine.broker import is_in_process, is_redis
 from celeriac.engine.changes import Changes, NoChanges
 from celeriac.engine.local_broker import locate
-from celeriac.engine.notices import NoNotices, Notices, NoticesHere, create_notices
+from celeriac.engine.notices import Notices, create_notices
+from celeriac.engine.notices_here import NoNotices, NoticesHere
 from celeriac.engine.publisher import Publisher
 from celeriac.engine.road import LedgerRoad, Road
 from celeriac.engine.signing import KEY_SETTING, Signer, new_key

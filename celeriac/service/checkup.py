@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from shlex import quote
 
 from celeriac.core.broker import BrokerFacts
 from celeriac.core.nearest import did_you_mean, nearest
 from celeriac.core.queue import Queue, QueuedName, command_to_serve
 from celeriac.core.worker import Worker
+from celeriac.service.findings import Finding, good, problem, warning
 from celeriac.service.secrets import is_weak_key
 
 # Clocks of machines that keep time differ by less.
@@ -19,40 +18,6 @@ _SKEW = timedelta(seconds=2)
 _SECOND = timedelta(seconds=1)
 _EVERYBODY_ELSE = 0o077
 _MOST_NAMES = 3
-
-
-class Verdict(StrEnum):
-    """How bad it is."""
-
-    GOOD = "good"
-    # Works, and somebody should know.
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at."""
-
-    verdict: Verdict
-    text: str
-    # What helps; empty when nothing has to.
-    fix: str = ""
-
-
-def good(text: str) -> Finding:
-    """Return that something is as it should be."""
-    return Finding(verdict=Verdict.GOOD, text=text)
-
-
-def warning(text: str, fix: str) -> Finding:
-    """Return that something works and should be otherwise."""
-    return Finding(verdict=Verdict.WARNING, text=text, fix=fix)
-
-
-def problem(text: str, fix: str) -> Finding:
-    """Return that something is wrong."""
-    return Finding(verdict=Verdict.PROBLEM, text=text, fix=fix)
 
 
 def check_broker(facts: BrokerFacts) -> list[Finding]:
@@ -307,8 +272,3 @@ def check_modes(modes: Mapping[str, int]) -> list[Finding]:
         for name in open_to_others
     ]
     return found or [good(f"secrets   no other user can read the files they are in ({len(modes)})")]
-
-
-def is_sound(findings: Sequence[Finding]) -> bool:
-    """Return whether nothing is wrong; warnings do not count."""
-    return all(each.verdict is not Verdict.PROBLEM for each in findings)

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.cli.doctor import look_at_all, look_at_ledger
 from celeriac.ledger.open import open_ledger
-from celeriac.service.checkup import Verdict
+from celeriac.service.findings import Verdict
 from celeriac.settings import Settings
 from tests.fakes import make_new_task, make_new_worker, open_test_ledger
 from tests.servers.ports import free_port

@@ -8,8 +8,6 @@ import pytest
 from celeriac.core.broker import BrokerFacts
 from celeriac.core.queue import Pause, Queue, QueuedName
 from celeriac.service.checkup import (
-    Finding,
-    Verdict,
     check_broker,
     check_code,
     check_files,
@@ -20,8 +18,8 @@ from celeriac.service.checkup import (
     check_waiting,
     check_worker,
     check_workers,
-    is_sound,
 )
+from celeriac.service.findings import Finding, Verdict, is_sound
 from tests.fakes import NOON, make_worker
 
 LEASE = timedelta(seconds=15)
