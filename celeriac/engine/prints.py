@@ -32,7 +32,9 @@ def install(app: Any) -> None:
 def end_lines(task_id: str) -> None:
     """Log what a task has printed and not ended with a line break."""
     if _begun:
-        for key in [key for key in _begun if key[1] == task_id]:
+        # Out of a copy, made in one step: in a pool of threads others print meanwhile, and an error
+        # here would be taken for the end of a task that has completed.
+        for key in [key for key in tuple(_begun) if key[1] == task_id]:
             lines, whose, text = _begun.pop(key)
             lines.log(whose, text)
 

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -89,6 +93,32 @@ def test_a_line_without_an_end_is_not_kept_for_ever(
 
     assert [len(each) for each in caplog.messages] == [9000]
     stdout.flush()
+
+
+def test_a_task_ends_while_others_print(
+    stdout: Lines, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lines, "log", lambda *_: None)
+    is_over = threading.Event()
+
+    def talk() -> None:
+        while not is_over.is_set():
+            print("one", "two", file=stdout)
+
+    threads = [threading.Thread(target=talk) for _ in range(4)]
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
+    for thread in threads:
+        thread.start()
+    try:
+        # Where it raises, it does so within a few milliseconds.
+        deadline = time.monotonic() + 0.5
+        while time.monotonic() < deadline:
+            end_lines("one")
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_who_has_a_way_of_logging_keeps_it(app: Celery) -> None:
