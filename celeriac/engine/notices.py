@@ -117,6 +117,9 @@ class Notices:
 
     def miss(self, since: datetime) -> None:
         """Take note that ends may have been told to nobody since a moment, or a little before."""
+        if not self._is_redis:
+            # Nobody is ever told: plain clients look nowhere that we write.
+            return
         since -= _BEFORE
         with self._lock:
             if self._missed_since is None or since < self._missed_since:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from celery import chain, chord, group
 
+from celeriac.core.moments import utc_now
 from celeriac.core.state import TaskState
+from celeriac.core.task import NewTask, TaskId
 from celeriac.engine.broker import broker_errors, connect_once
 from celeriac.engine.broker_facts import ask_broker
+from celeriac.engine.identity import machine_id
+from celeriac.engine.janitor import Janitor
 from celeriac.errors import BrokerUnavailableError
-from tests.engines import open_app
+from celeriac.ledger.open import Ledger
+from tests.engines import make_arguments, open_app
+from tests.fakes import make_new_worker
 from tests.faults.conftest import QUICK
 from tests.servers.certificate import make_certificate
+from tests.servers.processes import wait_until
 from tests.servers.rabbitmq import RabbitServer
 from tests.servers.redis import OldRedisServer, Sentinels, TlsRedisServer
 from tests.stage import Stage
@@ -124,6 +132,29 @@ def test_a_broker_that_is_lost_and_found_loses_nothing(stage: Stage, server: Any
 
 def test_a_broker_says_what_it_is(server: Any) -> None:
     assert ask_broker(server.url).product.split()[0] in ("Redis", "Valkey", "py-amqp")
+
+
+def test_the_janitor_of_an_existing_app_goes_on_after_a_worker_is_gone(
+    server: Any, tmp_path: Path
+) -> None:
+    with open_app(tmp_path, broker_url=server.url) as app:
+        app.celeriac.adopts = True
+        ledger: Ledger = app.celeriac.ledger
+        ledger.leases.join(make_new_worker(machine=machine_id(), process_started="long ago"))
+        janitor = Janitor(app)
+        janitor.start()
+        wait_until(lambda: not ledger.leases.workers(), "the worker was taken for gone")
+
+        later = NewTask(
+            id=TaskId("later"),
+            name="add",
+            arguments=make_arguments(),
+            not_before=utc_now() + timedelta(seconds=0.5),
+        )
+        ledger.tasks.insert([later])
+
+        wait_until(lambda: ledger.tasks.get("later").state is TaskState.QUEUED, "its time has come")
+        janitor.stop()
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
