@@ -70,6 +70,8 @@ class Talk:
         self._losses = 0
         # When to look for wishes to cancel what runs, by the monotonic clock.
         self.look_at = 0.0
+        # Claims were refused while more doorbells wait: nothing that runs will make room for them.
+        self.is_hungry = False
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
         """Take what a task tells of itself; only the latest is written."""
@@ -136,6 +138,7 @@ class Talk:
         now = time.monotonic()
         ends = self._holding.take_ends()
         wanted = self._wanted() if is_claiming else []
+        self.is_hungry = False
         is_look_due = bool(self._holding) and now >= self.look_at
         if not ends and not wanted and not is_look_due:
             return
@@ -164,6 +167,7 @@ class Talk:
             self._intake.put_back(wanted)
             return
         self._after_claims(exchange.claimed, exchange.refused)
+        self.is_hungry = bool(exchange.refused) and self._intake.has_waiting
         for task_id in exchange.cancelled_running:
             self._holding.interrupt(task_id)
 

@@ -219,7 +219,7 @@ class PoolThread:
             latest = min(latest, now + 0.1)
         if self._holding:
             latest = min(latest, self._talk.look_at)
-        if self._intake.has_news:
+        if self._intake.has_news or self._talk.is_hungry:
             latest = now
         elif self._holding.has_ends:
             latest = min(latest, self._due_at(now))

@@ -34,6 +34,9 @@ from tests.engines import Request, make_arguments, open_app
 from tests.fakes import open_test_ledger
 from tests.servers.processes import wait_until
 
+# A heart that beats seven times in this while: each 50 ms.
+_SHORT_LEASE = timedelta(seconds=0.35)
+
 
 class HandRunner:
     """A runner whose tasks end when the test says so."""
@@ -246,10 +249,9 @@ class Rig:
 
 
 @contextmanager
-def _open_rig(folder: Path, *, slots: int = 1) -> Iterator[Rig]:
+def _open_rig(folder: Path, *, slots: int = 1, lease: timedelta = _SHORT_LEASE) -> Iterator[Rig]:
     ledger = open_test_ledger(folder)
-    # A heart that beats seven times in this while: each 50 ms.
-    with open_app(folder, lease=timedelta(seconds=0.35)) as app:
+    with open_app(folder, lease=lease) as app:
         settings: Settings = app.celeriac.settings
         app.celeriac = FlakyEngine(app, settings)
         rig = Rig(app, ledger, HandRunner(slots))
@@ -340,6 +342,22 @@ def test_a_doorbell_without_a_task_is_refused(rig: Rig) -> None:
     wait_until(lambda: request.acknowledged, "it is acknowledged", pause=0.005)
     assert rig.runner.ran == []
     wait_until(rig.thread.is_idle, "nothing is left", pause=0.005)
+
+
+def test_a_task_behind_many_refused_doorbells_waits_for_no_heartbeat(tmp_path: Path) -> None:
+    with _open_rig(tmp_path, lease=timedelta(minutes=10)) as rig:
+        rig.worker()
+        unknown = [Request(f"unknown-{number}") for number in range(50)]
+        for each in unknown:
+            worker_state.task_reserved(each)
+
+        rig.thread.receive_all(unknown)
+        rig.submit("a")
+
+        rig.wait_for_run("a")
+        rig.runner.finish("a")
+        rig.wait_for("a", TaskState.COMPLETED)
+        assert rig.engine.counters.snapshot()["claims_refused"] == len(unknown)
 
 
 @pytest.mark.parametrize(
