@@ -167,7 +167,8 @@ class OurWorker:
 
 # Rung by a process that has Celery, which this one need not; and by the janitor's own look, which
 # writes down which broker it was: the worker's janitor would take an unknown one for a wiped one,
-# and write to every queued row in the middle of what is measured.
+# and write to every queued row in the middle of what is measured. So it is filled before anybody
+# else looks.
 _RING = """
 import time
 from benchmarks.apps.ours import app
@@ -187,7 +188,10 @@ class Counting:
         self._connection: sqlite3.Connection | psycopg.Connection
         if database_url.startswith("sqlite"):
             file = database_url.removeprefix("sqlite:///")
-            self._connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=20)
+            # Whoever counts while it loads a server does so in another thread.
+            self._connection = sqlite3.connect(
+                f"file:{file}?mode=ro", uri=True, timeout=20, check_same_thread=False
+            )
         else:
             self._connection = psycopg.connect(database_url, autocommit=True)
         self._all = self._read("SELECT count(*) FROM tasks WHERE queue = 'default'")

@@ -100,7 +100,10 @@ class Busy:
         self._stand.broker.client().flushall()
         ledger, _, mood = contender.rpartition("-")
         with ExitStack() as stack:
-            service = stack.enter_context(OurService(self._stand, ledger))
+            service = OurService(self._stand, ledger)
+            if mood == "busy":
+                service.ours.fill("noop", [1] * self._tasks)
+            stack.enter_context(service)
             is_over = self._work(service, stack) if mood == "busy" else _never
             answers = load(
                 service.port,
@@ -115,7 +118,6 @@ class Busy:
     def _work(self, service: OurService, stack: ExitStack) -> Callable[[], bool]:
         """Start to drain; return what tells the end of it."""
         ours = service.ours
-        ours.fill("noop", [1] * self._tasks)
         counting = stack.enter_context(ours.counting())
         for name in ("first", "second"):
             stack.enter_context(ours.worker(concurrency=1, name=name))
