@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Connection,
     Select,
@@ -70,10 +71,9 @@ class Claims:
         self._claim = Statement(database, build)
         # Of a transaction that writes nothing but claims.
         self._claim_alone = (
-            Statement(database, lambda: _claim_on_postgresql(is_alone=True))
-            if is_postgresql
-            else self._claim
+            Statement(database, _claim_alone_on_postgresql) if is_postgresql else self._claim
         )
+        self._claim_again = Statement(database, _claim_again_on_postgresql)
         self._granted = Statement(database, _granted_on_sqlite)
         self._known_worker = Statement(database, lambda: known)
 
@@ -105,9 +105,7 @@ class Claims:
         }
         found: Iterable[Sequence[Any]]
         if self._dialect == "postgresql":
-            rows = encode([{"id": task_id, "token": token} for task_id, token in order])
-            ids = words(self._dialect, [task_id for task_id, _ in order])
-            found = claim.rows(connection, rows=rows, ids=ids, **values)
+            found = claim.rows(connection, **_rows(order), **values)
         elif claim.count(connection, rows=(rows := encode_by_id(dict(order))), **values):
             text, is_any_at_most_once = self._granted.first(connection, rows=rows)
             found = orjson.loads(text)
@@ -120,17 +118,46 @@ class Claims:
             known = self._known_worker.first(connection, worker=wish.worker_id)
             settled.is_reaped = known is None
 
+    def claim_again(
+        self,
+        connection: Connection,
+        worker_id: str,
+        tokens: Mapping[TaskId, str],
+        timing: Timing,
+    ) -> dict[TaskId, str]:
+        """Claim on PostgreSQL what a worker has claimed before; return what it got, by its tokens.
+
+        Whatever is queued, by the tokens it had: a queue that was paused meanwhile, or a moment
+        that is over, keeps from beginning only what has not begun.
+        """
+        rows = self._claim_again.rows(
+            connection, **_rows(sorted(tokens.items())), worker=worker_id, now=timing.micros
+        )
+        return {row[0]: tokens[row[0]] for row in rows}
+
+
+def _rows(order: Sequence[tuple[TaskId, str]]) -> dict[str, Any]:
+    """Return tasks and their tokens, in the order of locks, as PostgreSQL is told of them."""
+    return {
+        "rows": encode([{"id": task_id, "token": token} for task_id, token in order]),
+        "ids": words("postgresql", [task_id for task_id, _ in order]),
+    }
+
 
 def _tokens(count: int) -> Iterable[str]:
     text = secrets.token_hex(16 * count)
     return (text[start : start + 32] for start in range(0, 32 * count, 32))
 
 
+def _is_queued() -> ColumnElement[bool]:
+    # I2: one holder.
+    return tasks.c.state == literal_column("'queued'")
+
+
 def _is_due(dialect: str) -> ColumnElement[bool]:
     return by_id(
         and_(
-            # I2: one holder.
-            tasks.c.state == literal_column("'queued'"),
+            _is_queued(),
             # I6: only what this worker serves, whatever a message says.
             among(dialect, tasks.c.queue, "queues"),
             tasks.c.queue.not_in(select(paused_queues.c.name)),
@@ -162,26 +189,12 @@ def _holder() -> Select[Any]:
     )
 
 
-def _claim_on_postgresql(*, is_alone: bool = False) -> Update:
-    rows = incoming("postgresql", {"id": TEXT, "token": TEXT})
-    # Kept from being reaped until this commits: a claim in the name of a worker that is gone would
-    # never be given back.
-    holder = _holder().with_for_update(read=True, key_share=True).cte("holder")
-    due = (
-        select(tasks.c.id, rows.c.token, tasks.c.at_most_once)
-        .where(matched("postgresql", tasks.c.id, rows), _is_due("postgresql"))
-        .order_by(tasks.c.id)
-        .with_for_update(of=tasks)
-        .cte("due")
-    )
-    claim = (
-        update(tasks)
-        .where(tasks.c.id == due.c.id, holder.c.id.is_not(None))
-        .values(_claimed_by(holder, due.c.token))
-        .returning(*CLAIMED_COLUMNS)
-    )
-    if not is_alone:
-        return claim
+def _claim_on_postgresql() -> Update:
+    return _claim_of(_chosen(_is_due("postgresql")))
+
+
+def _claim_alone_on_postgresql() -> Update:
+    due = _chosen(_is_due("postgresql"))
     # Said in the statement itself: it is a transaction, and holds to its end.
     name: ColumnElement[str] = literal_column("'synchronous_commit'")
     waits = case(
@@ -189,7 +202,34 @@ def _claim_on_postgresql(*, is_alone: bool = False) -> Update:
         else_=literal_column("'off'"),
     )
     setting = select(func.set_config(name, waits, literal_column("true"))).select_from(due)
-    return claim.where(setting.scalar_subquery().is_not(None))
+    return _claim_of(due).where(setting.scalar_subquery().is_not(None))
+
+
+def _claim_again_on_postgresql() -> Update:
+    return _claim_of(_chosen(by_id(_is_queued())))
+
+
+def _chosen(condition: ColumnElement[bool]) -> CTE:
+    rows = incoming("postgresql", {"id": TEXT, "token": TEXT})
+    return (
+        select(tasks.c.id, rows.c.token, tasks.c.at_most_once)
+        .where(matched("postgresql", tasks.c.id, rows), condition)
+        .order_by(tasks.c.id)
+        .with_for_update(of=tasks)
+        .cte("due")
+    )
+
+
+def _claim_of(due: CTE) -> Update:
+    # Kept from being reaped until this commits: a claim in the name of a worker that is gone would
+    # never be given back.
+    holder = _holder().with_for_update(read=True, key_share=True).cte("holder")
+    return (
+        update(tasks)
+        .where(tasks.c.id == due.c.id, holder.c.id.is_not(None))
+        .values(_claimed_by(holder, due.c.token))
+        .returning(*CLAIMED_COLUMNS)
+    )
 
 
 def _claim_on_sqlite() -> Update:

@@ -8,14 +8,13 @@ became of such a task, or that was cut off from the ledger, claims it again by t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from celeriac.core.outcome import Ending, Outcome
 from celeriac.core.task import TaskId
 from celeriac.ledger.arrivals import Timing
-from celeriac.ledger.claims import Claims, Wish
+from celeriac.ledger.claims import Claims
 from celeriac.ledger.completions import Completions
 from celeriac.ledger.exchange import Settled
 
@@ -28,20 +27,20 @@ class Forgotten:
         self._completions = completions
 
     def complete(
-        self, connection: Connection, wish: Wish, timing: Timing, settled: Settled
+        self, connection: Connection, worker_id: str, timing: Timing, settled: Settled
     ) -> None:
         """Write those of the lost outcomes whose claims were forgotten.
 
         Args:
             connection: Where.
-            wish: Tells which worker it is, and which queues it serves.
+            worker_id: The worker.
             timing: The transaction's.
             settled: What was lost is taken out of it where it is written now.
         """
         # What did not begin need not be held to be queued.
         lost = [each for each in settled.lost if each.ending is not Ending.UNBEGUN]
         again = self.claim(
-            connection, wish, {each.task_id: each.lease_token for each in lost}, timing
+            connection, worker_id, {each.task_id: each.lease_token for each in lost}, timing
         )
         found: list[Outcome] = [
             each for each in lost if again.get(each.task_id) == each.lease_token
@@ -51,7 +50,7 @@ class Forgotten:
             self._completions.complete(connection, found, timing, settled)
 
     def claim(
-        self, connection: Connection, wish: Wish, held: Mapping[TaskId, str], timing: Timing
+        self, connection: Connection, worker_id: str, held: Mapping[TaskId, str], timing: Timing
     ) -> dict[TaskId, str]:
         """Claim again what is queued although a worker holds it; return that, by its tokens.
 
@@ -64,7 +63,6 @@ class Forgotten:
         tokens = {
             task_id: held[task_id] for task_id in held if (task_id, held[task_id]) not in ended
         }
-        found = Settled()
-        if tokens:
-            self._claims.claim(connection, replace(wish, tokens=tokens), timing, found)
-        return {each.id: each.lease_token for each in found.claimed}
+        if not tokens:
+            return {}
+        return self._claims.claim_again(connection, worker_id, tokens, timing)

@@ -125,15 +125,12 @@ class Leases(Workers):
             is_reaped=settled.is_reaped,
         )
 
-    def hold_on(
-        self, worker_id: str, held: Mapping[TaskId, str], queues: Sequence[str]
-    ) -> Sequence[TaskId]:
+    def hold_on(self, worker_id: str, held: Mapping[TaskId, str]) -> Sequence[TaskId]:
         """Claim again what a worker holds and the ledger, having fallen, may not know of.
 
         Args:
             worker_id: The worker.
             held: Its tasks, with the tokens it holds them by.
-            queues: The queues it serves.
 
         Returns:
             What had been forgotten.
@@ -141,11 +138,10 @@ class Leases(Workers):
         Raises:
             LedgerUnavailableError: The database did not answer or would not commit.
         """
-        wish = Wish(worker_id, {}, tuple(queues))
         timing = Timing.rung_by_caller(self._clock(), self._ring_again)
         return [
             *self._database.write(
-                lambda connection: self._forgotten.claim(connection, wish, held, timing),
+                lambda connection: self._forgotten.claim(connection, worker_id, held, timing),
                 shape=Shape.BY_ID,
             )
         ]
@@ -237,7 +233,7 @@ class Leases(Workers):
         if outcomes:
             self._completions.complete(connection, outcomes, timing, settled)
             if settled.lost:
-                self._forgotten.complete(connection, wish, timing, settled)
+                self._forgotten.complete(connection, wish.worker_id, timing, settled)
         if wish.tokens:
             self._claims.claim(connection, wish, timing, settled, is_alone=not outcomes)
         return settled

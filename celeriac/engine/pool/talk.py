@@ -116,7 +116,7 @@ class Talk:
         if losses == self._losses:
             return
         if held := self._holding.tokens():
-            forgotten = ledger.leases.hold_on(self._worker_id, held, list(self._queues()))
+            forgotten = ledger.leases.hold_on(self._worker_id, held)
             if forgotten:
                 logger.warning(
                     "the ledger fell and had forgotten claims; they stand again",

@@ -74,7 +74,7 @@ def test_what_was_taken_from_a_worker_is_not_forgotten(desk: Desk) -> None:
     exchange = again.complete(held, "1")
 
     assert exchange.lost == ("a",)
-    assert desk.ledger.leases.hold_on("w1", {held.id: held.lease_token}, ["default"]) == []
+    assert desk.ledger.leases.hold_on("w1", {held.id: held.lease_token}) == []
     assert desk.ledger.tasks.get("a").state is TaskState.QUEUED
 
 
@@ -95,9 +95,7 @@ def test_a_worker_holds_on_to_what_was_forgotten_and_to_nothing_else(desk: Desk)
     desk.complete(held["ended"])
     states = {name: desk.ledger.tasks.get(name).state for name in held}
 
-    found = desk.ledger.leases.hold_on(
-        "w1", {each.id: each.lease_token for each in held.values()}, ["default"]
-    )
+    found = desk.ledger.leases.hold_on("w1", {each.id: each.lease_token for each in held.values()})
 
     assert found == ["forgotten"]
     states["forgotten"] = TaskState.RUNNING
@@ -107,7 +105,30 @@ def test_a_worker_holds_on_to_what_was_forgotten_and_to_nothing_else(desk: Desk)
 
 
 def test_a_worker_that_holds_nothing_asks_for_nothing(desk: Desk) -> None:
-    assert desk.ledger.leases.hold_on("w1", {}, ["default"]) == []
+    assert desk.ledger.leases.hold_on("w1", {}) == []
+
+
+@pytest.mark.parametrize("change", ["paused", "expired", "served no more"])
+def test_what_keeps_a_task_from_beginning_keeps_no_claim_from_standing_again(
+    desk: Desk, change: str
+) -> None:
+    held = {name: desk.begin(name, expires_at=desk.soon(seconds=5)) for name in ("long", "short")}
+    for each in held.values():
+        forget(desk, each)
+    queues = ("default",)
+    match change:
+        case "paused":
+            desk.ledger.queues.pause("default", by="ada")
+        case "expired":
+            desk.later(seconds=10)
+        case _:
+            queues = ("other",)
+
+    short = desk.outcome(held["short"], Ending.COMPLETED, result="3")
+    assert desk.exchange(short, queues=queues).lost == ()
+    assert desk.ledger.leases.hold_on("w1", {held["long"].id: held["long"].lease_token}) == ["long"]
+
+    assert [desk.state(name) for name in held] == [TaskState.RUNNING, TaskState.COMPLETED]
 
 
 @pytest.fixture
@@ -135,7 +156,7 @@ def test_a_server_that_falls_forgets_a_claim_and_its_worker_does_not(
     assert ledger.losses > losses
     assert desk.complete(held["short"]).lost == ()
     tokens = {each.id: each.lease_token for each in (held["long"], once)}
-    assert ledger.leases.hold_on("w1", tokens, ["default"]) == ["long"]
+    assert ledger.leases.hold_on("w1", tokens) == ["long"]
     assert desk.complete(held["long"]).lost == ()
     states = {ledger.tasks.get(name).state for name in held}
     assert states == {TaskState.COMPLETED}
