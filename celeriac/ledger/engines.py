@@ -124,6 +124,9 @@ def _postgresql_engine(url: URL) -> Engine:
         # ours with it, at each ROLLBACK.
         connect_args={
             "prepare_threshold": None,
+            # `libpq` writes UTF-8. What is usual for the database or in the environment may be
+            # another one, and a text would be kept as other letters than were said.
+            "client_encoding": "utf8",
             **{key: value for key, value in patience.items() if key not in url.query},
         },
     )

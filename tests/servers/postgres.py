@@ -120,12 +120,14 @@ class PostgresServer(Process):
         self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
 
-    def create_database(self, *, template: str = "template0") -> str:
+    def create_database(self, *, template: str = "template0", encoding: str = "UTF8") -> str:
         """Return the connection string of a new database, a copy of the template."""
         self._databases += 1
         name = f"test_{self._databases}"
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "{template}" ENCODING {encoding}'
+            )
         return self.url_of(name)
 
     def _make_cluster(self) -> None:

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from celeriac.core.task import TaskId
+from celeriac.core.task import Arguments, Codec, TaskId
 from celeriac.core.user import Role
 from celeriac.errors import LedgerUnavailableError, SettingsError
 from celeriac.ledger.open import Ledger, open_ledger
@@ -312,6 +312,21 @@ def test_a_role_that_need_not_wait_for_the_disk_waits_all_the_same(
 
     with ledger._database.engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+    ledger.close()
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1", "SQL_ASCII"])
+def test_a_text_comes_back_as_it_went_whatever_encoding_is_usual_there(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    url = postgres.create_database(encoding=encoding)
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    said = Arguments(codec=Codec.JSON, text='[["Grüße"],{}]')
+
+    ledger = open_ledger(url)
+    ledger.tasks.insert([new("é", arguments=said)])
+
+    assert ledger.tasks.get("é").arguments == said
     ledger.close()
 
 
