@@ -33,6 +33,10 @@ _TELL = resources.files(__package__).joinpath("tell.lua").read_text()
 _SHOW = resources.files(__package__).joinpath("show.lua").read_text()
 # Whoever waits for many tasks reads the ledger once for all that were told together.
 _MOST_SIGNED = 8
+# Of what is told in one script at the most: it keeps everybody else waiting, and the broker takes
+# no text of more than 512 MB.
+_MOST_AT_ONCE = 500
+_MOST_LETTERS = 1_000_000
 # How long a waiter trusts that it would have been told, before it reads the ledger anyway.
 _TRUST_SECONDS = 1.0
 # An end is told after it was written down, and clocks differ.
@@ -103,7 +107,8 @@ class Notices:
             self.miss(datetime.now(UTC))
             return False
         try:
-            self._tell_again(ended)
+            for bite in _bites(ended):
+                self._tell_again(bite)
         except self._errors as error:
             self._away_until = time.monotonic() + 1.0
             self.miss(datetime.now(UTC))
@@ -231,6 +236,20 @@ class Notices:
             connection.release()
         if results is not None:
             results.close()
+
+
+def _bites(ended: Sequence[Ended]) -> Iterator[list[Ended]]:
+    """Yield ends as they are told together."""
+    bite: list[Ended] = []
+    letters = 0
+    for each in ended:
+        own = len(each.result or "")
+        if bite and (letters + own > _MOST_LETTERS or len(bite) >= _MOST_AT_ONCE):
+            yield bite
+            bite, letters = [], 0
+        bite.append(each)
+        letters += own
+    yield bite
 
 
 def create_notices(app: Any, *, keep: timedelta, signer: Signer, adopts: bool) -> Notices:

@@ -144,14 +144,20 @@ def ring_all_statement() -> Update:
 
 
 def ended_since_statement() -> Select[Any]:
-    """Find tasks that came between two moments and have ended since another one."""
+    """Find tasks that came between two moments and have ended since another one.
+
+    As many as `limit` says; the rest is found by the moment and the id of the last one.
+    """
+    begin = bindparam("begin", type_=WHOLE)
     return (
-        select(*ENDED_COLUMNS)
+        select(*ENDED_COLUMNS, tasks.c.created_at)
         .where(
             # The only moment of all tasks that has an index.
-            tasks.c.created_at >= bindparam("begin", type_=WHOLE),
+            tasks.c.created_at >= begin,
             tasks.c.created_at < bindparam("end", type_=WHOLE),
+            or_(tasks.c.created_at > begin, tasks.c.id > bindparam("after", type_=TEXT)),
             tasks.c.finished_at >= bindparam("since", type_=WHOLE),
         )
         .order_by(tasks.c.created_at, tasks.c.id)
+        .limit(bindparam("limit", type_=WHOLE))
     )

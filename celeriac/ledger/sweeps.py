@@ -43,6 +43,8 @@ _MICROSECOND = timedelta(microseconds=1)
 # how much of that time is looked at together, in microseconds.
 _LONGEST_WAY = timedelta(hours=1) // _MICROSECOND
 _SLICE = timedelta(seconds=2) // _MICROSECOND
+# Of what came in that time, what is read together: its results may be large.
+_MOST_ENDED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +193,20 @@ class Sweeps(Leadership):
         """Yield tasks that have ended since a moment, in the order in which they came.
 
         Of those that came no more than an hour before that moment: when a task came has an index,
-        and when it ended has none. Read in small slices of time, however many there are.
+        and when it ended has none. Read in small bites, however many there are.
         """
         since, now = to_micros(moment), to_micros(self._clock())
         for begin in range(since - _LONGEST_WAY, now + 1, _SLICE):
-            ask = partial(self._ended_since.rows, since=since, begin=begin, end=begin + _SLICE)
-            if rows := self._database.read(ask):
+            yield from self._ended_between(begin, begin + _SLICE, since)
+
+    def _ended_between(self, begin: int, end: int, since: int) -> Iterator[list[Ended]]:
+        after, is_more = "", True
+        while is_more:
+            ask = partial(self._ended_since.rows, since=since, begin=begin, end=end, after=after)
+            rows = self._database.read(partial(ask, limit=_MOST_ENDED))
+            is_more = len(rows) == _MOST_ENDED
+            if rows:
+                begin, after = rows[-1].created_at, rows[-1].id
                 yield [ended_from_row(row) for row in rows]
 
     def held_files(self, ids: Sequence[FileId]) -> set[FileId]:

@@ -195,6 +195,20 @@ def test_a_broker_that_goes_away_while_somebody_waits_leaves_him_pauses(
     valkey.start()
 
 
+def test_more_is_told_than_the_broker_takes_in_one_piece(
+    notices: Notices, plain: Celery, valkey: ValkeyServer
+) -> None:
+    broker: Any = valkey.client()
+    before = broker.config_get("proto-max-bulk-len")["proto-max-bulk-len"]
+    broker.config_set("proto-max-bulk-len", "1mb")
+
+    is_told = notices.tell([_completed("x" * 400_000, task_id=str(n)) for n in range(5)])
+
+    broker.config_set("proto-max-bulk-len", before)
+    assert is_told
+    assert [len(plain.AsyncResult(str(n)).get(timeout=2)) for n in range(5)] == [400_000] * 5
+
+
 def test_a_broker_that_is_away_misses_what_is_told(
     notices: Notices, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -300,17 +300,33 @@ def test_what_has_ended_since_a_moment_is_told_once_each_in_small_bites(
     assert bites[1][0].result == '"a"'
 
 
+def test_what_ended_of_a_crowd_that_came_at_once_is_told_in_small_bites(
+    desk: Desk, ledger: Ledger
+) -> None:
+    ids = [f"{number:03}" for number in range(450)]
+    desk.put(*(new(each) for each in ids))
+    for each in desk.claim(*ids):
+        desk.complete(each)
+
+    bites = list(ledger.sweeps.ended_since(desk.clock()))
+
+    assert [len(bite) for bite in bites] == [200, 200, 50]
+    assert [each.task_id for bite in bites for each in bite] == ids
+
+
 def test_what_has_ended_is_found_by_an_index(desk: Desk, ledger_url: str) -> None:
     for second in range(20):
         desk.put(*(new(f"{second}-{number}") for number in range(50)))
         desk.clock.advance(seconds=1)
     newest = to_micros(desk.clock())
-    given = {"begin": newest - 2_000_000, "end": newest, "since": 1}
+    given = {"begin": newest - 2_000_000, "end": newest, "since": 1, "after": "", "limit": 200}
     query = ended_since_statement().compile(desk.ledger._database.engine)
 
     with desk.ledger._database.engine.connect() as connection:
         if ledger_url.startswith("sqlite"):
-            values = tuple(given[each] for each in query.positiontup or ())
+            # SQLAlchemy says an OFFSET behind each LIMIT.
+            told = {**query.params, **given}
+            values = tuple(told[each] for each in query.positiontup or ())
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
         else:
             connection.exec_driver_sql("ANALYZE tasks")
