@@ -57,8 +57,10 @@ _OURS = re.compile(r"[/\\]celeriac[/\\](?:engine[/\\]|files[/\\](?:file|keeping|
 # Written to be looked at, as a newcomer's own would be.
 _SAMPLES = re.compile(r"[/\\]celeriac[/\\]samples[/\\]")
 _RUNNERS = frozenset({"celery", "kombu", "billiard", "celeriac", "pydantic"})
+# No file has more lines than so many digits can say; an exception's message may say anything.
 _PLACE = re.compile(
-    r'^[ |]*File "(?P<file>[^"]*)", line (?P<line>\d+)(?:, in (?P<function>.*))?', re.MULTILINE
+    r'^[ |]*File "(?P<file>[^"]*)", line (?P<line>\d{1,9})(?!\d)(?:, in (?P<function>.*))?',
+    re.MULTILINE,
 )
 _HEAD = "Traceback (most recent call last)"
 _PACKAGE = re.compile(r"[/\\](?:site|dist)-packages[/\\]([^/\\]+?)(?:\.py)?(?:[/\\]|$)")

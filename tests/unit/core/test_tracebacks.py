@@ -137,6 +137,8 @@ SHOPS = Frame(SHOP, 7, "f")
         # An error of syntax is in no function.
         (f'{HEAD}\n  File "{SHOP}", line 7\n    1 +\n', [Frame(SHOP, 7, "")]),
         (raised(TRACER), []),
+        # Said by an exception's message, which may say anything.
+        (f'{HEAD}\n  File "{SHOP}", line {"9" * 5000}, in buy\n', []),
         ("killed by signal 9", []),
         ("", []),
     ],
