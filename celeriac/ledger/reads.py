@@ -153,6 +153,8 @@ class TaskReads:
 
     def find_chord(self, chord_id: str) -> NewChord | None:
         """Return a chord as it was made, None when there is none."""
+        if not is_sound(chord_id):
+            return None
         row = self._database.read(lambda connection: self._chord.first(connection, id=chord_id))
         return None if row is None else NewChord(id=row[0], size=row[1], body=row[2], queue=row[3])
 

@@ -220,6 +220,8 @@ def test_nothing_to_put_in_is_no_work(ledger: Ledger) -> None:
 def test_an_unknown_id_is_said_to_be_unknown(ledger: Ledger, task_id: str) -> None:
     assert ledger.tasks.find(task_id) is None
     assert ledger.tasks.attempts(task_id) == ()
+    assert ledger.tasks.children_of(task_id) == ()
+    assert ledger.tasks.find_chord(task_id) is None
     with pytest.raises(TaskNotFoundError):
         ledger.tasks.get(task_id)
     with pytest.raises(TaskNotFoundError):
