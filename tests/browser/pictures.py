@@ -1,7 +1,9 @@
 """Makes the pictures of the papers again: `python -m tests.browser.pictures`.
 
 Starts everything on this machine, does what a newcomer does, and writes `docs/pictures`. What is
-seen on them is true at the moment they are made; a test sees to it that they can be made.
+seen on them is true at the moment they are made; a test sees to it that they can be made. What
+runs is a copy of the checkout in a reader's own folder, and a page that names any other is refused:
+where somebody worked is nobody's business.
 """
 
 from __future__ import annotations
@@ -9,9 +11,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,10 +27,17 @@ from tests.browser.chromium import find_chromium
 from tests.servers.processes import PROJECT
 
 FOLDER = PROJECT / "docs" / "pictures"
+# Where a reader would have it. It is made for the pictures, so they need somebody who may make it.
+HOME = Path("/home/you/celeriac")
 NAME, PASSWORD = "ada", "four walnut umbrellas dancing"
 WIDE, TALL, PHONE = (1120, 640), (1120, 800), (390, 780)
 # As many as a page of ours has, with the edges of its letters.
 _COLOURS = 128
+# Not the path of an address, as in `http://127.0.0.1:8000/tasks`.
+_PATH = re.compile(r"(?<![\w:/.-])/(?P<top>[\w.-]+)(?:/[\w.@+-]+)*")
+# All that can be read on a page, what was typed into it too; not what is folded away.
+_READ = """document.body.innerText + "\\n" +
+    Array.from(document.querySelectorAll("input, textarea"), each => each.value).join("\\n")"""
 # A page is drawn at this times its size, so that letters are sharp on any screen.
 _SHARPNESS = 1.5
 
@@ -38,25 +49,65 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
+        copied_to(HOME) as home,
         sync_playwright() as playwright,
-        new_machine(Path(folder)) as machine,
+        new_machine(Path(folder), home) as machine,
     ):
         machine.wait_for_log("Ctrl-C", seconds=60)
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=arguments)
-        take_all(browser, machine, FOLDER)
+        take_all(browser, machine, FOLDER, home=home)
         browser.close()
     for file in sorted(FOLDER.glob("*.png")):
         sys.stdout.write(f"{file.stat().st_size / 1000:6.1f} kB  {file.name}\n")
     return 0
 
 
-def new_machine(folder: Path) -> UpProcess:
-    """Return everything on one machine, on which nobody has signed in yet."""
-    return UpProcess(folder, environment={"CELERIAC_PROCESS_SECONDS": "4"}, name="pictures")
+@contextmanager
+def copied_to(home: Path) -> Iterator[Path]:
+    """Lay a copy of what runs into a folder that is made for it, and take both away again.
+
+    Raises:
+        FileExistsError: Something is there, which is not ours to overwrite.
+    """
+    made = next(
+        each for each in (*reversed(home.parents), home) if not each.exists() or each == home
+    )
+    home.mkdir(parents=True)
+    try:
+        shutil.copytree(
+            PROJECT / "celeriac", home / "celeriac", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        # By it our texts know that a checkout's command is `python run.py`.
+        shutil.copy(PROJECT / "run.py", home)
+        yield home
+    finally:
+        shutil.rmtree(made)
 
 
-def take_all(browser: Browser, machine: UpProcess, folder: Path) -> None:
+def new_machine(folder: Path, home: Path) -> UpProcess:
+    """Return everything on one machine, run from a folder; nobody has signed in yet."""
+    environment = {"CELERIAC_PROCESS_SECONDS": "4"}
+    return UpProcess(folder, project=home, environment=environment, name="pictures")
+
+
+def foreign_paths(text: str, *, home: Path) -> list[str]:
+    """Return the paths in a text that lead somewhere on this machine, but not into a folder."""
+    found = [match[0] for match in _PATH.finditer(text) if Path("/", match["top"]).exists()]
+    return [each for each in found if not Path(each).is_relative_to(home)]
+
+
+def refuse_foreign_paths(page: Page, *, home: Path) -> None:
+    """See to it that a page names no folder of this machine but one.
+
+    Raises:
+        AssertionError: It does; names them.
+    """
+    found = foreign_paths(page.evaluate(_READ), home=home)
+    assert not found, f"{page.url} shows where it was made: {found}"
+
+
+def take_all(browser: Browser, machine: UpProcess, folder: Path, *, home: Path) -> None:
     """Go the way of a newcomer and take a picture wherever there is something to see."""
     context = browser.new_context(
         base_url=machine.url, color_scheme="light", device_scale_factor=_SHARPNESS
@@ -65,6 +116,7 @@ def take_all(browser: Browser, machine: UpProcess, folder: Path) -> None:
     page = context.new_page()
 
     def take(name: str, size: tuple[int, int]) -> None:
+        refuse_foreign_paths(page, home=home)
         page.set_viewport_size({"width": size[0], "height": size[1]})
         (folder / f"{name}.png").write_bytes(smaller(page.screenshot()))
 

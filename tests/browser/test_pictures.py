@@ -17,7 +17,13 @@ from celeriac.core.state import ErrorKind
 from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
 from celeriac.engine.modules import ImportProblem
 from tests.acceptance.machine import UpProcess
-from tests.browser.pictures import FOLDER, new_machine, take_all
+from tests.browser.pictures import (
+    FOLDER,
+    copied_to,
+    new_machine,
+    refuse_foreign_paths,
+    take_all,
+)
 from tests.browser.test_flows import LOOKS, open_form, submit
 from tests.browser.watched import Watched
 from tests.contract.web.service import PASSWORD, Server, Service
@@ -48,14 +54,31 @@ def test_the_pictures_of_the_papers_can_be_made_again(chromium: Browser, tmp_pat
     made = tmp_path / "made"
     made.mkdir()
 
-    with new_machine(tmp_path) as machine:
+    with copied_to(tmp_path / "celeriac") as home, new_machine(tmp_path, home) as machine:
         machine.wait_for_log("Ctrl-C", seconds=60)
-        take_all(chromium, machine, made)
+        take_all(chromium, machine, made, home=home)
 
     shown = {each.name for each in FOLDER.glob("*.png")}
     assert {each.name for each in made.glob("*.png")} == shown
     # A reader on a slow line fetches all of them with the page.
     assert all(each.stat().st_size < 120_000 for each in FOLDER.glob("*.png"))
+
+
+def test_no_picture_is_taken_of_a_page_that_names_a_folder_of_this_machine(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    page = chromium.new_page()
+    home = tmp_path / "home"
+    fine = f'File "{home}/celeriac/samples/flaky.py", POST /tasks/x, http://localhost:80/etc/x'
+    page.set_content(f"<p>{fine}</p>")
+    refuse_foreign_paths(page, home=home)
+
+    for told in (f'<p>File "{__file__}", line 1</p>', f'<input value="in {tmp_path}">'):
+        page.set_content(f"<p>{fine}</p>{told}")
+        with pytest.raises(AssertionError, match="shows where it was made"):
+            refuse_foreign_paths(page, home=home)
+
+    page.close()
 
 
 def test_every_page_has_its_picture(user1: Page, machine: UpProcess, pictures: Path) -> None:
