@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.acceptance.machine import UpProcess
 from tests.browser.test_flows import LOOKS, open_form, submit
 
+_RIGHT_EDGES = """Array.from(document.querySelectorAll(".card"),
+    card => Math.round(card.getBoundingClientRect().right))"""
+
 
 def drawn(name: str = "größe.jpg") -> FilePayload:
     out = io.BytesIO()
@@ -48,6 +51,7 @@ def test_a_picture_is_made_smaller_and_shown(user1: Page, pictures: Path, tmp_pa
         user1.set_viewport_size({"width": width, "height": 844})
         user1.screenshot(path=pictures / f"file-task-{look}-{width}.png", full_page=True)
         assert user1.evaluate("document.documentElement.scrollWidth") <= width
+        assert len(set(user1.evaluate(_RIGHT_EDGES))) == 1
     with user1.expect_download() as download:
         user1.locator("#result").get_by_role("link", name="Download").click()
     assert download.value.suggested_filename == "größe-200x150.jpg"

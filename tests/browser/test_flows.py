@@ -38,6 +38,7 @@ def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess, picture
     assert link is not None
 
     page.goto(link[1])
+    expect(page.get_by_label("Name")).to_be_focused()
     page.get_by_label("Name").fill("grace")
     page.get_by_label("Password").fill("short")
     expect(page.get_by_text("7 more characters")).to_be_visible()
@@ -157,6 +158,7 @@ def test_somebody_with_a_link_chooses_a_password_and_is_in(
 
         page.goto(link)
         expect(page.get_by_text("This link is for ada.")).to_be_visible()
+        expect(page.get_by_label("Password")).to_be_focused()
         page.get_by_label("Password").fill(PASSWORD)
         page.keyboard.press("Enter")
 

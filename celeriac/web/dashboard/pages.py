@@ -16,7 +16,15 @@ from celeriac.service.reports import TaskReport
 from celeriac.service.waiting import WaitingBecause
 from celeriac.web.dashboard.failures import Failure, Try, attempt_of, failure_of
 from celeriac.web.dashboard.shown_files import ShownFile, files_of, with_names
-from celeriac.web.dashboard.texts import Moment, clean, length, moment, readable, to_lines
+from celeriac.web.dashboard.texts import (
+    Moment,
+    clean,
+    length,
+    moment,
+    readable,
+    to_lines,
+    whole_length,
+)
 from celeriac.web.readable import to_plain
 from celeriac.wording import as_typed_here
 
@@ -156,7 +164,7 @@ def story_of(report: TaskReport, *, now: datetime) -> str:
             "start one with the code that has it."
         )
     if task.not_before is not None and task.state is TaskState.SCHEDULED:
-        return f"{why} It starts in {length(task.not_before - now)}."
+        return f"{why} It starts in {whole_length(task.not_before - now)}."
     return why
 
 

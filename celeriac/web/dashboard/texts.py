@@ -33,7 +33,7 @@ class Moment:
 def moment(at: datetime, *, now: datetime) -> Moment:
     """Return a moment as it is shown."""
     age = now - at
-    ago = f"in {length(-age)}" if age < timedelta(0) else f"{length(age)} ago"
+    ago = f"in {whole_length(-age)}" if age < timedelta(0) else f"{whole_length(age)} ago"
     return Moment(
         iso=at.isoformat(),
         exact=f"{at:%Y-%m-%d %H:%M:%S} UTC",
@@ -48,7 +48,12 @@ def length(duration: timedelta) -> str:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = int(seconds)
+    return whole_length(duration)
+
+
+def whole_length(duration: timedelta) -> str:
+    """Return a duration that goes on while one looks at it: by whole seconds, at least one."""
+    whole = max(1, int(duration.total_seconds()))
     for index, (size, unit) in enumerate(_STEPS[:-1]):
         if whole >= size:
             next_size, next_unit = _STEPS[index + 1]

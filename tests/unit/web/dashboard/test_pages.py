@@ -101,6 +101,9 @@ def test_a_duration_is_told_by_its_largest_units(duration: timedelta, told: str)
 def test_a_moment_is_told_from_now_and_exactly() -> None:
     assert moment(NOON, now=NOW).ago == "1 min ago"
     assert moment(NOW, now=NOW).ago == "now"
+    # As the script goes on to tell it
+    assert moment(NOON, now=NOON + timedelta(seconds=4.2)).ago == "4 s ago"
+    assert moment(NOON + timedelta(seconds=4.2), now=NOON).ago == "in 4 s"
     assert moment(NOW, now=NOON).ago == "in 1 min"
     assert moment(NOON, now=NOW).exact == "2026-11-22 12:00:00 UTC"
 
