@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,8 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.acceptance.machine import UpProcess
-from tests.browser.test_flows import LOOKS, open_form, submit
+from tests.browser.screenshots import SIZES, take
+from tests.browser.test_flows import open_form, submit
 
 _RIGHT_EDGES = """Array.from(document.querySelectorAll(".card"),
     card => Math.round(card.getBoundingClientRect().right))"""
@@ -37,20 +37,15 @@ def test_a_picture_is_made_smaller_and_shown(user1: Page, pictures: Path, tmp_pa
     open_form(user1, "image.thumbnail")
     user1.get_by_label("Image").set_input_files(drawn())
     user1.get_by_label("Width").fill("200")
-    for look, width in itertools.product(LOOKS, (1280, 390)):
-        user1.emulate_media(color_scheme=look)
-        user1.set_viewport_size({"width": width, "height": 844})
-        user1.screenshot(path=pictures / f"file-form-{look}-{width}.png", full_page=True)
+    take(user1, pictures, "file-form")
     submit(user1)
 
     expect(user1.locator("#heading .state")).to_have_text("completed")
     assert width_of(user1, "#result img") == 200
     assert width_of(user1, "section:has(> h2:text-is('Arguments')) img") == 800
-    for look, width in itertools.product(LOOKS, (1280, 390)):
-        user1.emulate_media(color_scheme=look)
-        user1.set_viewport_size({"width": width, "height": 844})
-        user1.screenshot(path=pictures / f"file-task-{look}-{width}.png", full_page=True)
-        assert user1.evaluate("document.documentElement.scrollWidth") <= width
+    take(user1, pictures, "file-task")
+    for width, height in SIZES:
+        user1.set_viewport_size({"width": width, "height": height})
         assert len(set(user1.evaluate(_RIGHT_EDGES))) == 1
     with user1.expect_download() as download:
         user1.locator("#result").get_by_role("link", name="Download").click()

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.acceptance.machine import UpProcess, add_user
-from tests.browser.test_flows import LOOKS, open_form, submit
+from tests.browser.screenshots import LOOKS
+from tests.browser.test_flows import open_form, submit
 from tests.browser.watched import Watched
 from tests.servers.processes import wait_until
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
 
 import httpx
 import pytest
@@ -17,10 +15,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from celeriac.service.password_links import PasswordLinks
 from celeriac.service.start_links import StartLinks
 from tests.acceptance.machine import UpProcess, add_user
+from tests.browser.screenshots import refuse_wide_page, take
 from tests.contract.web.service import Server, Service
 from tests.servers.processes import PROJECT
 
-LOOKS: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PASSWORD = "four walnut umbrellas dancing"
 
 
@@ -42,10 +40,7 @@ def test_from_the_start_link_to_a_result(page: Page, machine: UpProcess, picture
     page.get_by_label("Name").fill("grace")
     page.get_by_label("Password").fill("short")
     expect(page.get_by_text("7 more characters")).to_be_visible()
-    for look, width in itertools.product(LOOKS, (1280, 390)):
-        page.emulate_media(color_scheme=look)
-        page.set_viewport_size({"width": width, "height": 800})
-        page.screenshot(path=pictures / f"start-{look}-{width}.png", full_page=True)
+    take(page, pictures, "start")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_role("heading", name="First steps")).to_be_visible()
@@ -107,15 +102,6 @@ def test_a_newcomer_takes_the_first_steps(
 
 def go_to_steps(page: Page) -> None:
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="First steps").click()
-
-
-def take(page: Page, pictures: Path, name: str) -> None:
-    """Take a page's pictures, on which nothing is wider than the page."""
-    for look, width in itertools.product(LOOKS, (390, 1280)):
-        page.emulate_media(color_scheme=look)
-        page.set_viewport_size({"width": width, "height": 800})
-        page.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
 def test_a_password_is_judged_while_it_is_typed(chromium: Browser, tmp_path: Path) -> None:
@@ -298,7 +284,7 @@ def test_no_page_is_wider_than_its_window(user1: Page, context: BrowserContext, 
 
     for path in ("/ui/tasks", "/ui/submit", "/ui/submit/numbers.primes", "/ui/tasks/none"):
         user1.goto(path)
-        assert user1.evaluate("document.documentElement.scrollWidth") <= width, path
+        refuse_wide_page(user1, path)
 
 
 def test_a_key_and_the_lines_beside_it_are_copied(user1: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from celeriac.core.outcome import Ending
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Arguments, Codec, NewTask, TaskError, TaskId
+from celeriac.core.user import Role
 from celeriac.engine.modules import ImportProblem
+from celeriac.service.password_links import PasswordLinks
 from tests.acceptance.machine import UpProcess
 from tests.browser.pictures import (
     FOLDER,
@@ -24,7 +25,8 @@ from tests.browser.pictures import (
     refuse_foreign_paths,
     take_all,
 )
-from tests.browser.test_flows import LOOKS, open_form, submit
+from tests.browser.screenshots import take
+from tests.browser.test_flows import open_form, submit
 from tests.browser.watched import Watched
 from tests.contract.web.service import PASSWORD, Server, Service
 from tests.contract.web.test_file_pages import look as look_at
@@ -33,7 +35,6 @@ from tests.contract.web.test_reading import end
 from tests.fakes import FunctionCatalogue
 
 LONG = "warehouse.reconciliation.rebuild_the_inventory_of_everything"
-SIZES = ((1280, 800), (390, 844))
 
 
 def submit_failing(url: str) -> str:
@@ -81,57 +82,100 @@ def test_no_picture_is_taken_of_a_page_that_names_a_folder_of_this_machine(
     page.close()
 
 
+def test_no_screenshot_is_taken_of_a_page_that_is_wider_than_its_window(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    page = chromium.new_page()
+    page.set_content("<pre>" + "a-word-without-any-end" * 30)
+
+    with pytest.raises(AssertionError, match="in a window of 390 px"):
+        take(page, tmp_path, "wide")
+
+    page.close()
+
+
 def test_every_page_has_its_picture(user1: Page, machine: UpProcess, pictures: Path) -> None:
     failed = submit_failing(machine.url)
 
-    def take(name: str) -> None:
-        for look, (width, height) in product(LOOKS, SIZES):
-            user1.emulate_media(color_scheme=look)
-            user1.set_viewport_size({"width": width, "height": height})
-            user1.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
-
     open_form(user1, "numbers.primes")
     user1.get_by_role("textbox").first.fill("100000")
-    take("form")
+    take(user1, pictures, "form")
     submit(user1)
     expect(user1.locator("#heading .state")).to_have_text("completed")
-    take("completed")
+    take(user1, pictures, "completed")
     open_form(user1, "flaky")
     submit(user1)
     expect(user1.locator("#heading .state")).to_have_text("completed")
-    take("attempts")
+    take(user1, pictures, "attempts")
     user1.goto(f"/ui/tasks/{failed}")
     expect(user1.locator("#heading .state")).to_have_text("failed")
-    take("failed")
+    take(user1, pictures, "failed")
     open_form(user1, "numbers.primes")
     user1.get_by_role("textbox").first.fill("many")
     user1.get_by_text("Options:").click()
     user1.get_by_label("Priority").fill("99")
     submit(user1)
-    take("wrong")
+    take(user1, pictures, "wrong")
     open_form(user1, "process")
     user1.get_by_role("textbox").first.fill("example data")
     submit(user1)
     expect(user1.locator("progress")).to_be_visible()
-    take("running")
+    take(user1, pictures, "running")
     user1.goto("/ui/submit")
-    take("choose")
+    take(user1, pictures, "choose")
     open_form(user1, "process")
     user1.get_by_text("Options:").click()
     user1.get_by_label("Queue").fill("nobody")
     user1.get_by_role("textbox").first.fill("x")
     submit(user1)
-    take("waiting")
+    take(user1, pictures, "waiting")
     user1.goto("/ui/tasks")
-    take("list")
+    take(user1, pictures, "list")
     user1.goto("/ui/tasks/nothing")
-    take("nothing")
+    take(user1, pictures, "nothing")
     user1.context.clear_cookies()
     user1.goto("/ui/sign-in")
-    take("sign-in")
+    take(user1, pictures, "sign-in")
 
-    for look, (width, _) in product(LOOKS, SIZES):
-        assert (pictures / f"list-{look}-{width}.png").stat().st_size
+
+def test_the_ways_in_and_empty_pages_have_their_pictures(
+    chromium: Browser, tmp_path: Path, pictures: Path
+) -> None:
+    server = Server()
+    with Service(tmp_path, server) as service:
+        context = chromium.new_context(base_url=service.url)
+        page = context.new_page()
+        watched = Watched(page)
+
+        page.goto("/ui/sign-in")
+        expect(page.get_by_text("You started this service?")).to_be_visible()
+        take(page, pictures, "first-start")
+        service.add_user("ada", Role.ADMIN)
+        link = f"/start/{PasswordLinks(service.ledger, now=service.clock).make('ada')}"
+        page.goto(link)
+        take(page, pictures, "link")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/ui/first-steps")
+        page.goto("/ui/tasks")
+        expect(page.get_by_text("You have not submitted a task yet.")).to_be_visible()
+        take(page, pictures, "empty")
+        page.goto(f"/ui/tasks/{make_task(service, 'process', 'never mind')}")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#heading .state")).to_have_text("cancelled")
+        take(page, pictures, "cancelled")
+        page.goto(link)
+        expect(page.get_by_text("it has been used")).to_be_visible()
+        take(page, pictures, "link-used")
+        context.clear_cookies()
+        page.goto("/ui/sign-in")
+        sign_in(page, "a guess")
+        expect(page.get_by_role("alert")).to_have_text("The name or the password is wrong.")
+        take(page, pictures, "wrong-password")
+
+        context.close()
+    server.close()
+    assert watched.complaints == []
 
 
 @pytest.fixture
@@ -177,40 +221,33 @@ def test_refusals_and_the_worst_names_have_their_pictures(
     page = context.new_page()
     watched = Watched(page)
 
-    def take(name: str) -> None:
-        for look, (width, height) in zip(LOOKS, SIZES, strict=True):
-            page.emulate_media(color_scheme=look)
-            page.set_viewport_size({"width": width, "height": height})
-            page.screenshot(path=pictures / f"{name}-{look}-{width}.png", full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-
     page.goto("/ui/sign-in")
     sign_in(page, PASSWORD)
     expect(page.get_by_role("heading", name="Your tasks")).to_be_visible()
-    take("worst-list")
+    take(page, pictures, "worst-list")
     page.goto(f"/ui/tasks/{failed}")
     expect(page.locator(".traceback .own")).to_contain_text("shop/tasks.py")
     expect(page.get_by_text("trace.py").first).to_be_hidden()
     page.locator(".traceback summary").press("Enter")
     expect(page.get_by_text("trace.py").first).to_be_visible()
-    take("worst-failed")
+    take(page, pictures, "worst-failed")
     page.goto(f"/ui/tasks/{arabic}")
-    take("worst-names")
+    take(page, pictures, "worst-names")
     page.goto("/ui/submit")
     expect(page.get_by_text("Some tasks are missing")).to_be_visible()
-    take("missing")
+    take(page, pictures, "missing")
     page.goto("/ui/submit/look")
     file = FilePayload(name="big.png", mimeType="image/png", buffer=b"x" * 3 * 2**20)
     page.get_by_label("Image").set_input_files(file)
     submit(page)
     expect(page.get_by_role("heading", name="This is too large")).to_be_visible()
-    take("413")
+    take(page, pictures, "413")
     context.clear_cookies()
     page.goto("/ui/sign-in")
     for _ in range(3):
         sign_in(page, "a guess")
     expect(page.get_by_role("heading", name="Too many requests")).to_be_visible()
-    take("429")
+    take(page, pictures, "429")
 
     context.close()
     assert watched.complaints == []
