@@ -80,3 +80,5 @@ class Ended(NamedTuple):
     result: str | None = None
     result_codec: Codec = Codec.JSON
     error: TaskError | None = None
+    # None is a moment ago.
+    finished_at: datetime | None = None

@@ -172,10 +172,10 @@ class Notices:
             self._tell(ended)
 
     def _tell(self, ended: Sequence[Ended]) -> None:
-        at = datetime.now(UTC).isoformat()
+        now = datetime.now(UTC)
         texts: list[bytes] = []
         for each in ended:
-            text = text_of_ended(each, at=at)
+            text = text_of_ended(each, at=(each.finished_at or now).isoformat())
             if len(ended) <= _MOST_SIGNED and is_worth_signing(each):
                 text = self._signer.sign(text)
             texts += ((_META + each.task_id).encode(), text)

@@ -247,7 +247,7 @@ def doorbell_from_row(row: Any) -> Doorbell:
     return Doorbell(task_id=TaskId(row[0]), name=row[1], queue=row[2], priority=row[3])
 
 
-# What `ended_from_row` asks for, by name, and when it ended.
+# What `ended_from_row` asks for, by name.
 ENDED_COLUMNS: tuple[ColumnElement[Any], ...] = (
     tasks.c.id,
     tasks.c.state,
@@ -266,4 +266,5 @@ def ended_from_row(row: Any) -> Ended:
         result=row.result,
         result_codec=Codec(row.result_codec),
         error=error_from_text(row.error),
+        finished_at=from_micros(row.finished_at),
     )

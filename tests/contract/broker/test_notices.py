@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from celery import Celery
 from celery.exceptions import TaskRevokedError
 
+from celeriac.core.moments import utc_now
 from celeriac.core.outcome import Ended
 from celeriac.core.state import ErrorKind
 from celeriac.core.task import Codec, TaskError, TaskId
 from celeriac.engine import codec
 from celeriac.engine.notices import Notices
+from celeriac.ledger.open import Ledger
 from tests.contract.ledger.desk import Desk
 from tests.engines import open_app
 from tests.fakes import Clock, open_test_ledger
@@ -193,6 +196,20 @@ def test_a_broker_that_goes_away_while_somebody_waits_leaves_him_pauses(
 
         assert time.monotonic() - began < 0.5
     valkey.start()
+
+
+def test_what_is_told_again_says_when_it_ended(
+    app: Celery, notices: Notices, plain: Celery, ledger: Ledger
+) -> None:
+    app.celeriac.adopts = True
+    desk = Desk(ledger, Clock(utc_now() - timedelta(minutes=10)))
+    desk.complete(desk.begin("a"))
+    notices.miss(desk.clock())
+
+    app.celeriac.tell_missed()
+
+    assert plain.AsyncResult("a").get(timeout=2) == 3
+    assert plain.AsyncResult("a").date_done == ledger.tasks.get("a").finished_at
 
 
 def test_more_is_told_than_the_broker_takes_in_one_piece(
