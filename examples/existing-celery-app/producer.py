@@ -30,7 +30,7 @@ def main():
     bill = chord(charge.s(number, number) for number in range(11, 21))(total.s())
     nested = chord([group(charge.s(21, 1), charge.s(22, 2)), charge.s(23, 3)])(total.s())
     unpaid = chord([charge.s(24, 4), refuse.s(25)])(total.s())
-    regretted = charge.apply_async((26, 5), countdown=2)
+    regretted = charge.apply_async((26, 5), countdown=5)
     asked.get(timeout=30)
     regretted.revoke()
     results = {

@@ -17,6 +17,7 @@ from celeriac.core.page import TaskFilter
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import TaskId
 from celeriac.ledger.open import Ledger, open_ledger
+from tests.servers.postgres import PostgresServer
 from tests.servers.processes import PROJECT, Process, clean_environment, wait_until
 from tests.servers.valkey import ValkeyServer
 
@@ -26,17 +27,27 @@ SHOP = PROJECT / "examples" / "existing-celery-app"
 class Shop:
     """The example in a folder of its own, on a broker of its own."""
 
-    def __init__(self, folder: Path, broker: ValkeyServer) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker: ValkeyServer,
+        *,
+        pool: str = "processes",
+        ledger_url: str = "",
+    ) -> None:
         self.folder = folder
         self.broker = broker
         self.journal = folder / "journal.txt"
         self.data = folder / "data"
+        self.ledger_url = ledger_url or f"sqlite:///{self.data / 'ledger.db'}"
+        self._pool = pool
         redis = f"redis://127.0.0.1:{broker.port}"
         self.environment = clean_environment(
             {
                 "SHOP_REDIS": redis,
                 "SHOP_JOURNAL": str(self.journal),
                 "CELERIAC_DATA_DIR": str(self.data),
+                **({"CELERIAC_DATABASE_URL": ledger_url} if ledger_url else {}),
                 "CELERIAC_LEASE_SECONDS": "2",
                 "PYTHONPATH": str(PROJECT),
                 "PYTHONDONTWRITEBYTECODE": "1",
@@ -55,7 +66,9 @@ class Shop:
     def our_worker(self) -> Process:
         """Return a worker of ours on the same app."""
         return self._process(
-            *("-m", "celeriac", "worker", "--app", "shop:app", "--concurrency", "2")
+            *("-m", "celeriac", "worker", "--app", "shop:app"),
+            # One that runs a task at a time has no use for a second slot.
+            *("--concurrency", "1" if self._pool == "solo" else "2", f"--pool={self._pool}"),
         )
 
     def produce(self) -> dict[str, Any]:
@@ -79,7 +92,7 @@ class Shop:
 
     def ledger(self) -> Ledger:
         """Return the ledger of our worker."""
-        return open_ledger(f"sqlite:///{self.data / 'ledger.db'}")
+        return open_ledger(self.ledger_url)
 
     def _process(self, *words: str) -> Process:
         self._started += 1
@@ -87,21 +100,47 @@ class Shop:
         return Process([sys.executable, *words], log=log, environment=self.environment, folder=SHOP)
 
 
+# Each runner; and the other ledger, on which what is to run at most once is claimed in another way.
+everywhere = pytest.mark.parametrize(
+    "shop",
+    [("processes", "sqlite"), ("threads", "sqlite"), ("solo", "sqlite"), ("processes", "server")],
+    indirect=True,
+    ids=["processes", "threads", "solo", "server"],
+)
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     """The example, which nobody runs yet."""
+    pool, ledger = getattr(request, "param", ("processes", "sqlite"))
+    ledger_url = ""
+    if ledger == "server":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        ledger_url = server.create_database()
     with ValkeyServer(tmp_path / "valkey") as broker:
-        shop = Shop(tmp_path, broker)
+        shop = Shop(tmp_path, broker, pool=pool, ledger_url=ledger_url)
         yield shop
         shop.producer.close()
 
 
-def test_results_and_effects_are_the_same_as_on_stock_celery(shop: Shop) -> None:
-    with shop.stock_worker() as worker:
-        worker.wait_for_log("ready.", seconds=30)
-        expected, expected_lines = shop.produce(), shop.lines()
-    shop.journal.unlink()
-    shop.broker.client().flushall()
+@pytest.fixture(scope="module")
+def on_stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[str]]:
+    """What the producer gets on stock Celery, and what the tasks do there."""
+    folder = tmp_path_factory.mktemp("stock")
+    with ValkeyServer(folder / "valkey") as broker:
+        shop = Shop(folder, broker)
+        with shop.stock_worker() as worker:
+            worker.wait_for_log("ready.", seconds=30)
+            seen = shop.produce(), shop.lines()
+        shop.producer.close()
+    return seen
+
+
+@everywhere
+def test_results_and_effects_are_the_same_as_on_stock_celery(
+    shop: Shop, on_stock: tuple[dict[str, Any], list[str]]
+) -> None:
+    expected, expected_lines = on_stock
 
     with shop.our_worker() as worker:
         worker.wait_for_log("ready.", seconds=30)
@@ -149,6 +188,7 @@ def test_messages_are_taken_in_while_every_child_is_busy(shop: Shop) -> None:
         worker.kill_group()
 
 
+@everywhere
 def test_early_acknowledged_task_whose_worker_is_killed_runs_at_most_once(shop: Shop) -> None:
     with shop.our_worker() as worker:
         worker.wait_for_log("ready.", seconds=30)
@@ -170,6 +210,7 @@ def test_early_acknowledged_task_whose_worker_is_killed_runs_at_most_once(shop: 
     assert task.error.kind is ErrorKind.INDETERMINATE
 
 
+@everywhere
 def test_late_acknowledged_task_whose_worker_is_killed_runs_again(shop: Shop) -> None:
     with shop.our_worker() as worker:
         worker.wait_for_log("ready.", seconds=30)
