@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,6 +78,25 @@ def test_warm_shutdown_finishes_what_runs_and_gives_back_what_waits(
         assert_given_back(stage, task_id, [])
     assert stage.effects.of(f"{key}:waiting:start") == []
     assert stage.ledger.leases.workers() == ()
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_who_listens_is_told_of_the_end_of_a_worker_and_of_its_processes(
+    open_stage: Open, pool: str
+) -> None:
+    stage = open_stage(pool)
+
+    stage.worker.signal(signal.SIGTERM)
+    code = stage.worker.wait(seconds=20)
+
+    assert code == 0
+    told: dict[str, list[int]] = defaultdict(list)
+    for line in stage.effects.of("signal"):
+        told[line.text].append(line.pid)
+    assert len(told["worker_shutting_down"]) == len(told["worker_shutdown"]) == 1
+    # Each process that has begun; Celery tells of the end of child processes alone.
+    begun = told["worker_process_init"] if pool == "processes" else []
+    assert sorted(told["worker_process_shutdown"]) == sorted(begun)
 
 
 @pytest.mark.parametrize("pool", POOLS)

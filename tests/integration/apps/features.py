@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _OF_TASKS = ("task_prerun", "task_postrun", "task_success", "task_failure", "task_retry")
 _OF_PROGRAMS = (
     *("worker_init", "worker_ready", "worker_process_init"),
-    *("worker_process_shutdown", "worker_shutdown"),
+    *("worker_shutting_down", "worker_process_shutdown", "worker_shutdown"),
 )
 
 ANNOUNCEMENTS = Queue("announcements", Exchange("announcements"), routing_key="announcements")
