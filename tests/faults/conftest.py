@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.servers.postgres import PostgresServer
 from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
 from tests.worker_logs import pytest_runtest_makereport as pytest_runtest_makereport
@@ -28,6 +29,21 @@ def stage(tmp_path: Path, broker: ValkeyServer) -> Iterator[Stage]:
     """A quick stage on SQLite whose worker has not been started yet."""
     with Stage(tmp_path, broker=broker, settings=QUICK) as stage:
         yield stage
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def stage_on_either_ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, broker: ValkeyServer
+) -> Iterator[Stage]:
+    """A quick stage with four slots, once on each kind of ledger."""
+    if request.param == "sqlite":
+        with Stage(tmp_path, broker=broker, concurrency=4, settings=QUICK) as stage:
+            yield stage
+        return
+    with PostgresServer() as server:
+        url = server.create_database()
+        with Stage(tmp_path, broker=broker, ledger_url=url, concurrency=4, settings=QUICK) as stage:
+            yield stage
 
 
 @pytest.fixture

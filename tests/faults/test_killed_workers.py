@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import pytest
 
 from celeriac.core.page import TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.errors import UnavailableError
-from tests.faults.conftest import QUICK
 from tests.faults.history import reading
-from tests.servers.postgres import PostgresServer
 from tests.servers.processes import is_alive, wait_until
-from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
 
 TASKS = 500
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def stage_on_either_ledger(
-    request: pytest.FixtureRequest, tmp_path: Path, broker: ValkeyServer
-) -> Iterator[Stage]:
-    """A quick stage with four slots, once on each kind of ledger."""
-    if request.param == "sqlite":
-        with Stage(tmp_path, broker=broker, concurrency=4, settings=QUICK) as stage:
-            yield stage
-        return
-    with PostgresServer() as server:
-        url = server.create_database()
-        with Stage(tmp_path, broker=broker, ledger_url=url, concurrency=4, settings=QUICK) as stage:
-            yield stage
 
 
 def wait_for_lines(stage: Stage, more: int) -> None:

@@ -109,6 +109,26 @@ def test_task_that_ends_its_worker_is_given_up_and_its_neighbours_are_acquitted(
         assert max(stage.get(task_id).crashes for task_id in beside) == 2
 
 
+def test_task_that_ends_a_solo_worker_is_given_up_and_what_ran_beside_it_is_acquitted(
+    tmp_path: Path, broker: ValkeyServer, key: str
+) -> None:
+    with Stage(tmp_path, broker=broker, pool="solo", settings=QUICK) as stage:
+        client: Any = stage.client
+        stage.worker.start_ready()
+        # Beside a plain task of such a worker only async ones run.
+        beside = [client.waiting.linger.delay(f"{key}:{each}", 2.0).id for each in range(3)]
+        for each in range(3):
+            stage.wait_for_effect(f"{key}:{each}:start")
+        poison = client.harmful.kill_worker.delay(key, 0.2)
+
+        restart_until_ended(stage, poison.id, seconds=90)
+        stage.wait_until_all_end(seconds=60)
+
+        assert_given_up(stage, poison.id)
+        assert_completed(stage, beside)
+        assert {stage.get(task_id).crashes for task_id in beside} <= {1, 2}
+
+
 def restart_until_ended(stage: Stage, task_id: str, *, seconds: float) -> None:
     """Start the worker again whenever it has died, as a supervisor does, until a task has ended."""
     deadline = time.monotonic() + seconds
