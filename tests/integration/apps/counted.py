@@ -28,11 +28,11 @@ class CountingCursor(psycopg.Cursor[Any]):
         note(str(query))
         return super().execute(query, *args, **options)
 
-    def executemany(self, query: Any, rows: Any, **options: Any) -> Any:
-        rows = list(rows)
+    def executemany(self, query: Any, params_seq: Any, *, returning: bool = False) -> None:
+        rows = list(params_seq)
         for _ in rows:
             note(str(query))
-        return super().executemany(query, rows, **options)
+        super().executemany(query, rows, returning=returning)
 
 
 @event.listens_for(Engine, "connect")
