@@ -210,6 +210,8 @@ def _submit(page: Page, *, until: str = "") -> None:
     page.get_by_role("button", name="Submit and watch").click()
     if until:
         expect(page.locator("#heading .state")).to_have_text(until)
+        # The state may be seen a moment before the stream tells of the end.
+        expect(page.locator("#live")).to_be_hidden()
 
 
 if __name__ == "__main__":
