@@ -220,6 +220,10 @@ class Counting:
         self._has_begun = left < self._all
         return self._all - left
 
+    def count_workers(self) -> int:
+        """Return how many workers have claimed some."""
+        return self._read("SELECT count(DISTINCT worker) FROM tasks WHERE queue = 'default'")
+
     def seconds_from_start_to_end(self) -> float:
         """Return how long it was from the first task's start to the last one's end."""
         return self._read("SELECT max(finished_at) - min(started_at) FROM tasks") / 1_000_000
