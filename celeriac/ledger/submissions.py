@@ -65,6 +65,7 @@ class Submissions:
         self,
         submissions: Sequence[Submission],
         seen: Callable[[Sequence[Accepted | Refusal]], None] = lambda _: None,
+        late: Callable[[], Sequence[Submission]] = lambda: (),
     ) -> list[Accepted | Refusal]:
         """Accept submissions in one transaction; what is bad in one harms none of the others.
 
@@ -76,10 +77,13 @@ class Submissions:
             submissions: What is handed in.
             seen: Called with what is returned as soon as workers see the tasks. What it says may
                 be acted upon, and is not to be promised before this returns.
+            late: Called at most once, when it is this transaction's turn to write to a file, for
+                what has been handed in while it waited. PostgreSQL's writers wait for none.
 
         Returns:
-            For each, in order, what became of it. An error stands for one of which nothing was
-            accepted; an error among the outcomes of one stands for that task alone.
+            For each, in order, and then for those that came late, what became of it. An error
+            stands for one of which nothing was accepted; an error among the outcomes of one stands
+            for that task alone.
 
         Raises:
             CommitInDoubtError: Nobody knows whether it is kept.
@@ -88,11 +92,17 @@ class Submissions:
         """
         if not submissions:
             return []
+        handed = [*submissions]
+        is_turn_awaited = self._database.file is not None
 
         def act(connection: Connection) -> list[Accepted | Refusal]:
+            nonlocal is_turn_awaited
+            if is_turn_awaited:
+                is_turn_awaited = False
+                handed.extend(late())
             timing = Timing.rung_by_caller(self._clock(), self._ring_again)
-            names = self._reservations.look(connection, set(reserved(submissions)), timing.micros)
-            acceptance = Acceptance(submissions, names)
+            names = self._reservations.look(connection, set(reserved(handed)), timing.micros)
+            acceptance = Acceptance(handed, names)
             put = put_groups(connection, acceptance.groups, timing)
             answers = acceptance.answer(put)
             rows = acceptance.names_to_keep(answers, put, timing.now)

@@ -20,7 +20,7 @@ from celeriac.errors import (
     NotAuthenticatedError,
 )
 from celeriac.service.access import Bearer
-from celeriac.service.batcher import Batcher, NotYetError
+from celeriac.service.batcher import Batcher, Latecomers, NotYetError
 from celeriac.service.callers import Caller
 from celeriac.service.singles import Single, Singles
 
@@ -32,6 +32,8 @@ _PAUSE_SECONDS = 0.02
 # Submitted tasks that wait to be written: a few seconds' worth on a slow disk.
 DEFAULT_ROOM = 5000
 _MOST_ROWS = 256
+# Made while other writers of a SQLite file wait.
+_MOST_LATE = 32
 # What waits is in memory, and what is written together is sent together: for so many bytes of its
 # arguments a task counts as one more. So no more than some 80 MB wait.
 _BYTES_OF_A_TASK = 16_384
@@ -47,11 +49,15 @@ class SubmissionLedger(Protocol):
     """What is used of the ledger's submissions."""
 
     def accept(
-        self, submissions: Sequence[Submission], seen: Callable[[Sequence[Answer]], None]
+        self,
+        submissions: Sequence[Submission],
+        seen: Callable[[Sequence[Answer]], None],
+        late: Callable[[], Sequence[Submission]],
     ) -> Sequence[Answer]:
         """Accept submissions in one transaction, each answered for itself.
 
-        `seen` is called with the answers as soon as workers see the tasks.
+        `seen` is called with the answers as soon as workers see the tasks. `late` may be called
+        once, for what has come while the transaction waited for its turn.
         """
         ...
 
@@ -141,12 +147,27 @@ class Accepting:
         self._writer.close()
         self._ringer.close()
 
-    def _write(self, wishes: Sequence[_Wish]) -> Sequence[Accepted | Exception]:
-        made = self._make(wishes, self._admit(wishes))
+    def _write(
+        self, lot: Sequence[_Wish], latecomers: Latecomers[_Wish]
+    ) -> Sequence[Accepted | Exception]:
+        wishes = [*lot]
+        made = self._make(lot, self._admit(lot))
+
+        def late() -> list[Submission]:
+            came = latecomers(_MOST_LATE)
+            if not came:
+                return []
+            more = self._make(came, self._admit(came))
+            wishes.extend(came)
+            made.extend(more)
+            return [each for each in more if isinstance(each, Submission)]
+
         submissions = [each for each in made if isinstance(each, Submission)]
         # Rung for while the disk takes it: a worker may begin, and nobody is answered yet.
         accepted = iter(
-            self._ledger.submissions.accept(submissions, self._ring_soon) if submissions else ()
+            self._ledger.submissions.accept(submissions, self._ring_soon, late)
+            if submissions
+            else ()
         )
         answers = [next(accepted) if isinstance(each, Submission) else each for each in made]
         return self._have_patience(wishes, answers)
@@ -205,7 +226,9 @@ class Accepting:
                 extra={"count": len(doorbells)},
             )
 
-    def _ring(self, lot: Sequence[Sequence[Doorbell]]) -> Sequence[None]:
+    def _ring(
+        self, lot: Sequence[Sequence[Doorbell]], _latecomers: Latecomers[Sequence[Doorbell]]
+    ) -> Sequence[None]:
         self._publisher.ring([bell for doorbells in lot for bell in doorbells])
         return [None] * len(lot)
 

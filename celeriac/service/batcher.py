@@ -15,6 +15,10 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
+# Returns items that have come since the lot was made, of so much weight at the most.
+Latecomers = Callable[[int], Sequence[Item]]
+
+
 class NotYetError(Exception):
     """An item cannot be done now: it comes again in the next lot."""
 
@@ -40,7 +44,7 @@ class Batcher(Generic[Item, Answer]):
     def __init__(
         self,
         name: str,
-        work: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        work: Callable[[Sequence[Item], Latecomers[Item]], Sequence[Answer | Exception]],
         *,
         most: int,
         room: int,
@@ -50,7 +54,8 @@ class Batcher(Generic[Item, Answer]):
         Args:
             name: The thread's, for people who look at it.
             work: Does a lot and returns for each item, in order, what became of it; NotYetError
-                has it come again. What it raises becomes of all.
+                has it come again. What it raises becomes of all. It may call its second argument
+                once for more items: they join the lot, behind the others.
             most: The weight of the items of one lot; one that is heavier goes alone.
             room: The weight of all that may wait.
         """
@@ -105,18 +110,33 @@ class Batcher(Generic[Item, Answer]):
             while not self._waiting and not self._is_closing:
                 self._changed.wait()
             lot: list[_Entry[Item, Answer]] = []
-            weight = 0
-            while self._waiting and (not lot or weight + self._waiting[0].weight <= self._most):
-                entry = self._waiting.popleft()
-                weight += entry.weight
-                lot.append(entry)
-            self._weight -= weight
+            if self._waiting:
+                # Alone, if it is heavier than a lot.
+                lot.append(self._waiting.popleft())
+                self._weight -= lot[0].weight
+                lot += self._take(self._most - lot[0].weight)
             return lot
 
-    def _do(self, lot: Sequence[_Entry[Item, Answer]]) -> None:
+    def _take(self, most: int) -> list[_Entry[Item, Answer]]:
+        """Return what waits, of so much weight at the most; the lock is held."""
+        taken: list[_Entry[Item, Answer]] = []
+        while self._waiting and self._waiting[0].weight <= most:
+            entry = self._waiting.popleft()
+            most -= entry.weight
+            self._weight -= entry.weight
+            taken.append(entry)
+        return taken
+
+    def _do(self, lot: list[_Entry[Item, Answer]]) -> None:
+        def latecomers(most: int) -> Sequence[Item]:
+            with self._changed:
+                late = self._take(most)
+            lot.extend(late)
+            return [entry.item for entry in late]
+
         answers: Sequence[Answer | Exception]
         try:
-            answers = self._work([entry.item for entry in lot])
+            answers = self._work([entry.item for entry in lot], latecomers)
         except Exception as error:
             # It belongs to those who asked, each of them; the thread goes on for the next.
             answers = [error] * len(lot)

@@ -198,7 +198,7 @@ def test_a_key_that_stays_in_flight_is_a_conflict(
     service: Service, ada: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("celeriac.service.accepting._PATIENCE_SECONDS", 0.05)
-    service.ledger.submissions.accept = lambda submissions, _: [  # type: ignore[method-assign, misc, assignment]
+    service.ledger.submissions.accept = lambda submissions, *_: [  # type: ignore[method-assign]
         IdempotencyKeyInFlightError() for _ in submissions
     ]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from celeriac.errors import AcceptQueueFullError, LedgerUnavailableError
-from celeriac.service.batcher import Batcher, NotYetError
+from celeriac.service.batcher import Batcher, Latecomers, NotYetError
 
 
 class Desk:
@@ -15,13 +15,19 @@ class Desk:
 
     def __init__(self) -> None:
         self.lots: list[list[str]] = []
+        # Weight of what it lets join when its gate opens.
+        self.most_late = 0
         self.began = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
 
-    def __call__(self, items: Sequence[str]) -> Sequence[str | Exception]:
+    def __call__(
+        self, items: Sequence[str], latecomers: Latecomers[str]
+    ) -> Sequence[str | Exception]:
         self.lots.append(list(items))
         self.began.release()
         assert self.gate.acquire(timeout=20)
+        items = [*items, *latecomers(self.most_late)]
+        self.lots[-1] = items
         if "away" in items:
             raise LedgerUnavailableError("gone")
         return [ValueError(each) if each == "bad" else each.upper() for each in items]
@@ -134,10 +140,42 @@ def test_what_fails_a_whole_lot_fails_each_of_it_and_none_of_the_next(
     assert answer(batcher.put("c")) == "C"
 
 
+def test_what_comes_while_a_lot_waits_may_join_it_and_makes_room(
+    batcher: Batcher[str, str], desk: Desk
+) -> None:
+    desk.most_late = 3
+    futures = [batcher.put("a")]
+    desk.wait_for_lot()
+    futures += [batcher.put(each, weight=2) for each in "bcd"]
+    with pytest.raises(AcceptQueueFullError):
+        batcher.put("e")
+
+    desk.go_on()
+    desk.wait_for_lot()
+    futures += [batcher.put("e", weight=4)]
+    desk.go_on(2)
+
+    assert [answer(each) for each in futures] == ["A", "B", "C", "D", "E"]
+    # No more than it asked for: "c" would have been too much.
+    assert desk.lots == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_what_fails_a_lot_fails_those_who_joined_it(batcher: Batcher[str, str], desk: Desk) -> None:
+    desk.most_late = 9
+    futures = [batcher.put("away")]
+    desk.wait_for_lot()
+    futures += [batcher.put("b")]
+    desk.go_on()
+
+    for each in futures:
+        with pytest.raises(LedgerUnavailableError):
+            answer(each)
+
+
 def test_an_item_that_cannot_be_done_yet_comes_again() -> None:
     lots: list[list[str]] = []
 
-    def work(items: Sequence[str]) -> Sequence[str | Exception]:
+    def work(items: Sequence[str], _: Latecomers[str]) -> Sequence[str | Exception]:
         lots.append(list(items))
         return [NotYetError() if len(lots) < 3 else each for each in items]
 

@@ -28,6 +28,7 @@ from celeriac.errors import (
     TaskIdTakenError,
     TaskNameNotFoundError,
 )
+from celeriac.ledger.line import WritersLine
 from celeriac.ledger.open import Ledger
 from celeriac.service.access import AccessService
 from celeriac.service.submission import SubmitOptions, SubmitRequest
@@ -41,6 +42,7 @@ from tests.fakes import (
     make_caller,
     make_new_task,
 )
+from tests.servers.processes import wait_until
 
 ADA = make_caller("ada")
 EVE = make_caller("eve")
@@ -139,7 +141,7 @@ class SlowLedger:
     def submissions(self) -> SlowLedger:
         return self
 
-    def accept(self, submissions: Sequence[Submission], seen: Any) -> Sequence[Any]:
+    def accept(self, submissions: Sequence[Submission], seen: Any, _late: Any) -> Sequence[Any]:
         self.sizes.append(len(submissions))
         self.began.release()
         assert self.gate.acquire(timeout=20)
@@ -188,6 +190,52 @@ def test_what_comes_at_the_same_time_shares_a_transaction(
     assert all(isinstance(outcome, Task) for outcome in outcomes)
     assert slow.sizes == [1, 256, 43]
     assert len(publisher.wait_for(300)) == 300
+
+
+class WatchedLedger:
+    """A ledger that notes of how many submissions each transaction was, before and after."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.tasks = ledger.tasks
+        self._ledger = ledger
+        self.sizes: list[tuple[int, int]] = []
+
+    @property
+    def submissions(self) -> WatchedLedger:
+        return self
+
+    def accept(self, submissions: Sequence[Submission], seen: Any, late: Any) -> Sequence[Any]:
+        answers = self._ledger.submissions.accept(submissions, seen, late)
+        self.sizes.append((len(submissions), len(answers)))
+        return answers
+
+
+def test_what_comes_while_a_transaction_waits_for_its_turn_is_written_by_it(
+    ledger: Ledger,
+    catalogue: ListedCatalogue,
+    publisher: RecordingPublisher,
+    access: AccessService,
+    clock: Clock,
+) -> None:
+    watched = WatchedLedger(ledger)
+    service = SubmitService(watched, catalogue, publisher, access, now=clock, room=300)
+    database = ledger._database
+    assert database.file is not None
+    line = WritersLine(database.file)
+
+    with line.turn(timeout_seconds=20):
+        first = service.submit_soon(wish(), by=ADA)
+        wait_until(line._first.is_taken, "it waits for its turn", pause=0.005)
+        bad = service.submit_soon(wish(data=7), by=ADA)
+        others = [service.submit_soon(wish(), by=ADA) for _ in range(3)]
+
+    assert all(isinstance(only(each), Task) for each in (first, *others))
+    with pytest.raises(InvalidArgumentsError):
+        bad.result(timeout=20)
+    assert watched.sizes == [(1, 4)]
+    assert len(publisher.wait_for(4)) == 4
+    service.close()
+    line.close()
 
 
 def test_a_full_queue_refuses_at_once_and_nothing_of_it_is_kept(
@@ -374,7 +422,7 @@ class BusyLedger:
     def submissions(self) -> BusyLedger:
         return self
 
-    def accept(self, submissions: Sequence[Submission], seen: Any) -> Sequence[Any]:
+    def accept(self, submissions: Sequence[Submission], seen: Any, _late: Any) -> Sequence[Any]:
         self.turns -= 1
         if self.turns < 0:
             return self._ledger.submissions.accept(submissions, seen)
