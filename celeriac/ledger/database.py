@@ -61,6 +61,11 @@ class Database:
         """How often this process found that the server had hung up on it."""
         return self._connections.losses
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether others, for whose end somebody waits, had to wait for this process lately."""
+        return self._access.is_awaited
+
     def read(self, act: Act[T], *, shape: Shape = Shape.ANY) -> T:
         """Run something that only reads, each statement for itself.
 

@@ -40,7 +40,12 @@ class FileAccess:
 
     def write(self, connections: Connections, act: Act[T], doubt: Doubt, *, shape: Shape) -> T:
         """Run something in a transaction that is on the disk before anybody sees it."""
-        with self._turn():
+        return self._write(connections, act, doubt, has_priority=False)
+
+    def _write(
+        self, connections: Connections, act: Act[T], doubt: Doubt, *, has_priority: bool
+    ) -> T:
+        with self._turn(has_priority=has_priority):
             self._check()
             with connections.use() as connection:
                 return transact(connection, act, doubt, begin=_BEGIN)
@@ -54,13 +59,16 @@ class FileAccess:
         shape: Shape,
         seen: Callable[[T], None],
     ) -> T:
-        """Run something in a transaction that others see before it is on the disk."""
+        """Run something in a transaction that others see before it is on the disk.
+
+        Somebody waits for it: it goes before what nobody waits for.
+        """
 
         def tell(value: T) -> bool:
             seen(value)
             return True
 
-        return self.write_passing(connections, act, doubt, shape=shape, is_promise=tell)
+        return self._write_ahead(connections, act, doubt, is_promise=tell, has_priority=True)
 
     def write_passing(
         self,
@@ -75,12 +83,23 @@ class FileAccess:
 
         Unless it is found to be a promise when others see it: then this waits.
         """
+        return self._write_ahead(connections, act, doubt, is_promise=is_promise, has_priority=False)
+
+    def _write_ahead(
+        self,
+        connections: Connections,
+        act: Act[T],
+        doubt: Doubt,
+        *,
+        is_promise: Callable[[T], bool],
+        has_priority: bool,
+    ) -> T:
         if not IS_POSSIBLE:
-            value = self.write(connections, act, doubt, shape=shape)
+            value = self._write(connections, act, doubt, has_priority=has_priority)
             is_promise(value)
             return value
         with Ahead(self._name) as ahead:
-            with self._turn():
+            with self._turn(has_priority=has_priority):
                 self._check()
                 with connections.use() as connection, ahead.prepared(connection):
                     value = transact(connection, ahead.opening(act), doubt, begin=_BEGIN)
@@ -88,6 +107,11 @@ class FileAccess:
             if is_promise(value):
                 ahead.sync()
             return value
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether writers with priority had to wait for one of this process lately."""
+        return self._line is not None and self._line.is_awaited
 
     def open(self) -> None:
         """Make the file if it is not there, for nobody else's eyes.
@@ -137,5 +161,5 @@ class FileAccess:
             self._line.close()
             self._line = None
 
-    def _turn(self) -> AbstractContextManager[None]:
-        return self._opened().turn(timeout_seconds=TURN_SECONDS)
+    def _turn(self, *, has_priority: bool) -> AbstractContextManager[None]:
+        return self._opened().turn(timeout_seconds=TURN_SECONDS, has_priority=has_priority)

@@ -43,6 +43,11 @@ class Ledger:
         self.settings = StoredSettings(database, clock=clock)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether callers had to wait lately while this process wrote, as on SQLite they may."""
+        return self._database.is_awaited
+
+    @property
     def losses(self) -> int:
         """How often this process lost its connection to the database, for whatever reason."""
         return self._database.losses

@@ -91,6 +91,11 @@ class ServerAccess:
         """
         return self.write(connections, act, doubt, shape=shape)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Never: writers of a server wait for rows alone."""
+        return False
+
     def open(self) -> None:
         """Have nothing to make: a server is there or it is not."""
 

@@ -71,6 +71,10 @@ class Access(Protocol):
     ) -> T:
         """Write what need not be on the disk unless it turns out to be a promise."""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether writers for whose end somebody waits had to wait for this process lately."""
+
     def open(self) -> None:
         """Make what is missing before the first use."""
 

@@ -201,8 +201,9 @@ class Holding:
         self._ends.append(End(outcome, job, report))
 
     def take_ends(self) -> list[End]:
-        """Return what is to be written, once."""
-        ends, self._ends = self._ends, []
+        """Return what is to be written by one exchange, once."""
+        most = self._rhythm.most
+        ends, self._ends = self._ends[:most], self._ends[most:]
         return ends
 
     def put_back(self, ends: list[End]) -> None:
@@ -218,8 +219,14 @@ class Holding:
     # ---- how much, and when
 
     def room(self) -> tuple[int, int]:
-        """Return how many plain and how many async tasks to claim now."""
-        return self._appetite.room(is_stuck=self.is_stuck())
+        """Return how many plain and how many async tasks to claim by one exchange."""
+        plain, interleaved = self._appetite.room(is_stuck=self.is_stuck())
+        plain = min(plain, self._rhythm.most)
+        return plain, min(interleaved, self._rhythm.most - plain)
+
+    def is_cut_off(self, wanted: int) -> bool:
+        """Return whether so many claims are as many as one exchange may ask for."""
+        return wanted >= self._rhythm.most
 
     def free_slots(self) -> int:
         """Return how many slots have nothing to do."""
@@ -241,6 +248,10 @@ class Holding:
         return self._rhythm.due_at(
             now, ended=len(self._ends), held=len(self._jobs), slots=slots, is_more=is_more
         )
+
+    def pace(self, *, is_brief: bool) -> None:
+        """Take note whether callers wait for the ledger while this worker writes."""
+        self._rhythm.is_brief = is_brief
 
     def exchanged(self, seconds: float) -> None:
         """Take note of how long it took to speak to the ledger."""

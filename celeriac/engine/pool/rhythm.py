@@ -4,6 +4,11 @@ from __future__ import annotations
 
 # Outcomes that are written at the latest when there are so many of them.
 _MOST_GATHERED = 200
+# Of ends, and of claims, in one exchange while callers wait for their turn to write: it takes two
+# or three milliseconds.
+_MOST_BRIEFLY = 32
+# Otherwise, whatever there is.
+_MOST_AT_ONCE = 10_000
 _GATHER_SECONDS = 0.01
 _LONGEST_SECONDS = 0.25
 # While tasks gather, so much longer than one exchange takes: a slow ledger gets larger batches
@@ -22,6 +27,13 @@ class Rhythm:
         self._pause = _GATHER_SECONDS
         # Since when something waits to be written; by the monotonic clock.
         self._since = 0.0
+        # Callers wait for the ledger while this worker writes: it writes little at a time.
+        self.is_brief = False
+
+    @property
+    def most(self) -> int:
+        """How many ends, and how many claims, go into one exchange."""
+        return _MOST_BRIEFLY if self.is_brief else _MOST_AT_ONCE
 
     def gathers_since(self, now: float) -> None:
         """Take note that the first thing to write has come in."""
@@ -45,7 +57,7 @@ class Rhythm:
             is_more: There is more to claim.
         """
         has_backlog = held - ended > slots
-        if not ended or not has_backlog or ended >= _MOST_GATHERED:
+        if not ended or not has_backlog or ended >= min(_MOST_GATHERED, self.most):
             return now
         if is_more and ended * 2 >= held:
             # The other half keeps the children busy until more is claimed.

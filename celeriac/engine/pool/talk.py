@@ -70,7 +70,8 @@ class Talk:
         self._losses = 0
         # When to look for wishes to cancel what runs, by the monotonic clock.
         self.look_at = 0.0
-        # Claims were refused while more doorbells wait: nothing that runs will make room for them.
+        # More doorbells wait than one exchange could ask for, or there is room again since claims
+        # were refused: nothing that ends will tell.
         self.is_hungry = False
 
     def progressed(self, task_id: TaskId, lease_token: str, progress: str) -> None:
@@ -136,6 +137,7 @@ class Talk:
 
     def _exchange(self, ledger: Ledger, worker_id: str, *, is_claiming: bool) -> None:
         now = time.monotonic()
+        self._holding.pace(is_brief=ledger.is_awaited)
         ends = self._holding.take_ends()
         wanted = self._wanted() if is_claiming else []
         self.is_hungry = False
@@ -167,7 +169,8 @@ class Talk:
             self._intake.put_back(wanted)
             return
         self._after_claims(exchange.claimed, exchange.refused)
-        self.is_hungry = bool(exchange.refused) and self._intake.has_waiting
+        is_cut_off = self._holding.is_cut_off(len(wanted))
+        self.is_hungry = self._intake.has_waiting and (bool(exchange.refused) or is_cut_off)
         for task_id in exchange.cancelled_running:
             self._holding.interrupt(task_id)
 

@@ -172,7 +172,9 @@ def test_nobody_else_may_read_a_ledgers_files(tmp_path: Path) -> None:
     ledger.tasks.insert([new("a")])
 
     rights = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
-    assert set(rights) == {f"ledger.db{end}" for end in ("", "-wal", "-shm", "-line", "-turn")}
+    assert set(rights) == {
+        f"ledger.db{end}" for end in ("", "-wal", "-shm", "-line", "-turn", "-first")
+    }
     assert set(rights.values()) == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     ledger.close()

@@ -33,6 +33,17 @@ def test_what_gains_nothing_by_waiting_is_written_at_once(ended: int, held: int)
     assert _due_at(rhythm, ended=ended, held=held) == NOW
 
 
+def test_while_callers_wait_little_is_written_at_a_time() -> None:
+    rhythm = Rhythm()
+    rhythm.gathers_since(NOW)
+    most = rhythm.most
+    rhythm.is_brief = True
+
+    assert rhythm.most == 32 < most
+    assert _due_at(rhythm, ended=32, held=400) == NOW
+    assert _due_at(rhythm, ended=31, held=400) > NOW
+
+
 def test_half_of_what_is_held_is_written_when_there_is_more_to_claim() -> None:
     rhythm = Rhythm()
     rhythm.gathers_since(NOW)

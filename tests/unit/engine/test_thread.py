@@ -139,11 +139,15 @@ class FlakyEngine(Engine):
     # How far a turn gets: not even to the ledger, or to its one transaction.
     away_at = ""
     refused = 0
+    # How many ends and claims each exchange brought, while callers wait for the ledger.
+    brief: list[tuple[int, int]] | None = None
 
     @property
     def ledger(self) -> Any:
         if self.away_at == "connect":
             self._refuse()
+        if self.brief is not None:
+            return AwaitedLedger(super().ledger, self.brief)
         return FlakyLedger(super().ledger, self) if self.away_at else super().ledger
 
     def _refuse(self) -> None:
@@ -159,6 +163,7 @@ class FlakyLedger:
         self.tasks, self.real_leases = ledger.tasks, ledger.leases
         self.leases = self
         self.losses = ledger.losses
+        self.is_awaited = ledger.is_awaited
 
     def join(self, worker: Any) -> None:
         self.real_leases.join(worker)
@@ -168,6 +173,26 @@ class FlakyLedger:
 
     def exchange(self, *_: Any, **__: Any) -> Any:
         self._engine._refuse()
+
+
+class AwaitedLedger:
+    """A ledger at which callers wait to write."""
+
+    is_awaited = True
+
+    def __init__(self, ledger: Ledger, brief: list[tuple[int, int]]) -> None:
+        self._ledger, self._brief = ledger, brief
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger if hasattr(self._ledger, name) else self._ledger.leases, name)
+
+    @property
+    def leases(self) -> Any:
+        return self
+
+    def exchange(self, *words: Any, **facts: Any) -> Any:
+        self._brief.append((len(facts["outcomes"]), len(facts["wanted"])))
+        return self._ledger.leases.exchange(*words, **facts)
 
 
 class Rig:
@@ -332,6 +357,25 @@ def test_a_second_doorbell_of_a_task_that_runs_changes_nothing(rig: Rig) -> None
     assert rig.runner.ran == ["a"]
     assert first.events
     assert not second.events
+
+
+def test_while_callers_wait_for_the_ledger_much_is_written_in_pieces(tmp_path: Path) -> None:
+    names = [f"task-{number}" for number in range(100)]
+    # No heartbeat wakes it in between.
+    with _open_rig(tmp_path, slots=100, lease=timedelta(minutes=10)) as rig:
+        rig.worker()
+        exchanges: list[tuple[int, int]] = []
+        rig.engine.brief = exchanges
+        rig.submit(*names)
+        wait_until(lambda: len(rig.runner.running) == 100, "all run", pause=0.005)
+
+        for each in names:
+            rig.runner.finish(each)
+        for each in names:
+            rig.wait_for(each, TaskState.COMPLETED)
+
+    assert [sum(counts) for counts in zip(*exchanges, strict=True)] == [100, 100]
+    assert max(max(counts) for counts in exchanges) <= 32
 
 
 def test_a_doorbell_without_a_task_is_refused(rig: Rig) -> None:
