@@ -24,6 +24,8 @@ class Connections:
         self._lock = threading.Lock()
         # The one used last is used next: it is warm.
         self._kept: list[Connection] = []
+        # How often all were closed.
+        self.closings = 0
         # How often it was found that the server had hung up.
         self.losses = 0
         # How many threads are asking the pool: what comes back is for them.
@@ -45,9 +47,17 @@ class Connections:
             with self._lock:
                 self._asking -= 1
 
-    def give_back(self, connection: Connection) -> None:
-        """Take a connection back that is in no transaction."""
-        if not connection.in_transaction():
+    def give_back(self, connection: Connection, *, taken_after: int) -> None:
+        """Take a connection back on which nothing went wrong.
+
+        Args:
+            connection: The connection.
+            taken_after: How often all had been closed when it was taken.
+        """
+        if taken_after != self.closings:
+            # Its pool is gone, and nobody would ever close what came back to it.
+            connection.detach()
+        elif not connection.in_transaction():
             with self._lock:
                 if not self._asking and len(self._kept) < _MOST_KEPT:
                     self._kept.append(connection)
@@ -63,7 +73,9 @@ class Connections:
         connection.close()
 
     def close(self) -> None:
-        """Close every connection that nobody uses; a later call opens new ones."""
+        """Close every connection: one that is in use when it comes back. A later call opens new."""
+        with self._lock:
+            self.closings += 1
         self._close_kept()
         self.engine.dispose()
 
@@ -77,12 +89,13 @@ class Connections:
 class Use:
     """A connection, for as long as somebody needs it."""
 
-    __slots__ = ("_connection", "_connections")
+    __slots__ = ("_connection", "_connections", "_taken_after")
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def __enter__(self) -> Connection:
+        self._taken_after = self._connections.closings
         connection = self._connection = self._connections.take()
         return connection
 
@@ -93,6 +106,6 @@ class Use:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            self._connections.give_back(self._connection)
+            self._connections.give_back(self._connection, taken_after=self._taken_after)
         else:
             self._connections.drop(self._connection)

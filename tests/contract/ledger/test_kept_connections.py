@@ -63,6 +63,20 @@ def test_what_is_in_a_transaction_goes_to_the_pool_which_ends_it(connections: Co
         assert not another.in_transaction()
 
 
+def test_what_is_in_use_when_all_are_closed_is_closed_when_it_comes_back(
+    connections: Connections,
+) -> None:
+    with connections.use() as connection:
+        driver = driver_of(connection)
+        connections.close()
+        driver.execute("SELECT 1")
+
+    with pytest.raises(sqlite3.ProgrammingError):
+        driver.execute("SELECT 1")
+    with connections.use() as another:
+        driver_of(another).execute("SELECT 1")
+
+
 def test_a_connection_on_which_something_failed_is_not_kept(connections: Connections) -> None:
     with pytest.raises(KeyError), connections.use() as connection:
         raise KeyError
@@ -93,7 +107,7 @@ def test_no_more_are_kept_than_the_pool_would_keep(tmp_path: Path) -> None:
     taken = [connections.take() for _ in range(12)]
 
     for each in taken:
-        connections.give_back(each)
+        connections.give_back(each, taken_after=0)
 
     assert [each.closed for each in taken] == [False] * 8 + [True] * 4
     connections.close()
@@ -106,7 +120,7 @@ def test_those_that_died_with_one_of_them_are_let_go() -> None:
         connections = ledger._database._connections
         taken = [connections.take() for _ in range(6)]
         for each in taken:
-            connections.give_back(each)
+            connections.give_back(each, taken_after=0)
 
         server.restart()
         # In fewer tries than there are dead connections.
