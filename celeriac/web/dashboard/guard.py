@@ -15,7 +15,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from celeriac.errors import CeleriacError, NotAuthenticatedError, RateLimitedError
+from celeriac.errors import (
+    CeleriacError,
+    NotAuthenticatedError,
+    PasswordLinkNotFoundError,
+    RateLimitedError,
+    StartLinkNotFoundError,
+    StartLinkUsedError,
+)
 from celeriac.service.callers import Caller
 from celeriac.web.auth import address_key, count
 from celeriac.web.bodies import read_page_form
@@ -48,6 +55,8 @@ _TITLES = {
     502: "Flower is out of order",
     503: "Away for a moment",
 }
+# Whoever opens one that was sent to them is at the right place, but too late.
+_SPENT_LINKS = (PasswordLinkNotFoundError, StartLinkNotFoundError, StartLinkUsedError)
 
 
 class PageRoute(APIRoute):
@@ -87,6 +96,12 @@ def page_of(request: Request, error: CeleriacError | HTTPException) -> Response:
     return problem_page(request, status, page_detail(error), error=error)
 
 
+def _title_of(error: CeleriacError | None, status: int) -> str:
+    if isinstance(error, _SPENT_LINKS):
+        return "This link is not good any more"
+    return _TITLES.get(status, "This did not work")
+
+
 def without_slash(request: Request) -> str:
     """Return where a page may be that was asked for with a slash behind it; empty when none was."""
     path: str = request.scope["path"]
@@ -115,7 +130,7 @@ def problem_page(
         "problem.html",
         status=status,
         headers=headers,
-        title=_TITLES.get(status, "This did not work"),
+        title=_title_of(error, status),
         detail=detail,
         fix=as_typed_here(fix),
         on=way_on(

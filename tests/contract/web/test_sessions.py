@@ -394,6 +394,7 @@ def test_a_link_lets_a_user_choose_their_password_and_signs_them_in(service: Ser
     again = Browser(service).get(link)
     assert again.status == 404
     assert "it has been used" in again.text
+    assert "<h1>This link is not good any more</h1>" in again.text
 
 
 def test_a_weak_password_leaves_a_users_link_good(service: Service) -> None:
@@ -435,6 +436,7 @@ def test_a_used_link_says_so(service: Service, link: str) -> None:
 
     assert page.status == 409
     assert "This start link has been used." in page.text
+    assert "<h1>This link is not good any more</h1>" in page.text
     form = {"form_token": second.get("/ui/sign-in").value("form_token"), "name": "eve"}
     assert second.client.post(link, data={**form, "password": PASSWORD}).status_code == 409
 
