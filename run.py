@@ -173,13 +173,21 @@ def fill_environment(wanted: Path) -> None:
         command = [uv, "pip", "sync", "--quiet", "--python", str(PYTHON), "--require-hashes"]
         code = run([*command, "--compile-bytecode", str(wanted)])
     else:
-        command = [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet"]
+        command = [python_with_pip(), "-m", "pip", "--python", str(PYTHON), "install", "--quiet"]
         command += ["--disable-pip-version-check", "--require-hashes", "--requirement"]
-        if run([sys.executable, "-c", "import pip"], silent=True):
-            fail("there is no pip in this Python, and no uv on the PATH", "install one of the two")
         code = run([*command, str(wanted)])
     if code:
         fail(f"{wanted.name} could not be installed", "see the lines above; then start it again")
+
+
+def python_with_pip() -> str:
+    """Return a Python that has pip: this one, or the one that its environment was made from."""
+    pythons = (sys.executable, getattr(sys, "_base_executable", sys.executable))
+    has_pip = (each for each in pythons if run([each, "-c", "import pip"], silent=True) == 0)
+    found = next(has_pip, None)
+    if found is None:
+        fail("there is no pip in this Python, and no uv on the PATH", "install one of the two")
+    return found
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import venv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,6 +137,24 @@ def test_a_stamp_that_makes_no_sense_is_no_stamp(checkout: Path, text: str) -> N
     run.STAMP.write_text(text)
 
     assert run.read_stamp() == {}
+
+
+def test_an_environment_without_pip_takes_that_of_the_python_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(name: str, *, with_pip: bool) -> str:
+        venv.create(tmp_path / name, with_pip=with_pip, symlinks=True)
+        return str(tmp_path / name / "bin" / "python")
+
+    bare, full = make("bare", with_pip=False), make("full", with_pip=True)
+    monkeypatch.setattr(sys, "executable", bare)
+    monkeypatch.setattr(sys, "_base_executable", full, raising=False)
+    assert run.python_with_pip() == full
+
+    monkeypatch.setattr(sys, "_base_executable", bare)
+    with pytest.raises(SystemExit):
+        run.python_with_pip()
+    assert "no pip in this Python" in capsys.readouterr().err
 
 
 def test_only_one_start_installs_at_a_time(tmp_path: Path) -> None:
