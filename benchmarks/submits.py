@@ -31,6 +31,10 @@ _QUEUE = "unserved"
 _UVICORN = ("--no-access-log", "--log-level", "error")
 
 
+def _never() -> bool:
+    return False
+
+
 class Submits:
     """Single submits: a 202 means that the task is queued; with ours, that it is committed."""
 
@@ -104,16 +108,21 @@ class Busy:
             if mood == "busy":
                 service.ours.fill("noop", [1] * self._tasks)
             stack.enter_context(service)
+            self._trickle(service, _WARM_UP_SECONDS)
             is_over = self._work(service, stack) if mood == "busy" else _never
-            answers = load(
-                service.port,
-                service.post(f"/tasks/process?queue={_QUEUE}", _BODY),
-                connections=4,
-                seconds=self._seconds,
-                pause_seconds=0.01,
-                is_over=is_over,
-            )
-        return _figures(answers)
+            return _figures(self._trickle(service, self._seconds, is_over))
+
+    def _trickle(
+        self, service: OurService, seconds: float, is_over: Callable[[], bool] = _never
+    ) -> Answers:
+        return load(
+            service.port,
+            service.post(f"/tasks/process?queue={_QUEUE}", _BODY),
+            connections=4,
+            seconds=seconds,
+            pause_seconds=0.01,
+            is_over=is_over,
+        )
 
     def _work(self, service: OurService, stack: ExitStack) -> Callable[[], bool]:
         """Start to drain; return what tells the end of it."""
@@ -197,10 +206,6 @@ def _figures(answers: Answers) -> dict[str, float]:
         "p50_ms": answers.percentile(50),
         "p99_ms": answers.percentile(99),
     }
-
-
-def _never() -> bool:
-    return False
 
 
 def _refuse_refusals(answers: Answers) -> None:
