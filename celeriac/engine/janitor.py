@@ -118,6 +118,7 @@ class Janitor:
                 self._engine.tell_missed()
                 self._turn(self._engine.ledger, ringer, reaper)
             except UnavailableError as error:
+                reaper.look_away()
                 logger.debug("the janitor waits for the ledger", extra={"error": str(error)})
             except Exception:
                 # A broken turn must not end the only thread that brings tasks back.

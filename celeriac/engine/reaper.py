@@ -34,7 +34,7 @@ class Reaper:
         workers = ledger.leases.workers()
         now = self._monotonic()
         if now - self._looked_at > _BLIND_SECONDS:
-            self._watched.clear()
+            self.look_away()
         self._looked_at = now
         queues: set[str] = set()
         for worker in workers:
@@ -44,6 +44,14 @@ class Reaper:
         known = {worker.id for worker in workers}
         self._watched = {key: seen for key, seen in self._watched.items() if key in known}
         return queues
+
+    def look_away(self) -> None:
+        """Begin to watch anew: whoever could not look has seen no heart stand still.
+
+        When a ledger was away, no worker could show that it lives either; the first janitor that
+        finds it again must not take for dead those that come a moment later.
+        """
+        self._watched.clear()
 
     def _stood_still(self, worker: Worker, now: float) -> bool:
         seen = self._watched.get(worker.id)

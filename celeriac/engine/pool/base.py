@@ -209,8 +209,9 @@ class LedgerPool(BasePool):
         Celery calls this in the handler of a signal, and the pool's end comes later: after the
         task that a solo worker runs, for one.
         """
-        self._thread.stop(kill=self._is_told_to_stop)
-        self._is_told_to_stop = True
+        # Noted first: the next signal's handler may come within this one.
+        is_told_again, self._is_told_to_stop = self._is_told_to_stop, True
+        self._thread.stop(kill=is_told_again)
 
     def _set_prefetch(self, count: int) -> None:
         self._prefetched = count

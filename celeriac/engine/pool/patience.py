@@ -18,7 +18,13 @@ _MOST_FAILURES_AT_THE_END = 5
 class Patience:
     """Counts failures in a row."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        longest_seconds: float = _LONGEST_PAUSE_SECONDS,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._longest_seconds = min(longest_seconds, _LONGEST_PAUSE_SECONDS)
         self._monotonic = monotonic
         self._failures = 0
         # When to try again, by the monotonic clock: not before, whatever comes in meanwhile.
@@ -52,4 +58,4 @@ class Patience:
     def pause_seconds(self) -> float:
         """Return how long to wait before the next attempt."""
         doublings = min(self._failures, _MOST_DOUBLINGS)
-        return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), _LONGEST_PAUSE_SECONDS)
+        return min(_FIRST_PAUSE_SECONDS * float(1 << doublings), self._longest_seconds)

@@ -95,7 +95,8 @@ class PoolThread:
         self._is_killed = False
         # This thread's own.
         self._doze = Doze()
-        self._patience = Patience()
+        # Never so long that it misses its lease after an outage.
+        self._patience = Patience(engine.settings.lease.total_seconds() / 3)
 
     # ---- from other threads
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -16,7 +17,7 @@ from celeriac.ledger.leadership import NOBODY
 from celeriac.ledger.open import Ledger
 from tests.contract.broker.conftest import Monotonic
 from tests.engines import make_arguments
-from tests.fakes import AwayLedger
+from tests.fakes import AwayLedger, make_new_worker
 from tests.servers.processes import wait_until
 from tests.servers.valkey import ValkeyServer
 
@@ -221,6 +222,27 @@ def test_a_janitor_goes_on_after_a_turn_that_failed(
     janitor.start()
     wait_until(lambda: len(turns) >= 3, "a third turn", seconds=5)
     janitor.stop()
+
+
+def test_a_worker_is_given_time_after_a_ledger_that_was_away(app: Celery, ledger: Ledger) -> None:
+    ledger.leases.join(make_new_worker())
+    looks: list[float] = []
+
+    class Stumbling(Janitor):
+        def _turn(self, *given: Any) -> None:
+            looks.append(time.monotonic())
+            if len(looks) % 5 == 0:
+                _ = AwayLedger().tasks
+            super()._turn(*given)
+
+    # Each turn is a second by its clock, and a lease has fifteen.
+    janitor = Stumbling(app, monotonic=lambda: float(len(looks)))
+
+    janitor.start()
+    wait_until(lambda: len(looks) >= 25, "it has looked for longer than a lease", seconds=30)
+    janitor.stop()
+
+    assert len(ledger.leases.workers()) == 1
 
 
 def test_a_process_has_one_janitor(app: Celery, ledger: Ledger) -> None:

@@ -181,6 +181,18 @@ def test_whoever_could_not_look_gives_nobody_up(
     assert hospital.watch(reaper, clock, 1.0) == {"default"}
 
 
+def test_whoever_looked_away_gives_nobody_up(
+    hospital: Hospital, reaper: Reaper, clock: Monotonic
+) -> None:
+    hospital.admit("a")
+    hospital.watch(reaper, clock, 14.5)
+
+    reaper.look_away()
+
+    assert hospital.watch(reaper, clock, 14.5) == set()
+    assert hospital.watch(reaper, clock, 1.0) == {"default"}
+
+
 def test_a_worker_that_comes_back_is_watched_from_its_beginning(
     hospital: Hospital, reaper: Reaper, clock: Monotonic
 ) -> None:

@@ -21,8 +21,16 @@ def test_pauses_grow_up_to_a_bound() -> None:
     assert pauses == [0.2, 0.4, 0.8, 5.0]
 
 
+def test_a_bound_may_be_lower() -> None:
+    patience = Patience(0.5)
+    for _ in range(9):
+        patience.failed(LedgerUnavailableError("away"), held=1)
+
+    assert patience.pause_seconds() == 0.5
+
+
 def test_whatever_comes_in_meanwhile_waits_for_the_next_try() -> None:
-    patience = Patience(lambda: 100.0)
+    patience = Patience(monotonic=lambda: 100.0)
 
     patience.failed(LedgerUnavailableError("away"), held=1)
 
