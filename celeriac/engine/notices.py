@@ -163,10 +163,11 @@ class Notices:
         was_connected = self._connection is not None or self._results is not None
         try:
             self._tell(ended)
-        except self._errors:
+        except self._errors as error:
             # It may lead to a broker that was started anew since, at another port. To tell twice
-            # of one end harms nobody.
-            if not was_connected:
+            # of one end harms nobody. One that is there and does not answer, as a stopped process,
+            # would only be waited for twice.
+            if not was_connected or isinstance(error, redis.TimeoutError):
                 raise
             self._drop()
             self._tell(ended)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,27 @@ def test_a_broker_that_is_away_misses_what_is_told(
 
     assert "results were not announced" in caplog.text
     valkey.start()
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_once(
+    notices: Notices, valkey: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notices.tell([_completed()])
+    tries: list[int] = []
+    tell = notices._tell
+
+    def tell_and_count(ended: Sequence[Ended]) -> None:
+        tries.append(len(ended))
+        tell(ended)
+
+    monkeypatch.setattr(notices, "_tell", tell_and_count)
+    valkey.signal(signal.SIGSTOP)
+
+    is_told = notices.tell([_completed(task_id="b")])
+
+    valkey.signal(signal.SIGCONT)
+    assert not is_told
+    assert tries == [1]
 
 
 def test_a_broker_that_came_back_at_another_port_is_told_at_once(
