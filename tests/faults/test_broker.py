@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,8 +13,10 @@ import pytest
 
 from celeriac.core.state import TaskState
 from tests.contract.broker.consuming import make_message, parked
+from tests.contract.broker.test_refusals import unable_to_save
 from tests.contract.broker.test_transport import BROKEN
 from tests.faults.conftest import QUICK
+from tests.servers.line import Line
 from tests.servers.processes import Process, wait_until
 from tests.servers.valkey import ValkeyServer
 from tests.stage import Stage
@@ -154,6 +157,37 @@ def test_a_broker_whose_memory_is_full_costs_nothing(stage: Stage, key: str) -> 
 
     _check_each_ran_once(stage, f"{key}:before", ids)
     _check_each_ran_once(stage, f"{key}:late", late)
+
+
+def test_a_broker_that_cannot_save_costs_nothing(stage: Stage, key: str) -> None:
+    ids = _submit(stage, f"{key}:before", 100)
+    with unable_to_save(stage.broker):
+        late = _submit(stage, f"{key}:late", 3)
+        time.sleep(1.0)
+
+    _check_each_ran_once(stage, f"{key}:before", ids)
+    _check_each_ran_once(stage, f"{key}:late", late)
+
+
+def test_a_worker_whose_connections_went_dead_makes_new_ones(
+    tmp_path: Path, broker: ValkeyServer, key: str
+) -> None:
+    with Line(broker.port) as line, Stage(tmp_path, broker=broker, settings=QUICK) as stage:
+        # Only this worker is at the far end; whoever submits has a sound connection.
+        stage.environment["CELERIAC_BROKER_URL"] = line.url(broker.url)
+        stage.worker = stage.add_worker("far")
+        stage.worker.start_ready()
+        ids = _submit(stage, f"{key}:before", 100)
+        stage.wait_for_effect(f"{key}:before:20")
+
+        assert line.die() >= 2
+        late = _submit(stage, f"{key}:late", 3)
+
+        _check_each_ran_once(stage, f"{key}:before", ids)
+        _check_each_ran_once(stage, f"{key}:late", late)
+        # What comes from now on it hears of, too.
+        assert stage.client.add.delay(1, 1).get(timeout=15) == 2
+        assert stage.worker.is_running
 
 
 def _wait_for_end(stage: Stage, ids: list[str]) -> None:
