@@ -356,3 +356,13 @@ def test_no_log_has_the_links_of_people(front: Front, service: ServiceProcess) -
 
     assert "a-link" not in front.nginx.access_log.read_text()
     assert "a-link" not in service.log_text()
+
+
+def test_no_log_of_errors_has_the_links_of_people(certificate: Certificate, tmp_path: Path) -> None:
+    front = Front(tmp_path / "nginx", upstream_port=free_port(), certificate=certificate)
+    with front.nginx, front.client() as client:
+        assert client.get("/start/user.QWRh.a-link").status_code == 502
+        assert client.get("/ui").status_code == 502
+        front.nginx.wait_for_log("GET /ui")
+
+    assert "a-link" not in front.nginx.log_text()
