@@ -114,7 +114,8 @@ def _ask(name: str, wanted: str, *, allow_weak: bool) -> str | None:
     if not sys.stdin.isatty():
         raise MisuseError(
             "there is no terminal to ask for the password at",
-            fix="give it on standard input, with --password-stdin",
+            fix="let them choose it by a link, with --link; or give it on standard input,"
+            " with --password-stdin",
         )
     prompt = f"Password for {name} {wanted}".rstrip()
     while True:
