@@ -19,7 +19,7 @@ from celeriac.engine.file_sweeper import FileSweeper
 from celeriac.engine.reaper import Reaper
 from celeriac.engine.ringer import Ringer
 from celeriac.engine.runtime import Engine
-from celeriac.errors import UnavailableError
+from celeriac.errors import LedgerUnavailableError, UnavailableError
 from celeriac.ledger.leadership import NOBODY, LeaseView
 from celeriac.ledger.open import Ledger
 
@@ -117,9 +117,12 @@ class Janitor:
                 # Whoever leads: each process knows for itself what it could not tell.
                 self._engine.tell_missed()
                 self._turn(self._engine.ledger, ringer, reaper)
-            except UnavailableError as error:
+            except LedgerUnavailableError as error:
                 reaper.look_away()
                 logger.debug("the janitor waits for the ledger", extra={"error": str(error)})
+            except UnavailableError as error:
+                # A broker that is away hides no heart that stands still.
+                logger.debug("the janitor waits", extra={"error": str(error)})
             except Exception:
                 # A broken turn must not end the only thread that brings tasks back.
                 logger.exception("a turn of the janitor failed")

@@ -13,6 +13,7 @@ from celeriac.core.task import NewTask, TaskId
 from celeriac.engine.broker import BrokerView
 from celeriac.engine.janitor import Janitor, Leadership
 from celeriac.engine.ringer import Ringer
+from celeriac.errors import BrokerUnavailableError, LedgerUnavailableError, UnavailableError
 from celeriac.ledger.leadership import NOBODY
 from celeriac.ledger.open import Ledger
 from tests.contract.broker.conftest import Monotonic
@@ -224,25 +225,39 @@ def test_a_janitor_goes_on_after_a_turn_that_failed(
     janitor.stop()
 
 
+class Stumbling(Janitor):
+    """A janitor whose every fifth turn fails, and whose turns are a second each by its clock."""
+
+    def __init__(self, app: Celery, error: UnavailableError) -> None:
+        self.turns = 0
+        self._error = error
+        super().__init__(app, monotonic=lambda: float(self.turns))
+
+    def _turn(self, *given: Any) -> None:
+        self.turns += 1
+        if self.turns % 5 == 0:
+            raise self._error
+        super()._turn(*given)
+
+
 def test_a_worker_is_given_time_after_a_ledger_that_was_away(app: Celery, ledger: Ledger) -> None:
     ledger.leases.join(make_new_worker())
-    looks: list[float] = []
-
-    class Stumbling(Janitor):
-        def _turn(self, *given: Any) -> None:
-            looks.append(time.monotonic())
-            if len(looks) % 5 == 0:
-                _ = AwayLedger().tasks
-            super()._turn(*given)
-
-    # Each turn is a second by its clock, and a lease has fifteen.
-    janitor = Stumbling(app, monotonic=lambda: float(len(looks)))
+    janitor = Stumbling(app, LedgerUnavailableError("away"))
 
     janitor.start()
-    wait_until(lambda: len(looks) >= 25, "it has looked for longer than a lease", seconds=30)
+    wait_until(lambda: janitor.turns >= 25, "it has looked for longer than a lease", seconds=30)
     janitor.stop()
 
     assert len(ledger.leases.workers()) == 1
+
+
+def test_a_broker_that_is_away_keeps_no_dead_worker(app: Celery, ledger: Ledger) -> None:
+    ledger.leases.join(make_new_worker())
+    janitor = Stumbling(app, BrokerUnavailableError("away"))
+
+    janitor.start()
+    wait_until(lambda: not ledger.leases.workers(), "it is given up", seconds=30)
+    janitor.stop()
 
 
 def test_a_process_has_one_janitor(app: Celery, ledger: Ledger) -> None:

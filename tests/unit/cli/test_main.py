@@ -104,7 +104,10 @@ def test_a_command_that_makes_no_sense_ends_with_2(
         ),
         (
             ["user", "add", "ana"],
-            ["why   there is no terminal to ask", "fix   let them choose it by a link, with --link"],
+            [
+                "why   there is no terminal to ask",
+                "fix   let them choose it by a link, with --link",
+            ],
         ),
     ],
 )
