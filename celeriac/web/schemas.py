@@ -13,7 +13,6 @@ from celeriac.core.file_reference import FileReference, find_file_ids, read_refe
 from celeriac.core.page import Page
 from celeriac.core.state import ErrorKind, TaskState
 from celeriac.core.task import Codec, Task, TaskError
-from celeriac.core.task_type import TaskType
 from celeriac.core.tracebacks import Frame, trail_of
 from celeriac.service.reports import TaskReport
 from celeriac.service.tokens import AccessToken
@@ -189,46 +188,6 @@ class TaskPageOut(BaseModel):
         """Return a page as a caller reads it."""
         tasks = [TaskOut.of(report) for report in page.items]
         return cls(tasks=tasks, next_page_token=next_page_token)
-
-
-class TaskTypeOut(BaseModel):
-    """What can be submitted under one task name."""
-
-    name: str
-    title: Annotated[str, Field(description="One line for people; empty when there is none.")]
-    description: str
-    # `schema` is a method of every pydantic model, so the field has another name in Python.
-    arguments: Annotated[
-        dict[str, Json],
-        Field(
-            serialization_alias="schema",
-            description="The JSON Schema of the named arguments, as one object.",
-        ),
-    ]
-    queue: str
-    max_attempts: int | None
-    timeout_seconds: float | None
-
-    @classmethod
-    def of(cls, task_type: TaskType) -> Self:
-        """Return a task type as a caller reads it."""
-        return cls(
-            name=task_type.name,
-            title=task_type.title,
-            description=task_type.description,
-            arguments=task_type.schema,
-            queue=task_type.queue,
-            max_attempts=task_type.max_attempts,
-            timeout_seconds=task_type.timeout_seconds,
-        )
-
-
-class TaskTypesOut(BaseModel):
-    """Everything that can be submitted."""
-
-    task_types: list[TaskTypeOut]
-    # Task modules that could not be imported, a sentence for each; their tasks are missing here.
-    unloaded: list[str]
 
 
 class HealthOut(BaseModel):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from celeriac.web.auth import SignedIn
 from celeriac.web.openapi import LIMIT_HEADERS, refusals
 from celeriac.web.parts import TaskTypes
-from celeriac.web.schemas import TaskTypeOut, TaskTypesOut
+from celeriac.web.task_type_schemas import TaskTypeOut, TaskTypesOut
 
 router = APIRouter(tags=["task types"])
 
