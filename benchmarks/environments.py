@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import run
 from tests.servers.processes import PROJECT
 
 FOLDER = PROJECT / "benchmarks" / "results" / "environments"
@@ -34,7 +35,8 @@ def python_with(*packages: str) -> Path:
     if uv and subprocess.run([uv, "--version"], capture_output=True, check=False).returncode == 0:  # noqa: S603 - found on the PATH
         _run(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *packages)
     else:
-        _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *packages)
+        pip = (run.python_with_pip(), "-m", "pip", "--python", python)
+        _run(*pip, "install", "--quiet", *packages)
     (folder / "complete").touch()
     return programs
 

@@ -158,6 +158,16 @@ def get_task(task_id: str, *, wait: timedelta | None = None) -> Call[RemoteTask]
     )
 
 
+def listen_to_task(task_id: str) -> Call[None]:
+    """Return the call whose answer tells a task's changes as they happen, until it has ended."""
+    return Call(
+        method="GET",
+        path=f"{_task(task_id)}/events",
+        read=lambda _: None,
+        facts={"task_id": task_id},
+    )
+
+
 def cancel_task(task_id: str) -> Call[RemoteTask]:
     """Return the call that cancels a task."""
     return Call(

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, Self
 
 from celeriac.client import calls
 from celeriac.client.calls import SubmitOptions
-from celeriac.client.connection import Connection, Credentials
+from celeriac.client.connection import Connection
+from celeriac.client.credentials import Credentials
 from celeriac.client.handle import Handle
 from celeriac.client.remote_task import RemoteTask, TaskPage
 from celeriac.client.submitter import Submitter

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,6 +16,7 @@ import httpx
 
 from celeriac.client.attachments import open_parts, to_json
 from celeriac.client.calls import Call
+from celeriac.client.credentials import Credentials
 from celeriac.client.problems import error_from_answer, is_problem, with_note
 from celeriac.errors import (
     AnotherProgramError,
@@ -44,15 +44,6 @@ _PROXYS = (413, 414, 429, 431, 502, 503, 504)
 # What another program says of itself is shown, and may be long or steer a terminal.
 _LONGEST_WORD = 100
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """How the service knows who asks: a key or token, or a name and its password."""
-
-    key: str | None = field(default=None, repr=False)
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 class Connection:
@@ -147,6 +138,24 @@ class Connection:
         if self._stream(call, token, write) == 401:
             self._stream(call, self._renewed_token(token), write, is_last=True)
 
+    def listen(self, call: Call[None], *, silence: timedelta) -> Generator[str]:
+        """Yield the lines of an answer as they come; whoever asks has signed in by a call before.
+
+        Args:
+            call: What is asked for.
+            silence: After how long without a line the service is thought to be gone.
+
+        Raises:
+            CeleriacError: The service refused; of the same class as in the service.
+            ServiceUnreachableError: It did not answer, fell silent, or hung up in the middle.
+        """
+        timeout = httpx.Timeout(self._timeout, read=silence.total_seconds())
+        with self._streaming(call, self._current_token(), timeout) as response:
+            if not response.is_success:
+                response.read()
+                raise self._refusal(response, call.facts)
+            yield from response.iter_lines()
+
     def _stream(
         self,
         call: Call[None],
@@ -156,19 +165,25 @@ class Connection:
         is_last: bool = False,
     ) -> int:
         may_sign_in = self._credentials.user is not None and not is_last
+        with self._streaming(call, token, httpx.Timeout(self._timeout)) as response:
+            if response.is_success:
+                for piece in response.iter_bytes():
+                    write(piece)
+            elif response.status_code != 401 or not may_sign_in:
+                response.read()
+                raise self._refusal(response, call.facts)
+            return response.status_code
+
+    @contextmanager
+    def _streaming(
+        self, call: Call[None], token: str | None, timeout: httpx.Timeout
+    ) -> Iterator[httpx.Response]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = self._url + call.path
         try:
-            with self._http.stream(call.method, url, headers=headers) as response:
-                if response.is_success:
-                    for piece in response.iter_bytes():
-                        write(piece)
-                elif response.status_code != 401 or not may_sign_in:
-                    response.read()
-                    raise self._refusal(response, call.facts)
-                return response.status_code
+            with self._http.stream(call.method, url, headers=headers, timeout=timeout) as response:
+                yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            # Its own chain is ninety lines long, and ends with the words that we take over.
             raise self._unreachable(str(error) or type(error).__name__) from None
 
     def _request(self, call: Call[Answer], token: str | None) -> httpx.Response:

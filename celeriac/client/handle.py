@@ -11,26 +11,13 @@ from typing import Any, BinaryIO
 from celeriac.client.calls import cancel_task, get_task
 from celeriac.client.connection import Connection
 from celeriac.client.downloads import download
-from celeriac.client.pauses import pause_before_look
+from celeriac.client.following import Following, OnAway
 from celeriac.client.remote_task import RemoteTask
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
-from celeriac.errors import (
-    AnotherProgramError,
-    CeleriacError,
-    RateLimitedError,
-    UnavailableError,
-    WaitTimeoutError,
-)
 
 Json = Any
 Seconds = float
-OnAway = Callable[[CeleriacError], None]
-
-# How long the service waits in our place before it says that a task goes on. It counts in whole
-# seconds.
-_LONG = timedelta(seconds=20)
-_SHORT = timedelta(seconds=1)
 
 
 class Handle:
@@ -87,7 +74,7 @@ class Handle:
         """
         if self.accepted is not None and self.accepted.state.is_final:
             return self.accepted
-        for task in self._follow(timeout, is_patient=True):
+        for task in self._follow(timeout, is_patient=True, on_away=lambda _: None):
             if task.state.is_final:
                 return task
         raise AssertionError("a watch ends with the task or with an error")
@@ -134,59 +121,17 @@ class Handle:
         return self._follow(timeout, is_patient=False, on_away=on_away)
 
     def _follow(
-        self,
-        timeout: timedelta | Seconds | None,
-        *,
-        is_patient: bool,
-        on_away: OnAway = lambda _: None,
+        self, timeout: timedelta | Seconds | None, *, is_patient: bool, on_away: OnAway
     ) -> Iterator[RemoteTask]:
-        limit = duration_of(timeout)
-        deadline = None if limit is None else self._monotonic() + limit.total_seconds()
-        seen: RemoteTask | None = None
-        look = 0
-        while True:
-            began = self._monotonic()
-            patience = _patience(deadline, began) if is_patient else None
-            task, asked = self._look(on_away, has_seen=seen is not None, wait=patience)
-            if task is not None and (seen is None or task.body != seen.body):
-                # What moves is looked at more often; that a queue moves is not its own doing.
-                if seen is None or _of_itself(task) != _of_itself(seen):
-                    look = 0
-                seen = task
-                yield task
-                if task.state.is_final:
-                    return
-            look += 1
-            if patience and timedelta(seconds=self._monotonic() - began) >= patience / 2:
-                # The service has waited in our place.
-                look = 0
-            left = None if deadline is None else timedelta(seconds=deadline - self._monotonic())
-            if limit is not None and left is not None and left <= timedelta(0):
-                state = seen.state.value if seen else "unknown"
-                raise WaitTimeoutError(self.id, state, limit)
-            if look:
-                self._sleep(pause_before_look(look, asked=asked, left=left).total_seconds())
-
-    def _look(
-        self, on_away: OnAway, *, has_seen: bool, wait: timedelta | None
-    ) -> tuple[RemoteTask | None, timedelta | None]:
-        try:
-            return self._connection.send(get_task(self.id, wait=wait)), None
-        except AnotherProgramError:
-            # It will not turn into the service.
-            raise
-        except (UnavailableError, RateLimitedError) as error:
-            if not has_seen and isinstance(error, UnavailableError):
-                raise
-            on_away(error)
-            return None, getattr(error, "retry_after", None)
-
-
-def _patience(deadline: float | None, now: float) -> timedelta | None:
-    """Return how long the service may wait in our place; None when it is hardly worth it."""
-    left = _LONG if deadline is None else timedelta(seconds=deadline - now)
-    # Whole seconds, and not one too many.
-    return None if left < _SHORT else min(timedelta(seconds=left // _SHORT), _LONG)
+        return Following(
+            self._connection,
+            self.id,
+            duration_of(timeout),
+            is_patient=is_patient,
+            on_away=on_away,
+            sleep=self._sleep,
+            monotonic=self._monotonic,
+        ).tasks()
 
 
 def duration_of(timeout: timedelta | Seconds | None) -> timedelta | None:
@@ -194,7 +139,3 @@ def duration_of(timeout: timedelta | Seconds | None) -> timedelta | None:
     if timeout is None or isinstance(timeout, timedelta):
         return timeout
     return timedelta(seconds=timeout)
-
-
-def _of_itself(task: RemoteTask) -> dict[str, Json]:
-    return {**task.body, "queued_before": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -49,20 +50,55 @@ def client(service: Service) -> Iterator[Client]:
         yield client
 
 
-def end(service: Service, task_id: str, ending: Ending, **facts: Any) -> None:
-    """Claim a task and end it, as a worker would."""
+@pytest.fixture
+def asked(client: Client) -> list[str]:
+    """Return the paths that the client asks for."""
+    paths: list[str] = []
+    client._connection._http.event_hooks["request"] = [
+        lambda request: paths.append(request.url.path)
+    ]
+    return paths
+
+
+def begin(service: Service, task_id: str) -> str:
+    """Claim a task, as a worker would, and return its lease."""
     leases = service.ledger.leases
     leases.join(make_new_worker())
     wanted = [TaskId(task_id)]
     claimed = leases.exchange("worker-1", outcomes=[], wanted=wanted, queues=["default"]).claimed
+    return claimed[0].lease_token
+
+
+def move(service: Service, task_id: str, token: str, percent: int) -> None:
+    """Have a running task tell how far it is."""
+    text = json.dumps({"state": "PROGRESS", "meta": {"done": percent}})
+    service.ledger.tasks.set_progress([(TaskId(task_id), token, text)])
+    service.changes.say(task_id)
+
+
+def finish(
+    service: Service, task_id: str, token: str, ending: Ending = Ending.COMPLETED, **facts: Any
+) -> None:
+    """End a task that was begun."""
     outcome = Outcome(
         task_id=TaskId(task_id),
-        lease_token=claimed[0].lease_token,
+        lease_token=token,
         ending=ending,
         finished_at=service.clock(),
         **facts,
     )
-    leases.exchange("worker-1", outcomes=[outcome], wanted=[], queues=["default"])
+    service.ledger.leases.exchange("worker-1", outcomes=[outcome], wanted=[], queues=["default"])
+    service.changes.say(task_id)
+
+
+def end(service: Service, task_id: str, ending: Ending, **facts: Any) -> None:
+    """Claim a task and end it."""
+    finish(service, task_id, begin(service, task_id), ending, **facts)
+
+
+def later(call: Callable[..., None], *given: Any, **facts: Any) -> None:
+    """Have something done while one watches."""
+    threading.Timer(0.2, call, given, facts).start()
 
 
 def test_a_task_is_submitted_and_its_result_read(service: Service, client: Client) -> None:
@@ -285,6 +321,59 @@ def test_a_ledger_that_is_away_is_told_and_waited_for(service: Service, client: 
     end(service, handle.id, Ending.COMPLETED, result="1")
 
     assert next(looks).state is TaskState.COMPLETED
+
+
+def test_a_task_is_watched_with_few_requests_however_often_it_changes(
+    service: Service, client: Client, asked: list[str]
+) -> None:
+    handle = client.submit("process", data="x")
+    token = begin(service, handle.id)
+    asked.clear()
+    looks = handle.watch()
+    seen = [next(looks).progress]
+    for percent in range(1, 5):
+        later(move, service, handle.id, token, percent)
+        seen.append(next(looks).progress)
+
+    later(finish, service, handle.id, token, result='"done"')
+    last = next(looks)
+
+    assert seen == [None, *({"done": percent} for percent in range(1, 5))]
+    assert (last.state, last.result) == (TaskState.COMPLETED, "done")
+    path = f"/tasks/{handle.id}"
+    assert asked == [path, f"{path}/events", path]
+    with pytest.raises(StopIteration):
+        next(looks)
+
+
+def test_a_watch_goes_on_when_the_service_hangs_up(
+    service: Service, client: Client, asked: list[str]
+) -> None:
+    handle = client.submit("process", data="x")
+    token = begin(service, handle.id)
+    asked.clear()
+    looks = handle.watch()
+    assert next(looks).state is TaskState.RUNNING
+    later(service.app.state.end_waits)
+    threading.Timer(0.6, finish, (service, handle.id, token), {"result": '"done"'}).start()
+
+    last = next(looks)
+
+    assert (last.state, last.result) == (TaskState.COMPLETED, "done")
+    assert asked.count(f"/tasks/{handle.id}/events") >= 1
+
+
+def test_a_short_watch_ends_in_time_and_asks_seldom(
+    service: Service, client: Client, asked: list[str]
+) -> None:
+    handle = client.submit("process", data="x")
+    begin(service, handle.id)
+    asked.clear()
+
+    with pytest.raises(WaitTimeoutError):
+        [*handle.watch(timeout=2)]
+
+    assert 3 <= len(asked) <= 15
 
 
 def test_who_asks_must_be_named_in_one_way() -> None:

@@ -30,3 +30,17 @@ def test_the_pause_grows_within_what_both_sides_ask_for(
     look: int, asked: timedelta | None, left: timedelta | None, pause: timedelta
 ) -> None:
     assert pause_before_look(look, asked=asked, left=left) == pause
+
+
+@pytest.mark.parametrize(
+    ("waited", "pause"),
+    [
+        (timedelta(seconds=0.1), timedelta(milliseconds=50)),
+        (SECOND, timedelta(milliseconds=300)),
+        (timedelta(minutes=5), SECOND),
+    ],
+)
+def test_what_has_gone_on_for_long_is_looked_at_seldom_however_often_it_changes(
+    waited: timedelta, pause: timedelta
+) -> None:
+    assert pause_before_look(1, waited=waited) == pause
