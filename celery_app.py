@@ -11,9 +11,9 @@ from celeriac.errors import SettingsError
 from celeriac.samples import modules_for
 
 HERE = Path(__file__).resolve().parent
-# The command `celery` looks in here for this file alone, and not for what it imports later.
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
+# The command `celery` takes this folder away again once it has found this file, and your own
+# modules may import one another later. At the end: the first one is what it takes away.
+sys.path.append(str(HERE))
 OWN = ["tasks"] if (HERE / "tasks.py").exists() else []
 
 try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import signals
 from celery.loaders.app import AppLoader
+from celery.utils.imports import cwd_in_path
 
 from celeriac.engine.modules import ImportProblem, import_task_modules
 
@@ -24,5 +25,7 @@ class TolerantLoader(AppLoader):
             # Celery's autodiscovery answers with what it raised.
             if isinstance(response, Exception):
                 raise response
-        self.problems = import_task_modules(sorted(map(str, self.default_modules)))
+        # As Celery's own does: the command `celery` does not look in the folder it was called in.
+        with cwd_in_path():
+            self.problems = import_task_modules(sorted(map(str, self.default_modules)))
         return []

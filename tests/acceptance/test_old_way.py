@@ -172,10 +172,13 @@ def _answers(url: str) -> bool:
 def test_the_command_celery_finds_the_tasks_beside_the_app(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "celery_app.py", tmp_path)
     (tmp_path / "tasks.py").write_text("from celeriac import task\n\n@task\ndef own(): ...\n")
-    # As that command does it: the folder is looked into for the app's module alone.
+    # As that command does it: the folder is looked into for the app's module alone. What the tasks
+    # import when they run is found too.
+    (tmp_path / "helpers.py").touch()
     script = """
-import sys
-sys.path.insert(0, "."); import celery_app; sys.path.remove(".")
+from celery.utils.imports import import_from_cwd
+celery_app = import_from_cwd("celery_app")
+import helpers
 celery_app.app.loader.import_default_modules()
 print(celery_app.app.loader.problems, "tasks.own" in celery_app.app.tasks)
 """
