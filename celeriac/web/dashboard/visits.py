@@ -7,6 +7,7 @@ token is a seal over the browser's cookie, so that neither another site nor anot
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ SESSION_COOKIE = "celeriac_session"
 VISITOR_COOKIE = "celeriac_visitor"
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 _MOST_CHARACTERS = 1024
+_PORT = re.compile(r":([0-9]{1,5})$")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +39,8 @@ class Visit:
     anchor: str
     key: bytes = field(repr=False)
     is_over_tls: bool
+    # Of the address in the browser, empty where it names none.
+    port: str
     caller: Caller | None = None
     # Whether the page shows the way to the first steps.
     has_steps_left: bool = False
@@ -53,6 +57,7 @@ class Visit:
             anchor=anchor or secrets.token_urlsafe(18),
             key=parts_of(request).form_key,
             is_over_tls=is_over_tls,
+            port=port_of(request),
         )
         if not anchor:
             visit.cookies.append((VISITOR_COOKIE, visit.anchor, None))
@@ -91,7 +96,7 @@ class Visit:
         """Put the cookies on the answer."""
         for name, value, seconds in self.cookies:
             response.set_cookie(
-                cookie_name(name, is_over_tls=self.is_over_tls),
+                cookie_name(name, is_over_tls=self.is_over_tls, port=self.port),
                 value,
                 max_age=seconds,
                 path="/",
@@ -111,14 +116,26 @@ class Visit:
         return hmac.new(self.key, text, sha256).hexdigest()
 
 
-def cookie_name(name: str, *, is_over_tls: bool) -> str:
-    """Return a cookie's name: under TLS one that no other host and no plain page can set."""
-    return f"__Host-{name}" if is_over_tls else name
+def cookie_name(name: str, *, is_over_tls: bool, port: str) -> str:
+    """Return a cookie's name: under TLS one that no other host and no plain page can set.
+
+    A browser keeps cookies by host and not by port (RFC 6265, 8.5): without it in the name, two
+    services of one machine would sign each other's users out.
+    """
+    whole = f"{name}_{port}" if port else name
+    return f"__Host-{whole}" if is_over_tls else whole
+
+
+def port_of(request: Request) -> str:
+    """Return the port in the address that a browser asked for, empty when it named none."""
+    found = _PORT.search(request.headers.get("host", ""))
+    return found[1] if found else ""
 
 
 def read_cookie(request: Request, name: str) -> str:
     """Return a cookie of ours, empty when the browser sent none."""
-    text = request.cookies.get(cookie_name(name, is_over_tls=came_over_tls(request)), "")
+    whole = cookie_name(name, is_over_tls=came_over_tls(request), port=port_of(request))
+    text = request.cookies.get(whole, "")
     return text if len(text) <= _MOST_CHARACTERS else ""
 
 

@@ -107,7 +107,7 @@ def test_a_wrong_sign_in_is_told_without_saying_what_was_wrong(
 
     assert response.status_code == 401
     assert "The name or the password is wrong." in response.text
-    assert "celeriac_session" not in response.cookies
+    assert not any("session" in name for name in response.cookies)
     assert password == "" or password not in response.text
 
 
@@ -116,8 +116,39 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(service: Service)
 
     sent = Browser(service).sign_in("ada").headers["set-cookie"]
 
-    session = next(each for each in sent.split(", ") if each.startswith("celeriac_session="))
+    session = next(each for each in sent.split(", ") if each.startswith("celeriac_session_"))
     assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=43200"} <= set(session.split("; "))
+
+
+def test_two_services_of_one_machine_do_not_sign_each_other_s_users_out(
+    service: Service, browser: Browser
+) -> None:
+    # As it would be with another one there: the same names, other values.
+    other = "127.0.0.1:8001"
+    signed_in_there = {"celeriac_session_8001": "another's", "celeriac_visitor_8001": "another's"}
+    browser.client.cookies.update(signed_in_there)
+
+    assert browser.client.get("/ui/tasks").status_code == 200
+    page = service.client(Host=other).get("/ui/sign-in")
+
+    assert page.headers["set-cookie"].startswith("celeriac_visitor_8001=")
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("tasks.example.org", "celeriac_visitor"),
+        ("tasks.example.org:8443", "celeriac_visitor_8443"),
+        ("[::1]", "celeriac_visitor"),
+        ("[::1]:8000", "celeriac_visitor_8000"),
+    ],
+)
+def test_a_cookie_bears_the_port_that_the_browser_asked_at(
+    service: Service, host: str, name: str
+) -> None:
+    sent = service.client(Host=host).get("/ui/sign-in").headers["set-cookie"]
+
+    assert sent.startswith(f"{name}=")
 
 
 def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host(
@@ -137,9 +168,10 @@ def test_behind_a_proxy_with_tls_the_cookie_is_bound_to_the_host(
         # By hand: a client keeps a secure cookie to itself on a plain connection.
         sent = client.post("/ui/sign-in", data=form, headers={"Cookie": cookie})
 
-        assert cookie.startswith("__Host-celeriac_visitor=")
+        port = service.url.rpartition(":")[2]
+        assert cookie.startswith(f"__Host-celeriac_visitor_{port}=")
         assert sent.status_code == 303
-        assert "__Host-celeriac_session=" in sent.headers["set-cookie"]
+        assert f"__Host-celeriac_session_{port}=" in sent.headers["set-cookie"]
         assert "; Secure" in sent.headers["set-cookie"]
 
 
@@ -170,11 +202,12 @@ def test_a_session_ends_by_itself(service: Service, browser: Browser) -> None:
 
 
 def test_a_session_is_no_token_and_a_token_no_session(service: Service, browser: Browser) -> None:
-    session = browser.client.cookies["celeriac_session"]
+    name = f"celeriac_session_{service.url.rpartition(':')[2]}"
+    session = browser.client.cookies[name]
     token = service.tokens.issue(make_user()).text
 
     assert_problem(service.client(session).get("/tasks"), 401, "not_authenticated")
-    stranger = service.client(Cookie=f"celeriac_session={token}")
+    stranger = service.client(Cookie=f"{name}={token}")
     assert stranger.get("/ui/tasks").headers["location"] == "/ui/sign-in"
     assert_problem(browser.client.get("/tasks"), 401, "not_authenticated")
 
