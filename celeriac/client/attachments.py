@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import ExitStack
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import UUID
 
 from celeriac.core.file_names import clean_content_type, clean_name
 
@@ -49,16 +53,29 @@ def open_parts(arguments: Mapping[str, Any], stack: ExitStack) -> list[Part]:
 
 
 def to_json(value: Json) -> bytes:
-    """Return arguments as JSON.
+    """Return arguments as JSON; moments, exact numbers and the like in the words of JSON.
 
     Raises:
         TypeError: They hold something that is none, such as a file that was opened as text.
         ValueError: They hold a number that JSON has not, such as NaN.
     """
-    return json.dumps(value, allow_nan=False, ensure_ascii=False, default=_refuse).encode()
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, default=_plain).encode()
 
 
-def _refuse(value: Any) -> Json:
+def _plain(value: Any) -> Json:
+    """Return what JSON has no word for as a type hint of it reads it."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        # ISO 8601, which has no days of 24 hours to argue about.
+        sign = "-" if value < timedelta(0) else ""
+        return f"{sign}PT{abs(value).total_seconds():.6f}S"
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Set):
+        return list(value)
     said = f"an argument of the type {type(value).__name__} cannot be sent"
     if isinstance(value, bytes | bytearray | io.TextIOBase):
         said += '; where a task takes a file, give a Path or a file opened with "rb"'
