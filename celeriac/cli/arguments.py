@@ -8,7 +8,7 @@ from typing import Any
 
 from celeriac.cli.misuse import MisuseError
 from celeriac.core.file_fields import FileField, file_fields
-from celeriac.core.schema_texts import kinds_of, read_item, read_value
+from celeriac.core.schema_texts import kinds_of, kinds_of_items, read_item, read_value
 
 Json = Any
 Schema = Mapping[str, Any]
@@ -50,6 +50,8 @@ def parse_arguments(
             text = text[1:] if text.startswith("@@") else read_file(text[1:])
         field = properties.get(name, {})
         value = read_value(text, field, schema)
+        if value == [text] and "," in text:
+            _refuse_commas(name, text, kinds_of_items(field, schema))
         if name not in found:
             found[name] = value
         elif "array" not in kinds_of(field, schema):
@@ -101,6 +103,16 @@ def _sentence(words: Sequence[str], schema: Schema) -> str:
     # Double quotes hold in every shell, also of Windows, unless one reads what is in them.
     is_plain = all(each.isalnum() or each in " .,:;?'-_" for each in text)
     return f'{name}="{text}"' if is_plain else f"{name}={shlex.quote(text)}"
+
+
+def _refuse_commas(name: str, text: str, kinds: frozenset[str]) -> None:
+    """Refuse several values in one; they are not split, since 1,5 is one number to many people."""
+    if not kinds or "string" in kinds:
+        return
+    several = " ".join(f"{name}={each.strip()}" for each in text.split(","))
+    raise MisuseError(
+        f"{name} is a list, and {text!r} would be one value of it", fix=f"write {several}"
+    )
 
 
 def _as_list(value: Json) -> list[Json]:

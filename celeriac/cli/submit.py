@@ -81,6 +81,8 @@ def submit(
 ) -> None:
     """Submit a task; its values are read by the task's own schema.
 
+    A list takes its KEY once for each value: KEY=1 KEY=2, or as JSON, "KEY=[1, 2]".
+
     KEY=@FILE takes the text of a file, KEY=@- standard input, KEY=@@TEXT a text with an @. Where
     the task takes a file, KEY=@FILE sends the file itself.
     """

@@ -44,7 +44,8 @@ def task_type_lines(task_type: TaskType) -> list[str]:
         need = "required" if name in required else f"default {json.dumps(field.get('default'))}"
         about = field.get("description", "")
         lines.append(f"  {name:<12} {kind}, {need}" + (f"  {about}" if about else ""))
-    given = (f"{name}={'@FILE' if name in files else '…'}" for name in required)
+    properties = task_type.schema.get("properties", {})
+    given = (_example(name, properties.get(name, {}), is_file=name in files) for name in required)
     call = " ".join([task_type.name, *given])
     return [*lines, "", f"  celeriac submit {call} --watch"]
 
@@ -59,9 +60,19 @@ def _file_text(field: FileField) -> str:
     return f"files{kind}" if field.is_many else f"file{kind}"
 
 
+def _example(name: str, field: Mapping[str, Json], *, is_file: bool) -> str:
+    if is_file:
+        return f"{name}=@FILE"
+    # A list's name comes once for each of its values.
+    return f"{name}=… {name}=…" if field.get("type") == "array" else f"{name}=…"
+
+
 def _kind_text(field: Mapping[str, Json]) -> str:
     if "enum" in field:
         return " | ".join(json.dumps(each) for each in field["enum"])
+    if field.get("type") == "array":
+        items = _kind_text(field.get("items") or {})
+        return f"list of {items}s" if items.isalpha() and items != "any" else "list"
     kinds = [str(each.get("type", "any")) for each in field.get("anyOf", ())]
     kind = " | ".join(kinds) or str(field.get("type", "any"))
     bounds = [

@@ -70,11 +70,22 @@ def read_item(
     text: str, field: Schema, schema: Schema, *, parse: Callable[[str], Json] = parse_json
 ) -> Json:
     """Return a text as one item of a field that is a list."""
-    for branch in (_resolve(field, schema), *_branches(_resolve(field, schema))):
-        items = branch.get("items")
-        if isinstance(items, Mapping):
-            return read_value(text, items, schema, parse=parse)
-    return _json_or_text(text, parse)
+    items = _items(field, schema)
+    if items is None:
+        return _json_or_text(text, parse)
+    return read_value(text, items, schema, parse=parse)
+
+
+def kinds_of_items(field: Schema, schema: Schema) -> frozenset[str]:
+    """Return which of JSON's types the items of a field may be that is a list; empty is any."""
+    items = _items(field, schema)
+    return frozenset() if items is None else kinds_of(items, schema)
+
+
+def _items(field: Schema, schema: Schema) -> Schema | None:
+    field = _resolve(field, schema)
+    found = (branch.get("items") for branch in (field, *_branches(field)))
+    return next((each for each in found if isinstance(each, Mapping)), None)
 
 
 def _choices(field: Schema, schema: Schema) -> list[Json]:

@@ -95,6 +95,15 @@ def test_a_word_is_read_by_its_fields_schema(word: str, value: Any) -> None:
     assert parse(word) == {word.partition("=")[0]: value}
 
 
+def test_values_of_a_list_are_not_split_at_commas_and_it_is_said_how_they_are_given() -> None:
+    with pytest.raises(MisuseError) as caught:
+        parse("numbers=1, 2,4")
+
+    assert "numbers is a list" in str(caught.value)
+    assert caught.value.fix == "write numbers=1 numbers=2 numbers=4"
+    assert parse("maybe_words=a,b") == {"maybe_words": ["a,b"]}
+
+
 def test_a_list_may_be_given_one_by_one() -> None:
     assert parse("numbers=1", "numbers=2", "numbers=3") == {"numbers": [1, 2, 3]}
 

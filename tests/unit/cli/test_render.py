@@ -229,6 +229,23 @@ def test_a_task_type_shows_what_each_argument_is() -> None:
     assert lines[-1] == "  celeriac submit process n=… --watch"
 
 
+def test_a_list_is_described_with_what_is_in_it_and_how_it_is_given() -> None:
+    properties = {
+        "numbers": {"type": "array", "items": {"type": "number"}},
+        "some": {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}},
+        "bare": {"type": "array"},
+    }
+
+    lines = task_type_lines(
+        process_type(schema={"properties": properties, "required": ["numbers"]})
+    )
+
+    assert "  numbers      list of numbers, required" in lines
+    assert "  some         list, default null" in lines
+    assert "  bare         list, default null" in lines
+    assert lines[-1] == "  celeriac submit process numbers=… numbers=… --watch"
+
+
 def test_a_task_type_without_a_title_shows_its_name_once() -> None:
     bare = process_type(title="")
 
