@@ -39,6 +39,7 @@
     ├── StartError                 `celeriac up` cannot start here; nothing was started
     │   ├── DataFolderInUseError       another `up` holds the data folder
     │   ├── ProjectMissingError        the file that was named to run is not there
+    │   ├── AppMissingError            the Celery app that was named to run is not there
     │   ├── BrokerMissingError         there is no broker to start and none was named
     │   └── ProgramFailedError         one of its programs ended again and again
     ├── TaskFailedError            a client waited for a result, and there will be none
@@ -554,6 +555,17 @@ class ProjectMissingError(StartError):
     def __init__(self, file: str) -> None:
         super().__init__(f"there is no {file}")
         self.file = file
+
+
+class AppMissingError(StartError):
+    """The Celery app that was named to run is not there."""
+
+    code = "app_missing"
+    fix = "name it as MODULE:ATTRIBUTE, in the folder from which Python finds the module"
+
+    def __init__(self, app: str, reason: str) -> None:
+        super().__init__(f"there is no app {app}: {reason}")
+        self.app = app
 
 
 class BrokerMissingError(StartError):

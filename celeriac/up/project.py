@@ -8,6 +8,7 @@ from pathlib import Path
 
 from celeriac.errors import ProjectMissingError
 from celeriac.settings import is_tasks_file
+from celeriac.up.named_app import check_app
 from celeriac.wording import WORD_VARIABLE, command_word, own_checkout
 
 _PACKAGED_CELERY = "celeriac.entries.celery_app"
@@ -53,6 +54,7 @@ def find_project(folder: Path, app: str, *, checkout: Path | None) -> Project:
         checkout: Our own checkout, None when we are installed.
 
     Raises:
+        AppMissingError: An app was named that is not there.
         ProjectMissingError: A file was named that is not there.
     """
     if is_tasks_file(app):
@@ -61,6 +63,7 @@ def find_project(folder: Path, app: str, *, checkout: Path | None) -> Project:
             raise ProjectMissingError(str(file))
         return Project(folder=file.parent, app=str(file), is_edited=True)
     if app:
+        check_app(app, folder)
         return Project(folder=folder, app=app, is_edited=is_checkout(folder))
     if not (folder / _OWN_APP).exists() and not (folder / _OWN_TASKS).exists() and checkout:
         folder = checkout

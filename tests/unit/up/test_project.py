@@ -34,6 +34,8 @@ def test_a_file_that_is_not_there_is_told_with_the_command_that_writes_one(tmp_p
 
 
 def test_an_app_that_is_named_is_run_here(tmp_path: Path) -> None:
+    (tmp_path / "proj").mkdir()
+    (tmp_path / "proj" / "celery.py").write_text("app = ...\n")
     project = find_project(make(tmp_path, "celery_app.py"), "proj.celery:app", checkout=PROJECT)
 
     assert (project.folder, project.app) == (tmp_path, "proj.celery:app")
@@ -43,8 +45,9 @@ def test_an_app_that_is_named_is_run_here(tmp_path: Path) -> None:
 def test_code_under_version_control_is_edited(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "backend").mkdir()
+    (tmp_path / "backend" / "shop.py").write_text("app = ...\n")
 
-    assert find_project(tmp_path / "backend", "proj.celery:app", checkout=None).is_edited
+    assert find_project(tmp_path / "backend", "shop:app", checkout=None).is_edited
 
 
 @pytest.mark.parametrize(
