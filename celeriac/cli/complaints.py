@@ -18,6 +18,7 @@ from celeriac.errors import (
     LedgerUnavailableError,
     NotFoundError,
     NotSignedInError,
+    RateLimitedError,
     SettingsError,
     TaskFailedError,
     UnavailableError,
@@ -31,6 +32,7 @@ _UNEXPECTED_FIX = "this is a mistake of ours; CELERIAC_LOG_LEVEL=debug shows whe
 _FAMILIES: tuple[tuple[type[CeleriacError], int, str], ...] = (
     (DataFolderInUseError, 2, "not started"),
     (NotSignedInError, 4, "no service to ask"),
+    (RateLimitedError, 4, "not now"),
     (AccessError, 4, "not allowed"),
     (NotFoundError, 5, "not found"),
     (InvalidRequestError, 6, "refused"),

@@ -126,7 +126,8 @@ def task_lines(task: ShownTask, *, now: datetime, folder: Path) -> list[str]:
         f"({age_text(now - task.created_at)} ago)",
         "waiting": _WAITING.get(task.waiting_because or "", task.waiting_because or ""),
         "fix": _waiting_fix(task),
-        "progress": progress_text(task.progress),
+        # How far it came when it ended is no progress any more.
+        "progress": "" if task.state.is_final else progress_text(task.progress),
         "took": "" if task.finished_at is None else age_text(task.finished_at - task.created_at),
         "error": error_text(task.error),
     }

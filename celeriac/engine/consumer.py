@@ -47,7 +47,10 @@ class LedgerConsumer(Consumer):
             nonlocal told
             if not told:
                 logger.warning(
-                    as_typed_here("no broker: this worker waits until `celeriac up` runs again")
+                    as_typed_here(
+                        "no broker: this worker waits until `celeriac up` runs here; or start a"
+                        " Redis and name it in CELERIAC_BROKER_URL"
+                    )
                 )
             told = True
 

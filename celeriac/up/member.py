@@ -103,7 +103,9 @@ class Member:
     def hurry(self) -> None:
         """Ask it to give back what it runs and to end."""
         if self._child is not None and self.program.hurry is not None:
-            self._say(warning_line(self.program.name, "gives back what it runs"))
+            self._say(
+                warning_line(self.program.name, "gives back what it runs, which then begins anew")
+            )
             self._child.ask_to_end(self.program.hurry)
 
     def kill(self) -> None:

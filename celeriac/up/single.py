@@ -204,7 +204,9 @@ class OneProcess:
         deadline = time.monotonic() + WORKER_GRACE.total_seconds()
         while not worker.join(_LOOK_SECONDS):
             if time.monotonic() > deadline or not self._signals.empty():
-                self._printer.say(warning_line("worker", "gives back what it runs"))
+                self._printer.say(
+                    warning_line("worker", "gives back what it runs, which then begins anew")
+                )
                 worker.hurry()
                 # Threads cannot be killed: what does not end now ends with the process.
                 worker.join(HURRIED.total_seconds())

@@ -448,7 +448,7 @@ def test_whose_own_list_is_empty_is_led_to_what_the_command_line_submitted(
     told = olga.get("/ui/tasks")
 
     assert "You have not submitted a task yet" in nobodys
-    assert "some, the command line among them: " in told.text
+    assert "What you ran in a terminal of this machine stands among " in told.text
     assert {"href": "/ui/tasks?whose=all"} in told.all("a")
     assert "You have not submitted a task yet" in eve.get("/ui/tasks").text
 
