@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import quote, urlencode
@@ -20,7 +21,7 @@ from celeriac.core.page import MAX_PAGE_SIZE, TaskFilter
 from celeriac.core.state import TaskState
 from celeriac.core.task import TaskId
 from celeriac.core.task_ids import new_task_id
-from celeriac.errors import InvalidOptionError, NoResultError
+from celeriac.errors import CeleriacError, InvalidOptionError, NoResultError
 from celeriac.service.callers import Caller
 from celeriac.service.local_profile import LOCAL_USER
 from celeriac.service.queues import QueueService
@@ -36,6 +37,7 @@ from celeriac.web.dashboard.guard import (
     SentForm,
     SignedIn,
     Visiting,
+    signed_in,
 )
 from celeriac.web.dashboard.pages import detail_of, kwargs_of, not_done, row_of
 from celeriac.web.dashboard.rendering import render
@@ -240,8 +242,10 @@ def _queue_instead(
 
 # Whatever else begins so is no page; it shall not look like the API.
 @router.api_route("/ui/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-async def show_nothing(rest: str, _: Visiting) -> Response:
-    """Say that there is no such page."""
+async def show_nothing(request: Request, rest: str, visit: Visiting) -> Response:
+    """Say that there is no such page, to whoever is signed in with the way to their tasks."""
+    with suppress(CeleriacError):
+        await signed_in(request, visit)
     raise HTTPException(404, "No page has this address.")
 
 

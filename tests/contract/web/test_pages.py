@@ -578,6 +578,7 @@ def test_an_address_that_leads_nowhere_is_a_page_for_a_browser_and_a_problem_for
         assert "There is nothing here" in response.text
     assert "To the sign-in page" in for_stranger.text
     assert "To your tasks" in for_ada.text
+    assert "To your tasks" in ada.client.get("/ui/nothing").text
     assert ada.client.get("/nothing").headers["content-type"] == "application/problem+json"
 
 
