@@ -44,6 +44,7 @@ class Users:
             .where(mine)
             .values(password_hash=bindparam("new_hash"), token_version=outdated)
         )
+        replace = password.where(users.c.password_hash == bindparam("old_hash"))
         rehash = (
             update(users)
             .where(mine, users.c.password_hash == bindparam("old_hash"))
@@ -64,6 +65,7 @@ class Users:
         self._find_many = Statement(database, lambda: some)
         self._everyone = Statement(database, lambda: everyone)
         self._password = Statement(database, lambda: password)
+        self._replace = Statement(database, lambda: replace)
         self._rehash = Statement(database, lambda: rehash)
         self._role = Statement(database, lambda: role)
         self._disabled = Statement(database, lambda: disabled)
@@ -127,6 +129,16 @@ class Users:
             UserNotFoundError: Nobody has this name.
         """
         self._change(self._password, name, new_hash=password_hash)
+
+    def replace_password(self, name: str, old_hash: str, new_hash: str) -> bool:
+        """Give a user another password, as `set_password`, if theirs is still the old one."""
+        return bool(
+            self._database.write(
+                lambda connection: self._replace.count(
+                    connection, user=name, old_hash=old_hash, new_hash=new_hash
+                )
+            )
+        )
 
     def rehash_password(self, name: str, old_hash: str, new_hash: str) -> None:
         """Keep the same password under a stronger hash, if it has not been changed meanwhile."""

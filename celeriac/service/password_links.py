@@ -102,12 +102,12 @@ class PasswordLinks:
         user, _ = self._find(secret)
         return user.name
 
-    def spend(self, secret: str, set_password: Callable[[str], None]) -> User:
+    def spend(self, secret: str, set_password: Callable[[User], None]) -> User:
         """Have a link's user choose a password, and let nobody else do so with it.
 
         Args:
             secret: The link's.
-            set_password: Does it for the user of a name; what it raises leaves the link good.
+            set_password: Does it for the user as found; what it raises leaves the link good.
 
         Raises:
             PasswordLinkNotFoundError: As `check`.
@@ -118,7 +118,7 @@ class PasswordLinks:
         if not settings.remove_if(_setting(name), kept):
             raise PasswordLinkNotFoundError
         try:
-            set_password(name)
+            set_password(found)
         except CeleriacError:
             # Unless a newer one was made meanwhile.
             settings.put_first(_setting(name), kept)

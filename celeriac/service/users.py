@@ -8,7 +8,12 @@ import secrets
 from typing import Protocol
 
 from celeriac.core.user import Role, User
-from celeriac.errors import InvalidOptionError, UserNotFoundError, WeakPasswordError
+from celeriac.errors import (
+    InvalidOptionError,
+    PasswordLinkNotFoundError,
+    UserNotFoundError,
+    WeakPasswordError,
+)
 from celeriac.service.passwords import Hasher, weakness
 
 logger = logging.getLogger(__name__)
@@ -33,6 +38,10 @@ class UserLedger(Protocol):
 
     def set_password(self, name: str, password_hash: str) -> None:
         """Keep another hash, and end every session that the old one opened."""
+        ...
+
+    def replace_password(self, name: str, old_hash: str, new_hash: str) -> bool:
+        """Do so if the old hash is still kept; False when it is not."""
         ...
 
 
@@ -101,6 +110,24 @@ class UserService:
         self._check_password(name, password, allow_weak=allow_weak)
         self._ledger.users.set_password(name, self._hasher.hash(password))
         logger.info("a user's password was changed", extra={"user": name})
+
+    def choose_password(self, user: User, password: str) -> None:
+        """Give a user the password they chose by a link, unless they got another one meanwhile.
+
+        Args:
+            user: The user as they were when the link was found good.
+            password: As `set_password`.
+
+        Raises:
+            PasswordLinkNotFoundError: The password is not the one that the link was to replace.
+            WeakPasswordError: The password is not good enough.
+        """
+        self._check_password(user.name, password, allow_weak=False)
+        new_hash = self._hasher.hash(password)
+        # Hashing takes long enough for somebody else to set one.
+        if not self._ledger.users.replace_password(user.name, user.password_hash, new_hash):
+            raise PasswordLinkNotFoundError
+        logger.info("a user's password was changed", extra={"user": user.name})
 
     def _check_password(self, name: str, password: str, *, allow_weak: bool) -> None:
         if not password:

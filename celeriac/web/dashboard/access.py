@@ -130,8 +130,8 @@ async def start(request: Request, secret: str, visit: Visiting, form: SentForm) 
 async def _choose_password(
     request: Request, parts: Parts, visit: Visit, *, secret: str, password: str
 ) -> Response:
-    def set_password(name: str) -> None:
-        parts.users.set_password(name, password)
+    def set_password(owner: User) -> None:
+        parts.users.choose_password(owner, password)
 
     try:
         user = await parts.hash_threads.run(parts.password_links.spend, secret, set_password)

@@ -239,9 +239,9 @@ def test_of_many_who_spend_one_link_at_once_one_chooses(ledger: Ledger) -> None:
     chosen: list[str] = []
 
     def spend(number: int) -> None:
-        def choose(name: str) -> None:
-            chosen.append(name)
-            ledger.users.set_password(name, f"hash {number}")
+        def choose(user: User) -> None:
+            chosen.append(user.name)
+            ledger.users.set_password(user.name, f"hash {number}")
 
         with suppress(PasswordLinkNotFoundError):
             links.spend(secret, choose)
@@ -250,6 +250,21 @@ def test_of_many_who_spend_one_link_at_once_one_chooses(ledger: Ledger) -> None:
         list(threads.map(spend, range(20)))
 
     assert chosen == ["ana"]
+
+
+def test_of_many_who_replace_one_password_at_once_one_does(ledger: Ledger) -> None:
+    ledger.users.add("ana", "old", Role.VIEWER)
+
+    def replace(number: int) -> bool:
+        return ledger.users.replace_password("ana", "old", f"hash {number}")
+
+    with ThreadPoolExecutor(8) as threads:
+        replaced = list(threads.map(replace, range(20)))
+
+    assert replaced.count(True) == 1
+    ana = ledger.users.find("ana")
+    assert ana is not None
+    assert (ana.password_hash, ana.token_version) == (f"hash {replaced.index(True)}", 2)
 
 
 def test_of_many_links_that_are_made_at_once_one_is_good(ledger: Ledger) -> None:

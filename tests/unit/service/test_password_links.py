@@ -4,11 +4,13 @@ from typing import NoReturn
 
 import pytest
 
-from celeriac.core.user import Role
+from celeriac.core.user import Role, User
 from celeriac.errors import PasswordLinkNotFoundError, UserNotFoundError, WeakPasswordError
 from celeriac.ledger.open import Ledger
 from celeriac.service.password_links import PasswordLinks, is_password_link
+from celeriac.service.passwords import Hasher
 from celeriac.service.start_links import StartLinks
+from celeriac.service.users import UserService
 from tests.fakes import Clock
 
 
@@ -23,11 +25,11 @@ def secret(links: PasswordLinks) -> str:
     return links.make("ana")
 
 
-def refuse(name: str) -> NoReturn:
+def refuse(_: User) -> NoReturn:
     raise WeakPasswordError("too short")
 
 
-def accept(_: str) -> None:
+def accept(_: User) -> None:
     """Set no password."""
 
 
@@ -36,7 +38,7 @@ def test_a_link_lets_its_user_choose_a_password(
 ) -> None:
     assert links.check(secret) == "ana"
 
-    user = links.spend(secret, lambda name: ledger.users.set_password(name, "another"))
+    user = links.spend(secret, lambda ana: ledger.users.set_password(ana.name, "another"))
 
     assert (user.name, user.password_hash) == ("ana", "another")
     # As it is now: a session of the user as they were before would be over at once.
@@ -53,16 +55,16 @@ def test_a_link_is_good_once(links: PasswordLinks, secret: str) -> None:
 
 
 def test_of_two_who_come_at_once_one_chooses(links: PasswordLinks, secret: str) -> None:
-    chosen: list[str] = []
+    chosen: list[User] = []
 
-    def choose_while_another_tries(name: str) -> None:
+    def choose_while_another_tries(user: User) -> None:
         with pytest.raises(PasswordLinkNotFoundError):
             links.spend(secret, chosen.append)
-        chosen.append(name)
+        chosen.append(user)
 
     links.spend(secret, choose_while_another_tries)
 
-    assert chosen == ["ana"]
+    assert [user.name for user in chosen] == ["ana"]
 
 
 def test_a_link_stays_good_when_its_password_was_refused(links: PasswordLinks, secret: str) -> None:
@@ -120,6 +122,23 @@ def test_another_password_makes_a_link_void(
         links.spend(secret, accept)
 
 
+def test_a_password_that_an_admin_sets_while_a_link_is_spent_stays(
+    ledger: Ledger, links: PasswordLinks, hasher: Hasher, secret: str
+) -> None:
+    users = UserService(ledger, hasher)
+
+    def choose_late(user: User) -> None:
+        ledger.users.set_password("ana", "the admin's")
+        users.choose_password(user, "four walnut umbrellas dancing")
+
+    with pytest.raises(PasswordLinkNotFoundError):
+        links.spend(secret, choose_late)
+
+    ana = ledger.users.find("ana")
+    assert ana is not None
+    assert (ana.password_hash, ana.token_version) == ("the admin's", 2)
+
+
 def test_a_link_stays_good_when_its_user_signs_out(
     ledger: Ledger, links: PasswordLinks, secret: str
 ) -> None:
@@ -133,9 +152,9 @@ def test_a_newer_link_outlives_an_older_one_whose_password_is_refused(
 ) -> None:
     newer: list[str] = []
 
-    def refuse_late(name: str) -> NoReturn:
-        newer.append(links.make(name))
-        refuse(name)
+    def refuse_late(user: User) -> NoReturn:
+        newer.append(links.make(user.name))
+        refuse(user)
 
     with pytest.raises(WeakPasswordError):
         links.spend(secret, refuse_late)
