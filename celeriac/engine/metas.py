@@ -43,8 +43,10 @@ class HeardMeta(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         whole = self._read(self["task_id"])
-        self.update(whole)
-        return whole[name]
+        # What was heard, or another thread read, somebody may hold already: it stays as it is.
+        for part, value in whole.items():
+            self.setdefault(part, value)
+        return self.setdefault(name, whole[name])
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a part, by whichever way there is."""
