@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,12 @@ from celeriac.engine.pool import wire
 from celeriac.engine.road import Road
 from celeriac.errors import CeleriacError
 
+logger = logging.getLogger(__name__)
+
 Json = Any
+
+# No error's code: the child raises the sentence.
+_UNANSWERED = "unanswered"
 
 
 class Answers:
@@ -33,6 +39,11 @@ class Answers:
             value = self._methods[method](*arguments)
         except CeleriacError as error:
             return ["reply", number, error.code, str(error)]
+        except Exception as error:
+            # The boundary between a task and its worker: a question of the wrong kind, or a mistake
+            # of ours, fails the task that asked, and is no reason to end its process.
+            logger.exception("a task's question was not answered", extra={"method": str(method)})
+            return ["reply", number, _UNANSWERED, f"it was not answered: {type(error).__name__}"]
         return ["reply", number, "", value]
 
     def _submit(self, tasks: list[Json], chords: list[Json]) -> None:

@@ -179,10 +179,10 @@ class ProcessRunner:
             self._hear_end(child, message)
         elif kind == "call":
             try:
-                reply = self._answers.answer(message[1], message[2], message[3])
-            except wire.MISREADINGS as error:
+                _, number, method, arguments = message
+            except ValueError as error:
                 raise wire.GarbledError("a question cannot be read") from error
-            child.send(*reply)
+            child.send(*self._answers.answer(number, method, arguments))
             self._events.asked()
         elif kind == "progress":
             self._events.progressed(TaskId(message[1]), message[2], message[3])

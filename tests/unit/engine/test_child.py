@@ -369,10 +369,32 @@ def test_a_child_learns_that_the_ledger_is_away_and_not_where_it_is(
     assert str(error) == "the ledger is unavailable"
 
 
-@pytest.mark.parametrize("method", ["__init__", "shell"])
-def test_a_parent_answers_only_what_it_knows(answers: Answers, method: str) -> None:
-    with pytest.raises(KeyError):
-        answers.answer(1, method, [])
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [("__init__", []), ("shell", []), ("find", [5]), ("find", []), ("submit", [[{}], []])],
+)
+def test_a_question_of_the_wrong_kind_fails_who_asked_and_nobody_else(
+    answers: Answers, method: str, arguments: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, number, code, sentence = answers.answer(1, method, arguments)
+
+    assert (number, code) == (1, "unanswered")
+    assert sentence.startswith("it was not answered: ")
+    assert "a task's question was not answered" in caplog.text
+
+
+def test_a_child_raises_that_it_was_not_answered(
+    ends: tuple[Parent, Channel], asking: Callable[..., Future[Any]]
+) -> None:
+    parent, channel = ends
+    nothing: Any = object()
+    asked = asking(PipeRoad(channel).find, [TaskId("a")])
+
+    parent.answer(Answers(nothing))
+
+    error = asked.exception(5.0)
+    assert isinstance(error, CeleriacError)
+    assert str(error) == "it was not answered: AttributeError"
 
 
 # ---- soft limits
