@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from celery import chain
+from celery import chain, group
 from celery.exceptions import TaskRevokedError
 
 from celeriac.core.state import ErrorKind, TaskState
@@ -75,17 +77,40 @@ def test_revoked_task_that_runs_is_ended(stage: Stage, client: Any, key: str) ->
 def test_revoked_task_that_is_claimed_and_waits_for_a_slot_never_runs(
     stage: Stage, client: Any, key: str
 ) -> None:
-    with stage.all_slots_taken(f"{key}:gate"):
-        # Claimed for the moment in which nobody knows that the slots are taken for long.
-        waiting = [client.mark.delay(key) for _ in range(4)]
+    for turn in range(10):
+        # The worker learns that its tasks are short, and claims more than it has slots for.
+        for each in [client.add.delay(1, 1) for _ in range(50)]:
+            each.get(timeout=20)
+        gate = f"{key}:{turn}:gate"
+        takers = [client.wait_for.s(gate, gate) for _ in range(stage.concurrency)]
+        lot = group([*takers, *(client.mark.s(key) for _ in range(4))]).apply_async()
+        waiting = lot.results[-4:]
+        # Until it is seen that the slots are taken for long, in about half a second.
+        are_claimed = _are_claimed(stage, waiting, seconds=0.4)
 
         for result in waiting:
             client.app.control.revoke(result.id, terminate=True)
 
         for result in waiting:
             stage.wait_for_state(result.id, TaskState.CANCELLED)
+        stage.gates.open(gate)
+        for result in lot.results[:-4]:
+            result.get(timeout=15)
+        if are_claimed:
+            break
+    else:
+        pytest.fail("nothing was claimed that waited for a slot")
     assert client.add.delay(1, 1).get(timeout=15) == 2
     assert stage.effects.of(key) == []
+
+
+def _are_claimed(stage: Stage, waiting: Sequence[Any], *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if all(stage.get(each.id).state is TaskState.RUNNING for each in waiting):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_ending_one_task_leaves_its_neighbours_alone(stage: Stage, client: Any, key: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.core.state import TaskState
+from celeriac.core.state import ErrorKind, TaskState
 from tests.servers.processes import wait_until
 from tests.stage import APP, Stage
 
@@ -78,6 +78,9 @@ def test_time_limit_is_set_while_the_worker_runs(
         ok(control.time_limit(name, destination=worker, reply=True, timeout=3), stage)
 
     assert stage.effects.of(key) == []
+    error = stage.get(result.id).error
+    assert error is not None
+    assert error.kind is ErrorKind.TIMEOUT
 
 
 def test_worker_takes_another_queue_and_leaves_it(
