@@ -253,9 +253,14 @@ class Holding:
         """Take note whether callers wait for the ledger while this worker writes."""
         self._rhythm.is_brief = is_brief
 
-    def exchanged(self, seconds: float) -> None:
-        """Take note of how long it took to speak to the ledger."""
-        self._rhythm.exchanged(seconds)
+    def exchanged(self, seconds: float, now: float) -> None:
+        """Take note of how long it took to speak to the ledger, until now."""
+        self._rhythm.exchanged(seconds, now)
+
+    @property
+    def rests_until(self) -> float:
+        """Until when the ledger is left to others, by the monotonic clock."""
+        return self._rhythm.rests_until
 
     def _end(self, job: Job, ending: Ending, state: str, *, is_suspect: bool = True) -> None:
         """End a job here, without its runner."""

@@ -9,6 +9,7 @@ _MOST_GATHERED = 200
 _MOST_BRIEFLY = 32
 # Otherwise, whatever there is.
 _MOST_AT_ONCE = 10_000
+_LONGEST_REST_SECONDS = 0.02
 _GATHER_SECONDS = 0.01
 _LONGEST_SECONDS = 0.25
 # While tasks gather, so much longer than one exchange takes: a slow ledger gets larger batches
@@ -29,6 +30,8 @@ class Rhythm:
         self._since = 0.0
         # Callers wait for the ledger while this worker writes: it writes little at a time.
         self.is_brief = False
+        # Nothing is exchanged before this moment, by the monotonic clock.
+        self.rests_until = 0.0
 
     @property
     def most(self) -> int:
@@ -39,8 +42,10 @@ class Rhythm:
         """Take note that the first thing to write has come in."""
         self._since = now
 
-    def exchanged(self, seconds: float) -> None:
-        """Take note of how long an exchange took."""
+    def exchanged(self, seconds: float, now: float) -> None:
+        """Take note of how long an exchange took, which is over by the monotonic clock's `now`."""
+        # As long as it took, others write, and a caller's own process has the processor.
+        self.rests_until = now + min(seconds, _LONGEST_REST_SECONDS) if self.is_brief else 0.0
         pause = seconds * _PAUSES_PER_EXCHANGE
         self._pause = min(max(pause, _GATHER_SECONDS), _LONGEST_SECONDS)
 
@@ -56,6 +61,10 @@ class Rhythm:
             slots: Tasks that can run at the same time.
             is_more: There is more to claim.
         """
+        ripe_at = self._ripe_at(now, ended=ended, held=held, slots=slots, is_more=is_more)
+        return max(ripe_at, self.rests_until)
+
+    def _ripe_at(self, now: float, *, ended: int, held: int, slots: int, is_more: bool) -> float:
         has_backlog = held - ended > slots
         if not ended or not has_backlog or ended >= min(_MOST_GATHERED, self.most):
             return now

@@ -157,7 +157,8 @@ class Talk:
             self._holding.put_back(ends)
             self._intake.put_back(wanted)
             raise
-        self._holding.exchanged(time.monotonic() - now)
+        done = time.monotonic()
+        self._holding.exchanged(done - now, done)
         self._bells.ring(exchange.doorbells, exchange.ended)
         begun = (claimed.id for claimed in exchange.claimed)
         self._engine.changes.tell((*(end.outcome.task_id for end in ends), *begun))

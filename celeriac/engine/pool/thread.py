@@ -225,7 +225,7 @@ class PoolThread:
         elif self._holding.has_ends:
             latest = min(latest, self._due_at(now))
         # The ledger is away: what is held back is tried again after a pause, not at once.
-        latest = max(latest, self._patience.again_at)
+        latest = max(latest, self._patience.again_at, self._holding.rests_until)
         # Nor do the limits of what runs wait for a ledger.
         limit = self._runner.tick(now)
         return max(0.0, (latest if limit is None else min(latest, limit)) - now)

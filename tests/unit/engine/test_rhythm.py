@@ -62,7 +62,7 @@ def test_with_a_backlog_outcomes_gather_for_a_moment() -> None:
 
 def test_a_slow_ledger_gets_larger_batches() -> None:
     rhythm = Rhythm()
-    rhythm.exchanged(0.02)
+    rhythm.exchanged(0.02, NOW)
     rhythm.gathers_since(NOW)
 
     assert _due_at(rhythm, ended=10, held=400) == pytest.approx(NOW + 0.08)
@@ -70,7 +70,21 @@ def test_a_slow_ledger_gets_larger_batches() -> None:
 
 def test_outcomes_wait_no_longer_than_a_quarter_of_a_second() -> None:
     rhythm = Rhythm()
-    rhythm.exchanged(5.0)
+    rhythm.exchanged(5.0, NOW)
     rhythm.gathers_since(NOW)
 
     assert _due_at(rhythm, ended=10, held=400) == pytest.approx(NOW + 0.25)
+
+
+def test_while_callers_wait_it_rests_as_long_as_it_wrote() -> None:
+    rhythm = Rhythm()
+    rhythm.gathers_since(NOW)
+    rhythm.is_brief = True
+    rhythm.exchanged(0.003, NOW)
+
+    assert _due_at(rhythm, ended=32, held=400) == pytest.approx(NOW + 0.003)
+    rhythm.exchanged(5.0, NOW)
+    assert _due_at(rhythm, ended=32, held=400) == pytest.approx(NOW + 0.02)
+    rhythm.is_brief = False
+    rhythm.exchanged(0.003, NOW)
+    assert _due_at(rhythm, ended=200, held=400) == NOW
